@@ -1,0 +1,1 @@
+"""Seeds, the mode that decides bits, and fingerprints."""

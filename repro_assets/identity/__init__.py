@@ -1,0 +1,1 @@
+"""What makes two things the same thing: digests, one canonical encoding, manifests."""

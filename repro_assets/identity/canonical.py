@@ -1,0 +1,101 @@
+"""The one canonical encoding of values.
+
+RFC 8785 (JSON Canonicalization Scheme) with three additions, because JSON has no way to write them and a changed bit
+must change the encoding:
+
+- NaN, infinities and negative zero are ``{"$float": "nan" | "inf" | "-inf" | "-0"}``;
+- integers beyond ±(2^53 - 1) are ``{"$int": "<decimal>"}``;
+- a member name that begins with ``$`` gets one more ``$``.
+
+``decode(encode(v)) == v`` for null, booleans, numbers, strings, lists and objects with string names. A tuple is written
+as a list. JSON has one number type: ``1.0`` is written, and read back, as ``1``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import rfc8785
+
+from repro_assets.errors import CorruptRecord, InvalidValue
+from repro_assets.identity.digest import Digest
+
+_EXACT = 2**53 - 1
+_FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "-0": -0.0}
+
+
+def encode(value: Any) -> bytes:
+    """Encode a JSON-like value canonically.
+
+    Raises
+    ------
+    InvalidValue
+        If the value holds something that JSON cannot; the path to it is named.
+    """
+    return rfc8785.dumps(_outward(value, "value"))
+
+
+def decode(data: bytes) -> Any:
+    """Read what `encode` wrote.
+
+    Raises
+    ------
+    CorruptRecord
+        If `data` is not JSON.
+    """
+    try:
+        return _inward(json.loads(data))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CorruptRecord(f"not canonical JSON: {error}") from error
+
+
+def digest_of(value: Any) -> Digest:
+    """Digest of the canonical encoding of `value`."""
+    return Digest.of(encode(value))
+
+
+def _outward(value: Any, path: str) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InvalidValue(f"{path} holds a string that is not Unicode text") from error
+        return str(value)
+    if isinstance(value, int):
+        return int(value) if abs(value) <= _EXACT else {"$int": str(int(value))}
+    if isinstance(value, float):
+        if math.isnan(value):
+            return {"$float": "nan"}
+        if math.isinf(value):
+            return {"$float": "inf" if value > 0 else "-inf"}
+        if value == 0 and math.copysign(1.0, value) < 0:
+            return {"$float": "-0"}
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        return [_outward(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        written: dict[str, Any] = {}
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise InvalidValue(f"{path} has the member name {name!r}", "member names are strings")
+            written["$" + name if name.startswith("$") else name] = _outward(item, f"{path}.{name}")
+        return written
+    raise InvalidValue(f"{path} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _inward(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_inward(item) for item in value]
+    if isinstance(value, dict):
+        if len(value) == 1:
+            (name, item), *_ = value.items()
+            if name == "$float":
+                return _FLOATS[item]
+            if name == "$int":
+                return int(item)
+        return {name[1:] if name.startswith("$$") else name: _inward(item) for name, item in value.items()}
+    return value
