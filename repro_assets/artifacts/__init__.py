@@ -1,0 +1,1 @@
+"""Typed things with a manifest: kinds, handles, names and versions."""

@@ -1,0 +1,1 @@
+"""Value to manifest and objects, and back; one kind per module."""

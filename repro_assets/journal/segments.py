@@ -1,0 +1,232 @@
+"""Segments: one append-only file per process.
+
+Laws: a process writes only its own segment; a record is on the disk before `Journal.append` returns; while the process
+lives it holds an exclusive ``flock`` on its segment, so its end is known without trusting process ids; after a fork the
+child drops the handle and opens a segment of its own (a kept descriptor would keep the lock alive); a line that cannot
+be read is reported with its place and never hides the lines after it.
+
+Another host cannot see the lock. For it the segment's modification time is the heartbeat: it is renewed every 30 s
+while a run is open, and one older than 5 minutes means that nothing is known.
+"""
+
+from __future__ import annotations
+
+import enum
+import fcntl
+import os
+import platform
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from repro_assets.errors import ReproError, from_os_error
+from repro_assets.journal.records import Payload, Process, Record, read_line, write_line
+
+HEARTBEAT_SECONDS = 30.0
+HEARTBEAT_LOST_SECONDS = 300.0
+
+
+class Liveness(enum.Enum):
+    """What is known of the process that writes a segment."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A stretch of a segment that is not a record."""
+
+    segment: str
+    offset: int
+    reason: str
+
+
+class Journal:
+    """The writing end of this process's segment. Thread-safe; survives a fork by starting a new segment.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's ``journal`` folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.RLock()
+        self._descriptor: int | None = None
+        self._segment = ""
+        self._sequence = 0
+        _journals.add(self)
+
+    @property
+    def segment(self) -> str:
+        """Name of the segment, empty before the first record."""
+        return self._segment
+
+    def append(self, *payloads: Payload, follows: tuple[str, ...] = ()) -> list[str]:
+        """Write records, make them durable with one fsync, and return their ids.
+
+        Raises
+        ------
+        MachineError
+            If they cannot be written; earlier records are intact, and what was half-written is not a record.
+        """
+        with self._lock:
+            try:
+                if self._descriptor is None:
+                    self._open()
+                assert self._descriptor is not None
+                now = time.time()
+                lines = [
+                    write_line(payload, seq=self._sequence + index, time=now, follows=follows)
+                    for index, payload in enumerate(payloads)
+                ]
+                end = os.lseek(self._descriptor, 0, os.SEEK_END)
+                try:
+                    _write_all(self._descriptor, b"".join(lines))
+                    os.fsync(self._descriptor)
+                except OSError:
+                    # A torn line in the middle would make the next one unreadable.
+                    os.ftruncate(self._descriptor, end)
+                    raise
+            except OSError as error:
+                raise from_os_error(error, self.folder / self._segment) from error
+            ids = [f"{self._segment}:{self._sequence + index}" for index in range(len(payloads))]
+            self._sequence += len(payloads)
+            return ids
+
+    def beat(self) -> None:
+        """Renew the heartbeat that other hosts look at."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.utime(self._descriptor)
+
+    def close(self) -> None:
+        """Let go of the segment; the next record opens a new one."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"{platform.node() or 'host'}-{os.getpid()}-{uuid.uuid4().hex}.jsonl"
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(self.folder / name, flags, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            host_id, boot_id = host_identity()
+            header = Process(
+                host=platform.node(), host_id=host_id, boot_id=boot_id, pid=os.getpid(), argv=_program()
+            )
+            _write_all(descriptor, write_line(header, seq=0, time=time.time()))
+            os.fsync(descriptor)
+            folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor, self._segment, self._sequence = descriptor, name, 1
+
+    def _forget(self) -> None:
+        # Runs in a forked child: the descriptor is the parent's lock, and another thread may have held the mutex.
+        self._lock = threading.RLock()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class _OpenJournals:
+    """The journals of this process, so that a fork can reach them."""
+
+    def __init__(self) -> None:
+        self._items: list[Journal] = []
+
+    def add(self, journal: Journal) -> None:
+        self._items.append(journal)
+
+    def forget_all(self) -> None:
+        for journal in self._items:
+            journal._forget()
+
+
+_journals = _OpenJournals()
+os.register_at_fork(after_in_child=_journals.forget_all)
+
+
+@cache
+def journal_at(folder: Path) -> Journal:
+    """Return the one journal of this process in `folder`."""
+    return Journal(folder)
+
+
+def list_segments(folder: Path) -> list[Path]:
+    """All segments, by name."""
+    return sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+
+
+def read_segment(path: Path, offset: int = 0) -> Iterator[tuple[Record | Damage, int]]:
+    """Yield each complete line after `offset` with the offset behind it.
+
+    A last line without its newline is not yielded. A line that does not read as a record is yielded as `Damage`.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            start, offset = offset, offset + len(line)
+            try:
+                yield read_line(line, path.name), offset
+            except (ReproError, ValueError, KeyError, TypeError) as error:
+                yield Damage(path.name, start, str(error)), offset
+
+
+def liveness(path: Path) -> Liveness:
+    """Tell whether the process that writes `path` still lives."""
+    header = next(read_segment(path), None)
+    process = header[0].payload if header and isinstance(header[0], Record) else None
+    if isinstance(process, Process) and (process.host_id, process.boot_id) != host_identity():
+        if process.host_id == host_identity()[0]:
+            return Liveness.GONE
+        age = time.time() - path.stat().st_mtime
+        return Liveness.ALIVE if age < HEARTBEAT_LOST_SECONDS else Liveness.UNKNOWN
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Liveness.ALIVE
+    finally:
+        os.close(descriptor)
+    return Liveness.GONE
+
+
+@cache
+def host_identity() -> tuple[str, str]:
+    """Return ids of this machine and of its current start; the node name where the system keeps none."""
+    machine = Path("/etc/machine-id")
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    machine_id = machine.read_text().strip() if machine.is_file() else ""
+    boot_id = boot.read_text().strip() if boot.is_file() else ""
+    return machine_id or f"{platform.node()}-{uuid.getnode():012x}", boot_id
+
+
+def _program() -> list[str]:
+    # Only the program's name: arguments may hold secrets, and a run records its own, scanned.
+    return [Path(sys.argv[0]).name] if sys.argv and sys.argv[0] else []
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

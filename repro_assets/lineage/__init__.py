@@ -1,0 +1,1 @@
+"""Which artifact came from which: graph, validation, rendering."""

@@ -1,0 +1,1 @@
+"""Dagster: the only folder, beside definitions.py, that imports it."""

@@ -1,0 +1,1 @@
+"""One asset family per module."""

@@ -1,0 +1,1 @@
+"""The run handle that every recipe is given."""

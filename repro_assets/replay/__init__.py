@@ -1,0 +1,1 @@
+"""Execute a run again from its record and compare the bits."""

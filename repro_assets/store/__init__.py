@@ -1,0 +1,1 @@
+"""Bytes by digest: durable writes, verified reads."""

@@ -1,0 +1,150 @@
+"""Where a store is.
+
+Laws: a store is known by its marker file, never by the name of its folder; ``REPRO_HOME`` decides; without it the
+nearest folder upwards that holds a marker, or whose ``data`` folder does. Making a store twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro_assets.errors import CorruptRecord, NoStore, NotWritable, UnsupportedFormat, from_os_error
+
+MARKER = "repro-store.json"
+FORMAT = 1
+VARIABLE = "REPRO_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder of a store and the places in it."""
+
+    root: Path
+
+    @property
+    def objects(self) -> Path:
+        """Loose objects, ``ab/<62 hex>``."""
+        return self.root / "objects"
+
+    @property
+    def temporary(self) -> Path:
+        """Files that are being written; safe to delete when no process lives."""
+        return self.root / "tmp"
+
+    @property
+    def quarantine(self) -> Path:
+        """Objects whose bytes did not match."""
+        return self.root / "quarantine"
+
+    @property
+    def journal(self) -> Path:
+        """Segments of records."""
+        return self.root / "journal"
+
+    @property
+    def names(self) -> Path:
+        """Claimed versions, ``<collection>/<N>``."""
+        return self.root / "names"
+
+    @property
+    def cache(self) -> Path:
+        """What can be deleted at any time."""
+        return self.root / "cache"
+
+    @property
+    def catalog(self) -> Path:
+        """The published DuckDB file."""
+        return self.root / "catalog.duckdb"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's own storage (its DAGSTER_HOME)."""
+        return self.root / "dagster"
+
+
+def make_store(root: Path) -> Home:
+    """Make a store in `root`, or open the one that is there.
+
+    Raises
+    ------
+    MachineError
+        If the folder cannot be written.
+    """
+    root = root.expanduser().absolute()
+    if not (root / MARKER).is_file():
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            temporary = root / f".{MARKER}.{uuid.uuid4().hex}"
+            temporary.write_text(json.dumps({"format": FORMAT, "store_id": uuid.uuid4().hex}) + "\n")
+            try:
+                # A link refuses to replace: of two processes that make one store, the first one's id stays.
+                os.link(temporary, root / MARKER)
+            except FileExistsError:
+                pass
+            finally:
+                temporary.unlink()
+        except OSError as error:
+            raise from_os_error(error, root) from error
+    return open_store(root)
+
+
+def open_store(root: Path) -> Home:
+    """Open the store in `root`.
+
+    Raises
+    ------
+    NoStore
+        If there is none.
+    UnsupportedFormat
+        If a newer version made it.
+    """
+    marker = root / MARKER
+    try:
+        facts = json.loads(marker.read_text())
+        version = int(facts["format"])
+    except FileNotFoundError as error:
+        raise NoStore(f"there is no store in {root}", f"make one with: repro init {root}") from error
+    except PermissionError as error:
+        raise NotWritable(f"cannot read {marker}", "check its owner and mode") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptRecord(f"{marker} is damaged", "write the marker again with: repro init") from error
+    if version > FORMAT:
+        raise UnsupportedFormat(f"the store in {root} has format {version}", "use a newer repro-assets")
+    return Home(root)
+
+
+def find_store(start: Path | None = None, *, make: bool = False) -> Home:
+    """Find the store that a command in the folder `start` means.
+
+    Parameters
+    ----------
+    start : Path, optional
+        Where to look from; the current folder if left out.
+    make : bool
+        Make the store where it belongs (``REPRO_HOME``, else ``data`` beside ``workspace.yaml`` or ``.git``,
+        else ``./data``) if none is found.
+
+    Raises
+    ------
+    NoStore
+        If there is none and `make` is false.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        root = Path(named).expanduser().absolute()
+        return open_store(root) if (root / MARKER).is_file() or not make else make_store(root)
+    folder = (start or Path.cwd()).absolute()
+    for candidate in (folder, *folder.parents):
+        for root in (candidate, candidate / "data"):
+            if (root / MARKER).is_file():
+                return open_store(root)
+    if not make:
+        raise NoStore(f"no store was found from {folder} upwards", f"set {VARIABLE} or run: repro init")
+    for candidate in (folder, *folder.parents):
+        if (candidate / "workspace.yaml").is_file() or (candidate / ".git").exists():
+            return make_store(candidate / "data")
+    return make_store(folder / "data")
