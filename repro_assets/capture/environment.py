@@ -1,0 +1,197 @@
+"""The software and the machine that a run is executed on.
+
+Laws: a capture never stops a run; what could not be had is in ``document["unavailable"]`` with the reason. Two captures
+of an unchanged machine by processes with the same variables give the same document, whatever those processes have
+imported, and nothing is imported for the capture's sake; so what only a loaded torch can tell is in `loaded`, outside
+the document. Numbers that change from moment to moment are in `readings`. Variables are taken by allow list only, and
+their values pass the secret scanner.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from repro_assets.capture.hardware import Hardware, inspect_hardware, operating_system
+from repro_assets.capture.level import Level
+from repro_assets.capture.packages import installed_packages
+from repro_assets.capture.secrets import find_secrets
+from repro_assets.capture.variables import allowed_variables
+from repro_assets.errors import ReproError
+from repro_assets.identity.canonical import digest_of
+from repro_assets.identity.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentCapture:
+    """What was captured.
+
+    Parameters
+    ----------
+    document : dict
+        JSON-able; `digest` is over this. Its member ``host`` names this one machine and can be left out of a copy.
+    readings : dict
+        Metrics at the moment of the capture; units are in the names or bytes.
+    loaded : dict
+        What a torch that was already imported says about itself; empty without one.
+    missing : dict
+        Which readings and which part of `loaded` could not be had, with the reason.
+    """
+
+    document: dict[str, Any]
+    readings: dict[str, float] = field(default_factory=dict)
+    loaded: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> Digest:
+        """Digest of the canonical encoding of `document`."""
+        return digest_of(self.document)
+
+
+def capture_environment(
+    level: Level | str | int = Level.STANDARD,
+    variables: Mapping[str, str] | None = None,
+    disk: Path = Path("/"),
+) -> EnvironmentCapture:
+    """Capture this process's environment.
+
+    Parameters
+    ----------
+    level : Level or its name or number
+        ``basic``: Python, packages, operating system. ``standard``: also torch's build, hardware and variables.
+    variables : mapping, optional
+        Variables to choose from; those of this process by default.
+    disk : path
+        A folder in the file system whose size counts.
+
+    Raises
+    ------
+    InvalidValue
+        If `level` is no level. Nothing else is raised: see the module's laws.
+    """
+    level = Level.parse(level)
+    unavailable: dict[str, str] = {}
+    document: dict[str, Any] = {
+        "format": 1,
+        "level": str(level),
+        "python": _ask(unavailable, "python", _python),
+        "os": _ask(unavailable, "os", operating_system),
+        "packages": [],
+        "unavailable": unavailable,
+    }
+    packages = _ask(unavailable, "packages", installed_packages)
+    if packages is not None:
+        document["packages"] = [package.document() for package in packages.installed]
+        document["shadowed_packages"] = [package.document() for package in packages.shadowed]
+        unavailable.update({f"packages.{place}": reason for place, reason in packages.unreadable.items()})
+    if not level.takes(Level.STANDARD):
+        return EnvironmentCapture(document)
+    document["torch"] = _ask(unavailable, "torch", torch_build)
+    document["variables"] = _variables(os.environ if variables is None else variables, unavailable)
+    hardware: Hardware = _ask(unavailable, "hardware", lambda: inspect_hardware(disk)) or Hardware()
+    unavailable.update(hardware.unavailable)
+    document["hardware"] = hardware.totals
+    document["host"] = hardware.host
+    missing = hardware.missing_readings
+    loaded = _ask(missing, "loaded", loaded_torch) or {}
+    return EnvironmentCapture(document, hardware.readings, loaded, missing)
+
+
+def _ask(unavailable: dict[str, str], what: str, question: Callable[[], Any]) -> Any:
+    try:
+        return question()
+    except (OSError, ValueError, RuntimeError, AttributeError, KeyError, ReproError) as error:
+        unavailable[what] = f"{type(error).__name__}: {error}"
+        return None
+
+
+def _python() -> dict[str, Any]:
+    return {
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "compiler": platform.python_compiler(),
+        "build": list(platform.python_build()),
+        "optimize": sys.flags.optimize,
+    }
+
+
+def torch_build() -> dict[str, str | None] | None:
+    """Version, commit and GPU toolkits of the installed torch, read from its ``version.py`` without importing it.
+
+    Returns
+    -------
+    dict or None
+        ``version``, ``git_version``, ``cuda``, ``hip``, ``debug``; None where torch is not installed.
+
+    Raises
+    ------
+    ValueError
+        If torch is there and its ``version.py`` is not.
+    """
+    spec = importlib.util.find_spec("torch")
+    if spec is None:
+        return None
+    if spec.origin is None:
+        raise ValueError("torch is a folder without __init__.py")
+    text = Path(spec.origin).with_name("version.py").read_text("utf-8")
+    build: dict[str, str | None] = {}
+    for statement in ast.parse(text).body:
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets, value = statement.targets, statement.value
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            targets, value = [statement.target], statement.value
+        for target in targets:
+            if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
+                name = target.id.strip("_")
+                if name in ("version", "git_version", "cuda", "hip", "debug"):
+                    build[name] = None if value.value is None else str(value.value)
+    return build
+
+
+def loaded_torch() -> dict[str, Any]:
+    """What the torch of this process says about itself; empty where it has not been imported."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not hasattr(torch, "backends"):
+        return {}
+    configuration = torch.__config__.show()
+    return {
+        "version": str(torch.__version__),
+        "configuration": configuration,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
+        "blas": _build_setting(configuration, "BLAS_INFO"),
+        "lapack": _build_setting(configuration, "LAPACK_INFO"),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+    }
+
+
+def _build_setting(configuration: str, name: str) -> str | None:
+    _, found, rest = configuration.partition(f"{name}=")
+    return rest.split(",")[0].strip() if found else None
+
+
+def _variables(environment: Mapping[str, str], unavailable: dict[str, str]) -> dict[str, str]:
+    taken = {}
+    for name, value in allowed_variables(environment).items():
+        findings = find_secrets(f"{name}={value}".encode("utf-8", "surrogateescape"), name)
+        if findings:
+            unavailable[f"variables.{name}"] = f"left out: holds a {findings[0].kind}"
+            continue
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            unavailable[f"variables.{name}"] = "left out: its value is not UTF-8"
+            continue
+        taken[name] = value
+    return taken

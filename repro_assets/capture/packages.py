@@ -1,0 +1,232 @@
+"""Which distributions are installed, and which of them provide given modules.
+
+Laws: the list is complete and never cut; a distribution whose metadata does not read is listed with the reason; of two
+distributions with one name the first on ``sys.path`` counts, because it is the one that Python imports, and the other
+is listed as shadowed. A listing is remembered for as long as no folder on ``sys.path`` has changed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Any
+
+from repro_assets.capture.secrets import redact_url
+
+_SEPARATORS = re.compile(r"[-_.]+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Package:
+    """One installed distribution.
+
+    Parameters
+    ----------
+    name : str
+        Its own spelling of its name.
+    version : str
+        As its metadata says.
+    editable : bool
+        Installed from a source folder that can change under it.
+    origin : str or None
+        Address and commit for one that was not installed from an index, without credentials; never a local path.
+    """
+
+    name: str
+    version: str
+    editable: bool = False
+    origin: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the package as a JSON object."""
+        written: dict[str, Any] = {"name": self.name, "version": self.version}
+        if self.editable:
+            written["editable"] = True
+        if self.origin is not None:
+            written["origin"] = self.origin
+        return written
+
+
+@dataclass(frozen=True, slots=True)
+class Packages:
+    """Everything that is installed.
+
+    Parameters
+    ----------
+    installed : tuple of Package
+        In order of their normalised names.
+    shadowed : tuple of Package
+        Distributions that an earlier one of the same name hides, where the versions differ.
+    unreadable : dict
+        Metadata folder to the reason why it does not read.
+    """
+
+    installed: tuple[Package, ...]
+    shadowed: tuple[Package, ...]
+    unreadable: dict[str, str]
+
+
+def normalised(name: str) -> str:
+    """Spell a distribution's name as PEP 503 does."""
+    return _SEPARATORS.sub("-", name).lower()
+
+
+_listed: tuple[object, Packages] | None = None
+_provided: tuple[object, dict[str, set[tuple[str, str]]]] | None = None
+
+
+def installed_packages() -> Packages:
+    """List all distributions that this interpreter can import."""
+    global _listed
+    stamp = _path_stamp()
+    if _listed is None or _listed[0] != stamp:
+        _listed = (stamp, _list())
+    return _listed[1]
+
+
+def used_distributions(modules: Iterable[str]) -> dict[str, str]:
+    """Distributions that provide `modules`.
+
+    Parameters
+    ----------
+    modules : iterable of str
+        Import names, dotted or not, such as ``sys.modules``. Names of the standard library, and names that no
+        distribution provides, give nothing.
+
+    Returns
+    -------
+    dict
+        Distribution name to version, in order of the names.
+    """
+    providers = _providers()
+    used: dict[str, str] = {}
+    for module in modules:
+        parts = module.split(".")
+        if parts[0] in sys.stdlib_module_names:
+            continue
+        found = providers.get(parts[0], set())
+        if len(found) > 1 and len(parts) > 1:
+            # Several distributions share this namespace: the second name tells them apart where it can.
+            found = providers.get(".".join(parts[:2]), found)
+        used.update(found)
+    return dict(sorted(used.items()))
+
+
+def _path_stamp() -> object:
+    stamp = []
+    for entry in sys.path:
+        try:
+            stamp.append((entry, Path(entry or ".").resolve().stat().st_mtime_ns))
+        except OSError:
+            stamp.append((entry, 0))  # no such folder: nothing can be imported from it, and that is its state
+    return tuple(stamp)
+
+
+def _list() -> Packages:
+    first: dict[str, Package] = {}
+    shadowed: list[Package] = []
+    unreadable: dict[str, str] = {}
+    for distribution in distributions():
+        try:
+            package = _read(distribution)
+        except (OSError, ValueError) as error:
+            unreadable[_place(distribution)] = str(error)
+            continue
+        key = normalised(package.name)
+        known = first.get(key)
+        if known is None:
+            first[key] = package
+        elif known.version != package.version:
+            shadowed.append(package)
+        elif package.editable and not known.editable:
+            # An editable install is found twice when its source folder is on sys.path; only one half says so.
+            first[key] = package
+    return Packages(tuple(first[key] for key in sorted(first)), tuple(sorted(shadowed)), unreadable)
+
+
+def _read(distribution: Distribution) -> Package:
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
+    if text is None:
+        raise ValueError("it has no METADATA and no PKG-INFO")
+    headers: dict[str, str] = {}
+    # The e-mail parser behind `distribution.metadata` takes ten times as long, and two headers are needed.
+    for line in text.splitlines():
+        if not line:
+            break
+        name, _, value = line.partition(":")
+        if name in ("Name", "Version"):
+            headers.setdefault(name, value.strip())
+    missing = [name for name in ("Name", "Version") if not headers.get(name)]
+    if missing:
+        raise ValueError(f"its metadata has no {' and no '.join(missing)}")
+    editable, origin = _direct(distribution.read_text("direct_url.json"))
+    return Package(headers["Name"], headers["Version"], editable, origin)
+
+
+def _direct(text: str | None) -> tuple[bool, str | None]:
+    # https://packaging.python.org/en/latest/specifications/direct-url-data-structure/
+    if text is None:
+        return False, None
+    try:
+        direct = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"its direct_url.json is not JSON: {error}") from error
+    if "dir_info" in direct:
+        return bool(direct["dir_info"].get("editable")), None
+    url = redact_url(str(direct.get("url", "")))
+    if "vcs_info" in direct:
+        return False, f"{direct['vcs_info'].get('vcs')}+{url}@{direct['vcs_info'].get('commit_id')}"
+    return False, url if not url.startswith("file:") else None
+
+
+def _place(distribution: Distribution) -> str:
+    # The metadata folder's own name is the only name that is left; `_path` is where the standard library keeps it.
+    return Path(str(getattr(distribution, "_path", distribution.locate_file("")))).name
+
+
+def _providers() -> dict[str, set[tuple[str, str]]]:
+    """Import names, at depth one and two, to the (name, version) of what provides them."""
+    global _provided
+    stamp = _path_stamp()
+    if _provided is not None and _provided[0] == stamp:
+        return _provided[1]
+    versions = {normalised(p.name): (p.name, p.version) for p in installed_packages().installed}
+    providers: dict[str, set[tuple[str, str]]] = {}
+    for distribution in distributions():
+        try:
+            package = _read(distribution)
+        except (OSError, ValueError):
+            continue  # installed_packages() lists it with the reason
+        counted = versions[normalised(package.name)]
+        if counted == (package.name, package.version):
+            for name in _import_names(distribution):
+                providers.setdefault(name, set()).add(counted)
+    _provided = (stamp, providers)
+    return providers
+
+
+def _import_names(distribution: Distribution) -> set[str]:
+    record = distribution.read_text("RECORD") or distribution.read_text("installed-files.txt")
+    names = set((distribution.read_text("top_level.txt") or "").split())
+    for row in csv.reader((record or "").splitlines()):
+        if not row or row[0].startswith(("..", "/")):
+            continue
+        parts = row[0].split("/")
+        if parts[0].endswith((".dist-info", ".egg-info", ".data")) or parts[0] == "__pycache__":
+            continue
+        if len(parts) == 1:
+            if parts[0].endswith((".py", ".so", ".pyd")):
+                names.add(parts[0].split(".")[0])
+            continue
+        if parts[0].isidentifier():
+            names.add(parts[0])
+            second = parts[1].split(".")[0]
+            if second.isidentifier() and second not in ("__init__", "__pycache__"):
+                names.add(f"{parts[0]}.{second}")
+    return names

@@ -1,0 +1,39 @@
+"""Which environment variables a capture may read.
+
+Law: by allow list only. A variable is on the list because it changes bits or how text is read; none of them is made to
+hold a secret, and their values pass the secret scanner all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_ALLOWED = re.compile(
+    r"""
+    PYTHON(HASHSEED|OPTIMIZE|UTF8|IOENCODING|NOUSERSITE|SAFEPATH|MALLOC)
+    | CUBLAS_WORKSPACE_CONFIG | CUBLASLT_[A-Z_]+ | CUDNN_[A-Z_]+
+    | CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|LAUNCH_BLOCKING|MODULE_LOADING|DEVICE_MAX_CONNECTIONS)
+    | NVIDIA_(TF32_OVERRIDE|VISIBLE_DEVICES)
+    | NCCL_[A-Z0-9_]+ | GLOO_[A-Z_]+
+    | TORCH_(ALLOW_TF32_CUBLAS_OVERRIDE|CUDNN_[A-Z0-9_]+|USE_[A-Z_]+|NCCL_[A-Z_]+)
+    | TORCHINDUCTOR_[A-Z_]+ | TRITON_[A-Z_]+ | PYTORCH_[A-Z_]+
+    | ATEN_[A-Z_]+ | OMP_[A-Z_]+ | GOMP_[A-Z_]+ | KMP_[A-Z_]+ | MKL_[A-Z_]+ | MKLDNN_[A-Z_]+ | (ONE)?DNNL_[A-Z_]+
+    | ONEDNN_[A-Z_]+ | OPENBLAS_[A-Z_]+ | BLIS_[A-Z_]+ | GOTO_NUM_THREADS | VECLIB_MAXIMUM_THREADS
+    | NUMEXPR_[A-Z_]+ | NPY_[A-Z_]+ | TBB_[A-Z_]+ | XLA_[A-Z_]+ | TF_(DETERMINISTIC_OPS|ENABLE_ONEDNN_OPTS|FORCE_GPU_ALLOW_GROWTH|XLA_FLAGS)
+    | WORLD_SIZE | LOCAL_WORLD_SIZE
+    | MALLOC_[A-Z_]+ | GLIBC_TUNABLES | LD_PRELOAD | LD_LIBRARY_PATH | LD_BIND_NOW
+    | LANG | LANGUAGE | LC_[A-Z]+ | TZ | SOURCE_DATE_EPOCH
+    """,
+    re.VERBOSE,
+)
+
+
+def is_allowed(name: str) -> bool:
+    """Whether the variable `name` may be recorded."""
+    return _ALLOWED.fullmatch(name) is not None
+
+
+def allowed_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables of `environment` that may be recorded, in order of their names."""
+    return {name: environment[name] for name in sorted(environment) if is_allowed(name)}
