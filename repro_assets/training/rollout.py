@@ -93,3 +93,14 @@ def play(policy: Policy, images: Tensor, generator: torch.Generator | None = Non
         token = policy.look_tokens(pixels[playing], action[goes_on][:, None], taken)
     answers = actions.gather(1, looks[:, None])[:, 0] - task.REGIONS
     return Episodes(actions, looks, answers)
+
+
+def validate(policy: Policy, images: Tensor, labels: Tensor, look_cost: float) -> dict[str, float]:
+    """Greedy accuracy, mean looks and mean reward on labelled images, named ``validation/...``."""
+    episodes = play(policy, images)
+    earned = task.reward(episodes.answers, labels, episodes.looks, look_cost)
+    return {
+        "validation/accuracy": float((episodes.answers == labels).double().mean()),
+        "validation/looks": float(episodes.looks.double().mean()),
+        "validation/reward": float(earned.double().mean()),
+    }

@@ -1,0 +1,200 @@
+"""Supervised fine-tuning: the policy learns to take the actions of the kept traces.
+
+Loss: cross-entropy of the next action given the coarse view and the looks so far, mean over all actions of the batch.
+The images are augmented anew at every step; the actions stay those chosen on the clean image.
+
+Laws: the model that is returned is the one after the last step, no step is chosen by its validation figures; equal
+inputs, config and seed give equal bits; continuing from a checkpoint gives the bits of never having stopped.
+
+Seeds: ``sft/initialisation``, ``sft/batches``, ``sft/augmentation``.
+
+Deviations from the page that this experiment was planned on:
+
+SETTINGS
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional
+
+from repro_assets.errors import InvalidInput
+from repro_assets.training import optimization, policy, rollout, task
+from repro_assets.training.augmentation import augment
+from repro_assets.training.filtering import read_traces
+from repro_assets.training.policy import Architecture, Policy
+
+if TYPE_CHECKING:
+    import pandas
+
+    from repro_assets.recording.run import Run
+
+
+class SftConfig(BaseModel):
+    """Settings of supervised fine-tuning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(600, ge=1, le=100_000, description="updates")
+    batch_size: int = Field(128, ge=1, le=4096, description="traces in an update")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled weight decay")
+    warm_up: int = Field(50, ge=0, le=10_000, description="updates of linear warm-up, then half a cosine to 0")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    rotation: float = Field(10.0, ge=0, le=45, description="augmentation: largest rotation, degrees")
+    shift: float = Field(0.12, ge=0, le=1, description="augmentation: largest shift, half image sides")
+    noise: float = Field(0.05, ge=0, le=1, description="augmentation: noise, standard deviation of full ink")
+    width: int = Field(64, ge=4, le=1024, description="width of the transformer")
+    layers: int = Field(2, ge=1, le=16, description="transformer blocks")
+    heads: int = Field(4, ge=1, le=32, description="attention heads; must divide the width")
+    feed_forward: int = Field(256, ge=4, le=4096, description="hidden width of the feed-forward part")
+    look_cost: float = Field(0.01, ge=0, le=1, description="price of a look in the logged validation reward")
+    log_every: int = Field(10, ge=1, description="updates between points of the training curve")
+    validate_every: int = Field(100, ge=1, description="updates between validations")
+    checkpoint_every: int = Field(200, ge=1, description="updates between checkpoints")
+    fingerprint_every: int = Field(50, ge=1, description="updates between fingerprints of the parameters")
+
+
+class _Examples(NamedTuple):
+    """Traces as tensors: `rows` int64 [n] into the images, `actions` int64 [n, 9] with -1 after the answer."""
+
+    rows: Tensor
+    actions: Tensor
+
+
+def train_sft(
+    run: Run,
+    config: SftConfig,
+    traces: pandas.DataFrame,
+    images: Mapping[str, Any],
+    validation: Mapping[str, Any],
+    *,
+    resume: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train a policy on traces.
+
+    Parameters
+    ----------
+    run : Run
+        Gives the seeds; takes ``train/loss``, ``train/accuracy`` (share of actions predicted), ``train/learning_rate``,
+        ``train/gradient_norm``, ``validation/accuracy``, ``validation/looks`` and ``validation/reward`` (all greedy),
+        checkpoints of the kind ``step`` and fingerprints.
+    config : SftConfig
+        Settings.
+    traces : pandas.DataFrame
+        The kept traces, as `filter_and_score` returns them.
+    images : mapping
+        The split that the traces are about: ``images``, ``labels``, ``image_ids``.
+    validation : mapping
+        Labelled split for the validation curve; nothing is fitted or chosen on it.
+    resume : mapping, optional
+        Value of a checkpoint of this recipe to go on from.
+
+    Returns
+    -------
+    dict
+        The model, as `repro_assets.training.policy.to_value` makes it.
+
+    Raises
+    ------
+    InvalidInput
+        If a trace is malformed or is about an image or a label that the split does not have; if `resume` is not a
+        checkpoint of this recipe, config and data.
+    InvalidValue
+        If the architecture is impossible.
+    """
+    pictures, _ = task.labelled("sft", images)
+    shown, labels = task.labelled("validation", validation)
+    examples = _examples(traces, images)
+    shape = Architecture(width=config.width, layers=config.layers, heads=config.heads, feed_forward=config.feed_forward)
+    model = Policy(shape, run.seeds.torch("sft/initialisation"))
+    optimizer = optimization.adamw(model, config.weight_decay)
+    generators = {name: run.seeds.torch(f"sft/{name}") for name in ("batches", "augmentation")}
+    batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
+    done = 0
+    if resume is not None:
+        done = optimization.restore(resume, "sft", config, model, optimizer, batches, generators)
+
+    for step in range(done + 1, config.steps + 1):
+        chosen = batches.next()
+        seen = augment(
+            pictures[examples.rows[chosen]],
+            generators["augmentation"],
+            rotation=config.rotation,
+            shift=config.shift,
+            noise=config.noise,
+        )
+        loss, accuracy = imitation_loss(model, seen, examples.actions[chosen])
+        rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
+        norm = optimization.update(model, optimizer, loss, rate, config.clip_norm)
+
+        last = step == config.steps
+        if step % config.log_every == 0 or last:
+            run.log_metrics(
+                {
+                    "train/loss": float(loss.detach()),
+                    "train/accuracy": accuracy,
+                    "train/learning_rate": rate,
+                    "train/gradient_norm": norm,
+                },
+                step,
+            )
+        if step % config.fingerprint_every == 0 or last:
+            run.log_fingerprints(step, model.state_dict())
+        measured = None
+        if step % config.validate_every == 0 or last:
+            measured = rollout.validate(model, shown, labels, config.look_cost)
+            run.log_metrics(measured, step)
+        if step % config.checkpoint_every == 0 or last:
+            state = optimization.state_of("sft", config, step, model, optimizer, batches, generators)
+            run.checkpoint("step", step, state, step=step, metrics=measured)
+    return policy.to_value(model)
+
+
+def imitation_loss(model: Policy, images: Tensor, actions: Tensor) -> tuple[Tensor, float]:
+    """Mean cross-entropy over the actions, and the share that the policy would have taken itself.
+
+    Parameters
+    ----------
+    model : Policy
+        The policy.
+    images : Tensor
+        float32 [n, 8, 8] in 0 to 1.
+    actions : Tensor
+        int64 [n, 9], looks, then the answer, then -1.
+    """
+    longest = int((actions >= 0).sum(dim=1).max())
+    wanted = actions[:, :longest]
+    looks = wanted[:, :-1]
+    logits = model(images, torch.where((looks >= 0) & (looks < task.REGIONS), looks, 0))
+    loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=-1)
+    hits = (logits.detach().argmax(dim=2) == wanted).sum()
+    return loss, float(hits / (wanted >= 0).sum())
+
+
+def _examples(traces: pandas.DataFrame, images: Mapping[str, Any]) -> _Examples:
+    checked = read_traces(traces)
+    row_of = {int(image_id): row for row, image_id in enumerate(np.asarray(images["image_ids"]))}
+    labels = np.asarray(images["labels"])
+    rows, actions = [], []
+    for trace_id, image_id, (label, taken, _) in zip(traces["trace_id"], traces["image_id"], checked, strict=True):
+        row = row_of.get(int(image_id))
+        if row is None:
+            raise InvalidInput(
+                f"trace {trace_id} is about image {image_id}, which the sft split does not hold",
+                "give the split that the traces were made from",
+            )
+        if int(labels[row]) != label:
+            raise InvalidInput(
+                f"trace {trace_id} has the label {label}, image {image_id} is a {labels[row]}",
+                "correct or remove this trace",
+            )
+        rows.append(row)
+        actions.append(taken + [-1] * (task.MAX_LOOKS + 1 - len(taken)))
+    return _Examples(torch.tensor(rows), torch.tensor(actions))
