@@ -1,0 +1,144 @@
+"""Reading source files that may change under the reader, and remembering which of them were found free of secrets.
+
+Laws: bytes count only if the file's stamp (size, mtime, ctime, inode) is the same before and after they were read. A
+remembered finding counts only under an unchanged stamp, and only if the file had rested for a second before it was
+scanned, because two writes within one tick of the file system's clock leave one stamp.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from repro_assets.capture.secrets import RULES_VERSION, Finding, find_secrets
+from repro_assets.errors import SourceChanged, from_os_error
+
+_REST_NS = 1_000_000_000
+
+
+class Stamp(NamedTuple):
+    """State of a file, as far as the file system tells without reading it."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, state: os.stat_result) -> Stamp:
+        """Take the four fields from what `os.stat` gave."""
+        return cls(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+def read_stable(path: str | os.PathLike[str], expected: Stamp | None = None) -> bytes:
+    """Read a whole file that must not change meanwhile.
+
+    Parameters
+    ----------
+    path : path-like
+        A regular file.
+    expected : Stamp, optional
+        Its state when it was captured.
+
+    Raises
+    ------
+    SourceChanged
+        If its state was not the expected one, or changed while it was read.
+    OSError
+        If it cannot be read.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123  (called for every source file; Path.open costs as much as the read)
+        before = Stamp.of(os.fstat(file.fileno()))
+        data = file.read()
+        after = Stamp.of(os.fstat(file.fileno()))
+    if before != after or len(data) != after.size or Stamp.of(os.stat(path)) != after:  # noqa: PTH116
+        raise SourceChanged(f"{os.fspath(path)} changed while it was read", "run again when nothing writes to it")
+    if expected is not None and expected != after:
+        raise SourceChanged(f"{os.fspath(path)} changed after it was captured", "run again when nothing writes to it")
+    return data
+
+
+class ScanCache:
+    """Findings of the secret scanner by path and stamp.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Where `save` keeps them; without it they live as long as this object. A file there that does not read, or that
+        other rules wrote, is not used: everything is scanned again.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._file = None if folder is None else folder / "secret-scan.json"
+        self._entries: dict[str, tuple[Stamp, tuple[Finding, ...]]] = {}
+        self._changed = False
+        if self._file is not None and self._file.is_file():
+            self._load(self._file)
+
+    def findings(self, path: str, shown: str, stamp: Stamp) -> tuple[Finding, ...]:
+        """Findings in the file at `path`, scanned only where its stamp is not the remembered one.
+
+        Parameters
+        ----------
+        path : str
+            Absolute path.
+        shown : str
+            Path relative to the source's root; its name decides how the content is read.
+        stamp : Stamp
+            The file's state now.
+
+        Raises
+        ------
+        SourceChanged, OSError
+            As `read_stable`.
+        """
+        known = self._entries.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        data = read_stable(path, stamp)
+        found = tuple(find_secrets(data, shown))
+        if time.time_ns() - max(stamp.ctime_ns, stamp.mtime_ns) > _REST_NS:
+            self._entries[path] = (stamp, found)
+            self._changed = True
+        return found
+
+    def save(self) -> None:
+        """Write to the folder what was learnt since the last time.
+
+        Raises
+        ------
+        DiskFull, NotWritable, MachineError
+            If the file cannot be written.
+        """
+        if self._file is None or not self._changed:
+            return
+        written = {
+            "rules": RULES_VERSION,
+            "entries": {
+                path: [list(stamp), [[finding.kind, finding.line] for finding in found]]
+                for path, (stamp, found) in self._entries.items()
+            },
+        }
+        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(written), "utf-8")
+            temporary.replace(self._file)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise from_os_error(error, self._file) from error
+        self._changed = False
+
+    def _load(self, file: Path) -> None:
+        try:
+            read = json.loads(file.read_text("utf-8"))
+            if read["rules"] == RULES_VERSION:
+                self._entries = {
+                    os.fspath(path): (Stamp(*stamp), tuple(Finding(kind, int(line)) for kind, line in found))
+                    for path, (stamp, found) in read["entries"].items()
+                }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._entries = {}  # only time is lost: the files themselves are scanned again

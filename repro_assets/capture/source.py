@@ -1,0 +1,380 @@
+"""The source tree that a run is made from.
+
+Laws: files are listed by git (tracked, and neither tracked nor ignored) or, where there is no repository, by a walk;
+the bytes are those of the worktree; nothing is written into ``.git``. Nothing is dropped silently: what is listed and
+not taken is in ``left_out`` with the reason, a folder once for all below it. No file enters in which the secret scanner
+finds something, and a file is read again only in the state in which it was scanned.
+
+Left out are stores (a folder that holds the marker file, but not its ``raw/``), virtual environments, ``__pycache__``,
+what ``.reproignore`` in the root names (gitignore syntax), files over the limit, and untracked ``outputs/ multirun/
+wandb/ mlruns/``: where they are tracked, or are Python packages, somebody has declared them to be source. Of a git
+repository below (a submodule, or one that merely lies there) the files are taken as if they were part of this one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from repro_assets.capture.exclusions import Exclusions
+from repro_assets.capture.git import Worktree, find_top
+from repro_assets.capture.level import Level
+from repro_assets.capture.loaded import changed_modules
+from repro_assets.capture.scanned import ScanCache, Stamp, read_stable
+from repro_assets.capture.secrets import Finding, find_secrets, redact_url
+from repro_assets.errors import InvalidInput, InvalidValue, ReproError, SourceChanged
+
+__all__ = [
+    "LIMIT",
+    "LeftOut",
+    "ScanCache",
+    "SourceCapture",
+    "SourceFile",
+    "capture_source",
+    "edited_after_start",
+    "read_stable",
+]
+
+LIMIT = 50 * 1024 * 1024
+"""Largest file, in bytes, that is taken unless the caller says otherwise."""
+
+
+class LeftOut(NamedTuple):
+    """A listed path that was not taken; a folder ends in ``/`` and stands for all below it."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of the source tree.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the root, with ``/``.
+    absolute : path
+        Where it is.
+    size : int
+        Bytes; of a link, of its target's name.
+    executable : bool
+        Whether its owner may execute it.
+    link_target : str or None
+        For a symbolic link its target relative to the link's folder; it never leaves the root.
+    stamp : Stamp
+        Its state when it was scanned.
+    """
+
+    path: str
+    absolute: Path
+    size: int
+    executable: bool
+    link_target: str | None
+    stamp: Stamp
+
+    def read(self) -> bytes:
+        """Bytes of the file, which must be in the state in which it was scanned; of a link, its target's name.
+
+        Raises
+        ------
+        SourceChanged
+            If it is not.
+        """
+        if self.link_target is not None:
+            return self.link_target.encode()
+        return read_stable(self.absolute, self.stamp)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCapture:
+    """What was captured.
+
+    Parameters
+    ----------
+    root : path
+        The folder, resolved; it is in no document.
+    document : dict
+        JSON-able facts for the record: commit, branch, tags, remotes without credentials, whether the tree is dirty and
+        by which paths, repositories below, what was left out, what was unavailable and why.
+    files : tuple of SourceFile
+        In order of their paths; empty at the basic level.
+    left_out : tuple of LeftOut
+        In order of their paths.
+    diff : str
+        Difference to the commit, whole, for people to read; without the sections named in
+        ``document["diff_left_out"]``.
+    """
+
+    root: Path
+    document: dict[str, Any]
+    files: tuple[SourceFile, ...]
+    left_out: tuple[LeftOut, ...]
+    diff: str
+
+
+_cache = ScanCache()
+
+
+def capture_source(
+    root: str | os.PathLike[str],
+    level: Level | str | int = Level.STANDARD,
+    *,
+    limit: int = LIMIT,
+    cache: ScanCache | None = None,
+) -> SourceCapture:
+    """Capture the source tree below `root`.
+
+    Parameters
+    ----------
+    root : path-like
+        The project's folder; a folder inside a repository is a root of its own.
+    level : Level or its name or number
+        ``basic`` takes git's facts only; ``standard`` also the files and the diff.
+    limit : int
+        Largest file in bytes.
+    cache : ScanCache, optional
+        Where findings are remembered; one for the whole process by default.
+
+    Raises
+    ------
+    InvalidInput
+        If `root` is not a folder, or its ``.reproignore`` does not read.
+        What git cannot say is in ``document["unavailable"]`` instead.
+    InvalidValue
+        If `level` is no level, or `limit` is negative.
+    """
+    level = Level.parse(level)
+    if limit < 0:
+        raise InvalidValue(f"the size limit {limit} is negative")
+    folder = Path(root).resolve()
+    if not folder.is_dir():
+        raise InvalidInput(f"the source root {folder} is not a folder")
+    return _Capture(folder, level, limit, _cache if cache is None else cache, Exclusions(folder)).take()
+
+
+def edited_after_start(files: Iterable[SourceFile]) -> dict[str, str]:
+    """Loaded first-party modules whose file changed after this process started: such a run is not comparable.
+
+    Parameters
+    ----------
+    files : iterable of SourceFile
+        What `capture_source` took.
+
+    Returns
+    -------
+    dict
+        Module name to the path of its file, relative to the source's root.
+    """
+    relative = {str(file.absolute): file for file in files if file.link_target is None}
+    changed = changed_modules((absolute, file.stamp) for absolute, file in relative.items())
+    return {name: relative[absolute].path for name, absolute in changed.items()}
+
+
+@dataclass(slots=True)
+class _Capture:
+    root: Path
+    level: Level
+    limit: int
+    cache: ScanCache
+    rules: Exclusions
+    files: list[SourceFile] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    untracked: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    repositories: list[dict[str, Any]] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+    def take(self) -> SourceCapture:
+        document: dict[str, Any] = {"format": 1, "level": str(self.level)}
+        git, diff, diff_left_out = self._repository("", self.root)
+        document.update(git)
+        self.files.sort(key=lambda file: file.path)
+        left_out = tuple(LeftOut(path, self.left_out[path]) for path in sorted(self.left_out))
+        document.update(
+            untracked=sorted(self.untracked),
+            deleted=sorted(self.deleted),
+            repositories=sorted(self.repositories, key=lambda each: str(each["path"])),
+            files={"count": len(self.files), "bytes": sum(file.size for file in self.files)},
+            left_out=[{"path": path, "reason": reason} for path, reason in left_out],
+            diff_left_out=[{"path": path, "reason": reason} for path, reason in diff_left_out],
+            unavailable=dict(sorted(self.unavailable.items())),
+        )
+        return SourceCapture(self.root, document, tuple(self.files), left_out, diff)
+
+    def _repository(self, below: str, folder: Path) -> tuple[dict[str, Any], str, list[LeftOut]]:
+        """Take the files of `folder`, which lies at `below` in the root, and return git's facts about it."""
+        label = below.rstrip("/") or "git"
+        # A repository below the root is known by its own `.git`: the one around it has already said that it is none.
+        top = find_top(folder) if not below else (folder if (folder / ".git").exists() else None)
+        reason = "no repository here" if top is None else ""
+        if top is not None:
+            worktree = Worktree(folder, top)
+            try:
+                facts, listed = worktree.look()
+                if worktree.prefix and not any(entry.tracked for entry in listed) and worktree.ignores_folder():
+                    reason = "the repository around it ignores this folder"
+            except ReproError as error:
+                reason = error.message
+        if reason:
+            self.unavailable[label] = reason
+            for relative in self._walk(below, folder):
+                self._take(relative, tracked=False)
+            return {"git": None}, "", []
+        untracked = []
+        for entry in listed:
+            relative = below + entry.path
+            if entry.sparse and not os.path.lexists(self.root / relative):
+                self.left_out[_shown(relative)] = "not on disk: a sparse checkout leaves it out"
+            elif self._take(relative, entry.tracked) and not entry.tracked:
+                untracked.append(_shown(relative))
+        self.untracked += untracked
+        message: str | None = facts.message
+        if find_secrets(facts.message.encode(), "message"):
+            message, self.unavailable[f"{label}.message"] = None, "left out: it holds a secret"
+        git = {
+            "git": {
+                "commit": facts.commit,
+                "branch": facts.branch,
+                "detached": facts.commit is not None and facts.branch is None,
+                "tags": list(facts.tags),
+                "remotes": {name: redact_url(url) for name, url in facts.remotes.items()},
+                "message": message,
+                "subfolder": worktree.prefix.rstrip("/"),
+                "dirty": bool(facts.changed or untracked),
+                "changed": [_shown(path) for path in facts.changed],
+            }
+        }
+        if below or not (self.level.takes(Level.STANDARD) and facts.changed and facts.commit is not None):
+            return git, "", []
+        return git, *self._diff(worktree)
+
+    def _diff(self, worktree: Worktree) -> tuple[str, list[LeftOut]]:
+        kept, dropped = [], []
+        try:
+            sections = worktree.diff()
+        except ReproError as error:
+            self.unavailable["diff"] = error.message
+            return "", []
+        for path, section in sections:
+            reason = self.left_out.get(_shown(path)) or self.rules.reason(path, tracked=True)
+            if reason is None:
+                # Without the first column, so that a removed line reads as it did in its file.
+                found = find_secrets(b"\n".join(line[1:] for line in section.split(b"\n")), path)
+                reason = _found(found) if found else None
+            if reason is None:
+                kept.append(section.decode("utf-8", "backslashreplace"))
+            else:
+                dropped.append(LeftOut(_shown(path), reason))
+        return "".join(kept), dropped
+
+    def _take(self, relative: str, tracked: bool) -> bool:
+        """Take one listed path or say why not; True unless a folder that is left out holds it."""
+        relative = relative.rstrip("/")
+        verdict = self.rules.folder_of(relative, tracked)
+        if verdict is not None:
+            self.left_out[_shown(verdict[0]) + "/"] = verdict[1]
+            return False
+        absolute = f"{self.root}/{relative}"
+        try:
+            state = os.lstat(absolute)
+            if stat.S_ISDIR(state.st_mode):
+                return self._below(relative, Path(absolute), tracked)
+            reason = self._take_file(relative, absolute, state)
+        except (FileNotFoundError, NotADirectoryError):
+            if tracked:
+                self.deleted.append(_shown(relative))
+                return True
+            reason = "gone when it was to be read"
+        except SourceChanged:
+            reason = "changed while it was read"
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        if reason is not None:
+            self.left_out[_shown(relative)] = reason
+        return True
+
+    def _take_file(self, relative: str, absolute: str, state: os.stat_result) -> str | None:
+        if self.rules.is_named(relative):
+            return "named in .reproignore"
+        try:
+            relative.encode("utf-8")
+        except UnicodeEncodeError:
+            return "its name is not UTF-8"
+        stamp, link = Stamp.of(state), None
+        if stat.S_ISLNK(state.st_mode):
+            link, reason = self._link(relative, absolute)
+            if reason is not None:
+                return reason
+        elif not stat.S_ISREG(state.st_mode):
+            return "neither a file nor a link"
+        elif state.st_size > self.limit:
+            return f"{state.st_size} bytes, over the limit of {self.limit}"
+        elif self.level.takes(Level.STANDARD):
+            found = self.cache.findings(absolute, relative, stamp)
+            if found:
+                return _found(found)
+        if self.level.takes(Level.STANDARD):
+            size = state.st_size if link is None else len(link.encode())
+            executable = link is None and bool(state.st_mode & stat.S_IXUSR)
+            self.files.append(SourceFile(relative, Path(absolute), size, executable, link, stamp))
+        return None
+
+    def _link(self, relative: str, absolute: str) -> tuple[str | None, str | None]:
+        """Target of a link, relative to its folder, or the reason why it is left out."""
+        target = os.path.join(os.path.dirname(absolute), os.readlink(absolute))  # noqa: PTH118, PTH120, PTH115
+        inside = os.path.realpath(target)
+        if Path(inside) != self.root and not inside.startswith(f"{self.root}/"):
+            return None, "a link that leads out of the source root"
+        # An absolute target is written relative, so that the tree means the same wherever it is laid out.
+        start = os.path.dirname(absolute)  # noqa: PTH120
+        written = os.path.relpath(os.path.normpath(target), start)
+        if not os.path.normpath(target).startswith(f"{self.root}/"):
+            written = os.path.relpath(inside, start)
+        try:
+            written.encode("utf-8")
+        except UnicodeEncodeError:
+            return None, "a link whose target's name is not UTF-8"
+        if find_secrets(written.encode(), relative):
+            return None, "a link whose target's name looks like a secret"
+        return written, None
+
+    def _below(self, relative: str, folder: Path, tracked: bool) -> bool:
+        if not (folder / ".git").exists() and not any(folder.iterdir()):
+            self.left_out[_shown(relative) + "/"] = "a submodule that is not checked out"
+            return True
+        git, _, _ = self._repository(relative + "/", folder)
+        self.repositories.append({"path": _shown(relative), "submodule": tracked, **git})
+        return True
+
+    def _walk(self, below: str, folder: Path) -> Iterator[str]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self.left_out[_shown(below) or "./"] = f"cannot be read: {error.strerror}"
+            return
+        for entry in entries:
+            relative = below + entry.name
+            if not entry.is_dir(follow_symlinks=False):
+                if entry.name != ".git":
+                    yield relative
+                continue
+            verdict = self.rules.folder_of(relative + "/.", tracked=False)
+            if verdict is None or (verdict[0] == relative and self.rules.is_store(relative)):
+                yield from self._walk(relative + "/", Path(entry.path))
+            else:
+                self.left_out[_shown(verdict[0]) + "/"] = verdict[1]
+
+
+def _found(findings: tuple[Finding, ...] | list[Finding]) -> str:
+    places = ", ".join(f"{each.kind} in line {each.line}" if each.line else f"{each.kind}" for each in findings)
+    return f"secret scanner: {places}"
+
+
+def _shown(path: str) -> str:
+    """Spell a path in Unicode: a byte of its name that is not UTF-8 as ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
