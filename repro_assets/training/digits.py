@@ -40,11 +40,11 @@ class SplitConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sft: int = Field(450, ge=10, le=IMAGES, description="images for the traces of supervised fine-tuning")
-    rft: int = Field(450, ge=10, le=IMAGES, description="labelled images for reinforcement fine-tuning")
-    validation: int = Field(97, ge=10, le=IMAGES, description="labelled images for choosing settings")
-    stream: int = Field(400, ge=0, le=IMAGES, description="unlabelled images held out for online adaptation")
-    test: int = Field(400, ge=10, le=IMAGES, description="labelled images for the final figures only")
+    sft: int = Field(default=450, ge=10, le=IMAGES, description="images for the traces of supervised fine-tuning")
+    rft: int = Field(default=450, ge=10, le=IMAGES, description="labelled images for reinforcement fine-tuning")
+    validation: int = Field(default=97, ge=10, le=IMAGES, description="labelled images for choosing settings")
+    stream: int = Field(default=400, ge=0, le=IMAGES, description="unlabelled images held out for online adaptation")
+    test: int = Field(default=400, ge=10, le=IMAGES, description="labelled images for the final figures only")
 
 
 def read_digits(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

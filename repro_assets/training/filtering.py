@@ -35,10 +35,10 @@ class FilterConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    drop_wrong_answers: bool = Field(True, description="drop traces whose answer is not the label")
-    drop_repeated_looks: bool = Field(True, description="drop traces that look at a region twice")
-    max_looks: int = Field(7, ge=0, le=task.MAX_LOOKS, description="drop traces with more looks than this")
-    min_quality_score: float = Field(0.0, ge=0, le=1, description="drop traces whose quality is lower")
+    drop_wrong_answers: bool = Field(default=True, description="drop traces whose answer is not the label")
+    drop_repeated_looks: bool = Field(default=True, description="drop traces that look at a region twice")
+    max_looks: int = Field(default=7, ge=0, le=task.MAX_LOOKS, description="drop traces with more looks than this")
+    min_quality_score: float = Field(default=0.0, ge=0, le=1, description="drop traces whose quality is lower")
 
 
 def filter_and_score(run: Run, config: FilterConfig, traces: pandas.DataFrame) -> pandas.DataFrame:

@@ -8,7 +8,7 @@ it gives the bits of never having stopped.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -40,10 +40,6 @@ class Batches:
         self.generator = generator
         self.order = torch.randperm(count, generator=generator)
         self.position = 0
-
-    def __iter__(self) -> Iterator[Tensor]:
-        while True:
-            yield self.next()
 
     def next(self) -> Tensor:
         """Return the next batch, int64 [size]."""

@@ -29,10 +29,10 @@ class Architecture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: int = Field(64, ge=4, le=1024, description="width of the residual stream")
-    layers: int = Field(2, ge=1, le=16, description="transformer blocks")
-    heads: int = Field(4, ge=1, le=32, description="attention heads; must divide the width")
-    feed_forward: int = Field(256, ge=4, le=4096, description="hidden width of the feed-forward part")
+    width: int = Field(default=64, ge=4, le=1024, description="width of the residual stream")
+    layers: int = Field(default=2, ge=1, le=16, description="transformer blocks")
+    heads: int = Field(default=4, ge=1, le=32, description="attention heads; must divide the width")
+    feed_forward: int = Field(default=256, ge=4, le=4096, description="hidden width of the feed-forward part")
 
 
 class _Block(nn.Module):

@@ -39,24 +39,26 @@ class RftConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(150, ge=1, le=100_000, description="updates")
-    images_per_step: int = Field(32, ge=1, le=4096, description="images, and so groups, in an update")
-    group_size: int = Field(16, ge=2, le=256, description="episodes on each image; under 8 many give no signal")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="peak learning rate of AdamW")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled weight decay")
-    warm_up: int = Field(10, ge=0, le=10_000, description="updates of linear warm-up")
-    final_rate: float = Field(0.1, ge=0, le=1, description="share of the peak rate that is left at the end")
-    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    look_cost: float = Field(0.01, ge=0, le=1, description="price of a look, in right answers (lambda)")
-    divergence_weight: float = Field(0.02, ge=0, description="weight of the divergence from the reference (beta)")
-    advantage_floor: float = Field(0.01, gt=0, description="added to a group's standard deviation of rewards")
-    rotation: float = Field(10.0, ge=0, le=45, description="augmentation: largest rotation, degrees")
-    shift: float = Field(0.12, ge=0, le=1, description="augmentation: largest shift, half image sides")
-    noise: float = Field(0.05, ge=0, le=1, description="augmentation: noise, standard deviation of full ink")
-    log_every: int = Field(5, ge=1, description="updates between points of the training curve")
-    validate_every: int = Field(25, ge=1, description="updates between validations")
-    checkpoint_every: int = Field(50, ge=1, description="updates between checkpoints")
-    fingerprint_every: int = Field(25, ge=1, description="updates between fingerprints of the parameters")
+    steps: int = Field(default=150, ge=1, le=100_000, description="updates")
+    images_per_step: int = Field(default=32, ge=1, le=4096, description="images, and so groups, in an update")
+    group_size: int = Field(default=16, ge=2, le=256, description="episodes on each image; under 8 many give no signal")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="peak learning rate of AdamW")
+    weight_decay: float = Field(default=0.01, ge=0, le=1, description="decoupled weight decay")
+    warm_up: int = Field(default=10, ge=0, le=10_000, description="updates of linear warm-up")
+    final_rate: float = Field(default=0.1, ge=0, le=1, description="share of the peak rate that is left at the end")
+    clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    look_cost: float = Field(default=0.01, ge=0, le=1, description="price of a look, in right answers (lambda)")
+    divergence_weight: float = Field(
+        default=0.02, ge=0, description="weight of the divergence from the reference (beta)"
+    )
+    advantage_floor: float = Field(default=0.01, gt=0, description="added to a group's standard deviation of rewards")
+    rotation: float = Field(default=10.0, ge=0, le=45, description="augmentation: largest rotation, degrees")
+    shift: float = Field(default=0.12, ge=0, le=1, description="augmentation: largest shift, half image sides")
+    noise: float = Field(default=0.05, ge=0, le=1, description="augmentation: noise, standard deviation of full ink")
+    log_every: int = Field(default=5, ge=1, description="updates between points of the training curve")
+    validate_every: int = Field(default=25, ge=1, description="updates between validations")
+    checkpoint_every: int = Field(default=50, ge=1, description="updates between checkpoints")
+    fingerprint_every: int = Field(default=25, ge=1, description="updates between fingerprints of the parameters")
 
 
 def train_rft(
@@ -215,10 +217,11 @@ def grpo_loss(
     divergence, entropy : float
         Means over the visited states, in nats.
     """
-    # Filled outside inference, so that the sums below carry the gradient.
     pushed, diverged, spread = torch.zeros(()), torch.zeros(()), 0.0
     states = int((episodes.looks + 1).sum())
-    for part in torch.argsort(episodes.looks, stable=True).split(_CHUNK):
+    order = torch.argsort(episodes.looks, stable=True)
+    for start in range(0, len(order), _CHUNK):
+        part = order[start : start + _CHUNK]
         some = Episodes(*(field[part] for field in episodes))
         regions = some.regions()
         actions = some.actions[:, : regions.shape[1] + 1]

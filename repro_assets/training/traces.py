@@ -37,12 +37,12 @@ class TracesConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    per_image: int = Field(8, ge=1, le=64, description="traces for each image")
-    answer_above: float = Field(0.9, gt=0.1, lt=1.0, description="posterior at which the teacher answers")
-    random_look: float = Field(0.10, ge=0, le=1, description="probability that a look goes anywhere unseen")
-    fault_repeat: float = Field(0.04, ge=0, le=1, description="probability, per look, of a repeated look")
-    fault_answer: float = Field(0.06, ge=0, le=1, description="probability of a random answer")
-    fault_endless: float = Field(0.08, ge=0, le=1, description="probability of looking on to the limit")
+    per_image: int = Field(default=8, ge=1, le=64, description="traces for each image")
+    answer_above: float = Field(default=0.9, gt=0.1, lt=1.0, description="posterior at which the teacher answers")
+    random_look: float = Field(default=0.10, ge=0, le=1, description="probability that a look goes anywhere unseen")
+    fault_repeat: float = Field(default=0.04, ge=0, le=1, description="probability, per look, of a repeated look")
+    fault_answer: float = Field(default=0.06, ge=0, le=1, description="probability of a random answer")
+    fault_endless: float = Field(default=0.08, ge=0, le=1, description="probability of looking on to the limit")
 
 
 def write_thought(posterior: np.ndarray) -> str:
