@@ -3,7 +3,8 @@
 Laws: nothing is written, neither to ``.git`` nor beside it: optional locks are off, the index is not refreshed, no
 hook, file-system monitor, external diff, text conversion or large-file filter is started, and no variable of a
 surrounding git process redirects the question. A repository of another user is read all the same, because reading it
-runs none of its programs; git before 2.38 takes no such exception from its command line and its refusal is then reported.
+runs none of its programs; git before 2.38 takes no such exception from its command line and its refusal is then
+reported.
 """
 
 from __future__ import annotations

@@ -257,9 +257,27 @@ def find_secrets(data: bytes, path: str | PurePosixPath) -> list[Finding]:
         found.add(Finding(kind, 0))
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = data.decode("utf-16", "replace").encode()
-    for kind, offset in _offsets(data, place):
-        found.add(Finding(kind, data.count(b"\n", 0, offset) + 1))
+    for kind, start, _ in _spans(data, place):
+        found.add(Finding(kind, data.count(b"\n", 0, start) + 1))
     return sorted(found, key=lambda finding: (finding.line, finding.kind))
+
+
+def redact_text(text: str) -> str:
+    """Replace the credentials in free text, such as an error's message and trace, by ``<kind>``.
+
+    Returns
+    -------
+    str
+        `text`, unchanged where nothing was found.
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    spans = sorted((start, -end, kind) for kind, start, end in _spans(data, PurePosixPath("text.py")))
+    kept, position = [], 0
+    for start, negative_end, kind in spans:
+        if -negative_end > position:
+            kept += [data[position : max(start, position)], f"<{kind}>".encode()] if start >= position else []
+            position = -negative_end
+    return b"".join([*kept, data[position:]]).decode("utf-8", "surrogatepass")
 
 
 def redact_url(url: str) -> str:
@@ -298,19 +316,28 @@ def _is_env_like(place: PurePosixPath) -> bool:
     return name in (".env", ".envrc") or name.startswith(".env.") or name.endswith(".env")
 
 
-def _offsets(data: bytes, place: PurePosixPath) -> Iterator[tuple[str, int]]:
+def _spans(data: bytes, place: PurePosixPath) -> Iterator[tuple[str, int, int]]:
+    """Kind, start and end of everything that looks like a credential."""
     for rule in _RULES:
         if any(literal in data for literal in rule.literals):
             for match in rule.pattern.finditer(data):
                 if rule.accept(match):
-                    yield rule.kind, match.start()
+                    start, end = match.span(1 if rule.pattern.groups else 0)
+                    yield rule.kind, start, _end_of_key(data, end) if rule.kind == "private-key" else end
     if b"\0" not in data[:8192]:
         yield from _assignments(data, place)
         if _is_env_like(place):
             yield from _unlisted_variables(data)
 
 
-def _assignments(data: bytes, place: PurePosixPath) -> Iterator[tuple[str, int]]:
+def _end_of_key(data: bytes, position: int) -> int:
+    """End of the block that opens before `position`; the end of the data where it is not closed."""
+    closing = data.find(b"-----END", position)
+    closed = data.find(b"KEY", closing) if closing >= 0 else -1
+    return closed + len(b"KEY-----") if closed >= 0 else len(data)
+
+
+def _assignments(data: bytes, place: PurePosixPath) -> Iterator[tuple[str, int, int]]:
     """High-entropy values that are given to a name which says that it holds a secret."""
     bare = place.suffix.lower() in _CONFIGURATION or _is_env_like(place) or place.suffix == ""
     lower = data.lower()
@@ -320,7 +347,7 @@ def _assignments(data: bytes, place: PurePosixPath) -> Iterator[tuple[str, int]]
         for word in pattern.finditer(lower):
             match = _QUOTED.match(data, word.end()) or (_BARE.match(data, word.end()) if bare else None)
             if match is not None and _looks_random(match["value"]):
-                yield "secret-assignment", word.start()
+                yield "secret-assignment", match.start("value"), match.end("value")
 
 
 def _looks_random(value: bytes) -> bool:
@@ -336,9 +363,9 @@ def _words_share(value: bytes) -> float:
     return sum(len(run) for run in re.findall(rb"[a-z]{4,}|[A-Z]{4,}|[A-Z][a-z]{3,}", value)) / len(value)
 
 
-def _unlisted_variables(data: bytes) -> Iterator[tuple[str, int]]:
+def _unlisted_variables(data: bytes) -> Iterator[tuple[str, int, int]]:
     line = re.compile(rb"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*?)[ \t\r]*$")
     for match in line.finditer(data):
         value = match[2].strip(b"\"'")
         if value.lower() not in (b"", b"0", b"1", b"true", b"false") and not is_allowed(match[1].decode()):
-            yield "environment-file", match.start()
+            yield "environment-file", match.start(2), match.end(2)

@@ -99,8 +99,10 @@ class SourceCapture:
     root : path
         The folder, resolved; it is in no document.
     document : dict
-        JSON-able facts for the record: commit, branch, tags, remotes without credentials, whether the tree is dirty and
-        by which paths, repositories below, what was left out, what was unavailable and why.
+        JSON-able facts for the record: ``git`` (whether there is a usable repository), ``commit``, ``branch``, ``tags``,
+        ``remote`` (origin, or else the first by name) and ``remotes``, without credentials, ``message``, ``dirty`` (a
+        tracked path differs from the commit, or a file is neither tracked nor ignored; None without git), ``changed``,
+        ``untracked``, ``deleted``, ``repositories`` below, ``left_out``, ``diff_left_out``, ``unavailable``.
     files : tuple of SourceFile
         In order of their paths; empty at the basic level.
     left_out : tuple of LeftOut
@@ -115,6 +117,10 @@ class SourceCapture:
     files: tuple[SourceFile, ...]
     left_out: tuple[LeftOut, ...]
     diff: str
+
+    def edited_after_start(self) -> dict[str, str]:
+        """Return what `edited_after_start` says of the files."""
+        return edited_after_start(self.files)
 
 
 _cache = ScanCache()
@@ -224,7 +230,7 @@ class _Capture:
             self.unavailable[label] = reason
             for relative in self._walk(below, folder):
                 self._take(relative, tracked=False)
-            return {"git": None}, "", []
+            return {"git": False, "commit": None, "branch": None, "dirty": None}, "", []
         untracked = []
         for entry in listed:
             relative = below + entry.path
@@ -236,18 +242,19 @@ class _Capture:
         message: str | None = facts.message
         if find_secrets(facts.message.encode(), "message"):
             message, self.unavailable[f"{label}.message"] = None, "left out: it holds a secret"
+        remotes = {name: redact_url(url) for name, url in facts.remotes.items()}
         git = {
-            "git": {
-                "commit": facts.commit,
-                "branch": facts.branch,
-                "detached": facts.commit is not None and facts.branch is None,
-                "tags": list(facts.tags),
-                "remotes": {name: redact_url(url) for name, url in facts.remotes.items()},
-                "message": message,
-                "subfolder": worktree.prefix.rstrip("/"),
-                "dirty": bool(facts.changed or untracked),
-                "changed": [_shown(path) for path in facts.changed],
-            }
+            "git": True,
+            "commit": facts.commit,
+            "branch": facts.branch,
+            "detached": facts.commit is not None and facts.branch is None,
+            "tags": list(facts.tags),
+            "remote": remotes.get("origin", next(iter(remotes.values()), None)),
+            "remotes": remotes,
+            "message": message,
+            "subfolder": worktree.prefix.rstrip("/"),
+            "dirty": bool(facts.changed or untracked),
+            "changed": [_shown(path) for path in facts.changed],
         }
         if below or not (self.level.takes(Level.STANDARD) and facts.changed and facts.commit is not None):
             return git, "", []
