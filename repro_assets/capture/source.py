@@ -99,10 +99,11 @@ class SourceCapture:
     root : path
         The folder, resolved; it is in no document.
     document : dict
-        JSON-able facts for the record: ``git`` (whether there is a usable repository), ``commit``, ``branch``, ``tags``,
-        ``remote`` (origin, or else the first by name) and ``remotes``, without credentials, ``message``, ``dirty`` (a
-        tracked path differs from the commit, or a file is neither tracked nor ignored; None without git), ``changed``,
-        ``untracked``, ``deleted``, ``repositories`` below, ``left_out``, ``diff_left_out``, ``unavailable``.
+        JSON-able facts for the record: ``git`` (whether there is a usable repository), ``commit``, ``branch``,
+        ``tags``, ``remote`` (origin, or else the first by name) and ``remotes``, without credentials, ``message``,
+        ``dirty`` (a tracked path differs from the commit, or a file is neither tracked nor ignored; None without git),
+        ``changed``, ``untracked``, ``deleted``, ``repositories`` below, ``left_out``, ``diff_left_out``,
+        ``unavailable``.
     files : tuple of SourceFile
         In order of their paths; empty at the basic level.
     left_out : tuple of LeftOut
@@ -119,7 +120,7 @@ class SourceCapture:
     diff: str
 
     def edited_after_start(self) -> dict[str, str]:
-        """Return what `edited_after_start` says of the files."""
+        """Return what the function of this name says of the files."""
         return edited_after_start(self.files)
 
 
