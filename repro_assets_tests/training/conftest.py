@@ -1,0 +1,119 @@
+"""A run held in memory, the real digits and their splits, for the recipes' tests."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from repro_assets.determinism.seeds import Seeds
+from repro_assets.training import digits
+
+DIGITS_FILE = Path(__file__).parents[2] / "data" / "raw" / "digits.csv"
+
+
+class MemoryArtifact:
+    """A stored value; every load is a copy."""
+
+    def __init__(self, kind: str, value: Any) -> None:
+        self.kind = kind
+        self._value = copy.deepcopy(value)
+
+    def load(self) -> Any:
+        return copy.deepcopy(self._value)
+
+
+class MemoryRun:
+    """The run handle's protocol, kept in memory; it refuses what a store would refuse."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.run_id = f"memory-{seed}"
+        self.seeds = Seeds(seed)
+        self.params: dict[str, Any] = {}
+        self.curves: dict[str, list[tuple[int | None, float]]] = {}
+        self.checkpoints: dict[str, MemoryArtifact] = {}
+        self.checkpoint_metrics: dict[str, dict[str, float]] = {}
+        self.fingerprints: dict[int, dict[str, str]] = {}
+
+    def log_params(self, params: Any) -> None:
+        self.params.update(params)
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        assert isinstance(value, int | float), f"{name} is a {type(value)}"
+        self.curves.setdefault(name, []).append((step, float(value)))
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        for name, value in metrics.items():
+            self.log_metric(name, value, step)
+
+    def last(self, name: str) -> float:
+        return self.curves[name][-1][1]
+
+    def checkpoint(self, kind: str, identifier: Any, value: Any, *, step: int, metrics: Any = None) -> MemoryArtifact:
+        assert_plain(value)
+        name = f"checkpoint_{kind}_{identifier}"
+        self.checkpoints[name] = MemoryArtifact("tensors", value)
+        self.checkpoint_metrics[name] = dict(metrics or {})
+        return self.checkpoints[name]
+
+    def log_fingerprints(self, step: int, tensors: Any) -> None:
+        self.fingerprints[step] = {
+            name: hashlib.sha256(tensor.detach().contiguous().numpy().tobytes()).hexdigest()
+            for name, tensor in tensors.items()
+        }
+
+
+def assert_plain(value: Any) -> None:
+    """Only dictionaries with string names, lists, tensors, arrays and JSON scalars can be stored."""
+    if isinstance(value, dict):
+        assert all(isinstance(name, str) for name in value), list(value)
+        for part in value.values():
+            assert_plain(part)
+    elif isinstance(value, list):
+        for part in value:
+            assert_plain(part)
+    else:
+        assert value is None or isinstance(value, bool | int | float | str | torch.Tensor | np.ndarray), type(value)
+
+
+def assert_equal_bits(one: Any, other: Any) -> None:
+    """Two models have the same tensors, bit for bit."""
+    assert set(one["state"]) == set(other["state"])
+    for name, tensor in one["state"].items():
+        assert torch.equal(tensor.view(torch.int32), other["state"][name].view(torch.int32)), name
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _deterministic_single_thread():
+    """The mode that the caller of a recipe sets."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(strict)
+
+
+@pytest.fixture(scope="session")
+def new_run():
+    return MemoryRun
+
+
+@pytest.fixture(scope="session")
+def equal_bits():
+    return assert_equal_bits
+
+
+@pytest.fixture(scope="session")
+def raw_digits():
+    return digits.read_digits(DIGITS_FILE)
+
+
+@pytest.fixture(scope="session")
+def splits(raw_digits):
+    return digits.split_digits(MemoryRun(0), digits.SplitConfig(), raw_digits)
