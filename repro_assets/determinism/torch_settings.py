@@ -56,8 +56,9 @@ def restoring_threads(threads: int, interop_threads: int) -> Iterator[int | None
 def restoring_deterministic_algorithms(wanted: bool) -> Iterator[None]:
     """Refuse operations without a deterministic implementation, or allow them."""
     import torch
-    from torch.utils import deterministic
+    from torch.utils import deterministic as module
 
+    deterministic: Any = module
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(wanted, warn_only=False)
@@ -74,7 +75,8 @@ def restoring_backends(deterministic: bool, benchmark: bool) -> Iterator[None]:
     """Set cuDNN's and oneDNN's choice of kernels."""
     import torch
 
-    cudnn, onednn = torch.backends.cudnn, torch.backends.mkldnn
+    cudnn: Any = torch.backends.cudnn
+    onednn: Any = torch.backends.mkldnn
     before = cudnn.deterministic, cudnn.benchmark, onednn.deterministic
     cudnn.deterministic, cudnn.benchmark, onednn.deterministic = deterministic, benchmark, deterministic
     try:
@@ -142,6 +144,7 @@ def torch_settings() -> dict[str, Any]:
 
     gpu = torch.cuda.is_available()
     cuda: Any = torch.backends.cuda
+    cudnn: Any = torch.backends.cudnn
     return {
         "torch": str(torch.__version__),
         "torch_build": "sha256:" + hashlib.sha256(torch.__config__.show().encode()).hexdigest(),
@@ -159,10 +162,10 @@ def torch_settings() -> dict[str, Any]:
             f"{backend}.{operation}": _precision(backend, operation) for backend, operation in _PRECISIONS
         },
         "cudnn": {
-            "version": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
-            "enabled": torch.backends.cudnn.enabled,
-            "deterministic": torch.backends.cudnn.deterministic,
-            "benchmark": torch.backends.cudnn.benchmark,
+            "version": cudnn.version() if cudnn.is_available() else None,
+            "enabled": cudnn.enabled,
+            "deterministic": cudnn.deterministic,
+            "benchmark": cudnn.benchmark,
         },
         "cublas": {
             "workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),

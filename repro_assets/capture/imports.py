@@ -1,0 +1,173 @@
+"""What a Python file is, but for its formatting, and what it imports.
+
+Laws: the digest is over the syntax tree without docstrings, positions and comments, written so that every supported
+Python version writes the same for the same code. Imports at any depth count, inside functions and ``try`` too, and so
+does a literal name given to ``import_module`` or ``__import__``; those under ``TYPE_CHECKING`` do not, because they never
+run. A name that is put together while the program runs is not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from repro_assets.errors import InvalidInput
+
+ANALYSIS_VERSION = 1
+"""Part of every cache key: another analysis reads every file again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import.
+
+    Parameters
+    ----------
+    level : int
+        Number of leading dots; 0 for an absolute import.
+    module : str
+        The module named, or ``""``.
+    names : tuple of str
+        What is taken from it; empty for a plain ``import``.
+    """
+
+    level: int
+    module: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What one file says.
+
+    Parameters
+    ----------
+    digest : str
+        64 hexadecimal digits over the syntax tree.
+    imports : tuple of Import
+        In the order in which they were met.
+    exported : tuple of str
+        Names in a literal ``__all__``; a star import takes submodules that are named there.
+    """
+
+    digest: str
+    imports: tuple[Import, ...]
+    exported: tuple[str, ...]
+
+
+def analyse(data: bytes, place: str) -> Analysis:
+    """Analyse the bytes of a Python file.
+
+    Raises
+    ------
+    InvalidInput
+        If they are no Python; `place` and the line are named.
+    """
+    try:
+        tree = ast.parse(data, filename=place)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise InvalidInput(f"{place}{line} is not Python that this version reads: {error}") from error
+    return Analysis(_digest(tree), tuple(_imports(tree)), _exported(tree))
+
+
+def _digest(tree: ast.AST) -> str:
+    parts: list[str] = []
+    # An explicit stack: a long chain of operators is a deep tree.
+    stack: list[Any] = [tree]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, _Text):
+            parts.append(item)
+        elif isinstance(item, ast.Constant):
+            value = item.value
+            # `hex`, because decimal text of an integer past 4,300 digits is refused.
+            text = hex(value) if type(value) is int else repr(value)
+            parts.append(f"({type(value).__name__} {text})")
+        elif isinstance(item, ast.AST):
+            parts.append(f"({type(item).__name__}")
+            stack.append(_Text(")"))
+            for name, value in reversed(list(_fields(item))):
+                stack.append(value)
+                stack.append(_Text(f" {name}="))
+        elif isinstance(item, list):
+            parts.append("[")
+            stack.append(_Text("]"))
+            for value in reversed(item):
+                stack.append(value)
+                stack.append(_Text(","))
+        else:
+            parts.append(repr(item))
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+class _Text(str):
+    """Text that is written as it is, unlike a string in the tree."""
+
+    __slots__ = ()
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
+    for name, value in ast.iter_fields(node):
+        # Absent fields are not written: later Python versions add some (`type_params`), absent in all older code.
+        if value is None or value == [] or (isinstance(node, ast.Constant) and name == "kind"):
+            continue
+        if name == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            value = value[1:] if _is_docstring(value[0]) else value
+        yield name, value
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _imports(tree: ast.AST) -> Iterator[Import]:
+    stack: list[ast.AST] = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Import):
+            yield from (Import(0, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield Import(node.level, node.module or "", tuple(alias.name for alias in node.names))
+        elif isinstance(node, ast.Call):
+            yield from _literal_import(node)
+        children: list[ast.AST] = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.If):
+            if _is_type_checking(node.test):
+                children = list(node.orelse)
+            elif isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not):
+                children = list(node.body) if _is_type_checking(node.test.operand) else children
+        stack.extend(reversed(children))
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
+
+
+def _literal_import(call: ast.Call) -> Iterator[Import]:
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name in ("import_module", "__import__") and call.args and isinstance(call.args[0], ast.Constant):
+        module = call.args[0].value
+        if isinstance(module, str) and module and not module.startswith("."):
+            yield Import(0, module)
+
+
+def _exported(tree: ast.Module) -> tuple[str, ...]:
+    for statement in tree.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
+            value = statement.value if isinstance(statement, ast.Assign) else None
+            if isinstance(value, (ast.List, ast.Tuple)):
+                names = (item.value for item in value.elts if isinstance(item, ast.Constant))
+                return tuple(name for name in names if isinstance(name, str))
+    return ()
