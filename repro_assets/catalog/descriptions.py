@@ -1,0 +1,207 @@
+"""The whole record of one run or artifact, and lists of artifacts.
+
+Laws: nothing is left out of a record; what is JSON in the catalog is a value here.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from repro_assets.catalog.naming import resolve_artifact
+from repro_assets.catalog.queries import Rows, connect, read_rows, resolve_run_on, rows
+from repro_assets.store.home import Home
+
+_JSON_COLUMNS = (
+    "config", "mode", "settings", "plan", "host_facts", "value", "facts", "metrics", "details", "products",
+    "differences", "left_out", "variables", "unavailable",
+)  # fmt: skip
+_LISTED = """
+    SELECT coalesce(v.collection || ':v' || v.version, n.name) AS name, v.collection, v.version, a.digest, a.kind,
+        a.size, a.parts, v.trial, coalesce(v.run_id, made.run_id) AS run_id, coalesce(v.time, a.stored_at) AS time,
+        (SELECT list(l.alias ORDER BY l.alias) FROM aliases l
+         WHERE l.collection = v.collection AND l.version = v.version) AS aliases
+    FROM artifacts a
+    LEFT JOIN versions v USING (digest)
+    LEFT JOIN artifact_names n USING (digest)
+    LEFT JOIN (SELECT digest, first(run_id ORDER BY time, run_id) AS run_id FROM run_outputs GROUP BY digest) made
+        USING (digest)
+"""
+
+
+def show_run(home: Home, run: str) -> dict[str, Any]:
+    """Return the whole record of a run.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    run : str
+        What `resolve_run` takes.
+
+    Returns
+    -------
+    dict
+        The columns of `runs`, and ``params``, ``metrics`` (last, smallest, greatest and their steps), ``inputs``,
+        ``outputs``, ``checkpoints``, ``evaluations``, ``checks``, ``replays``, ``seeds``, ``source_facts``,
+        ``environment_summary``, ``error`` (None or type, message, trace), ``children`` (runs under a parent run) and
+        ``command``, which executes the run again from its record; for an asset also ``fresh_command``, which
+        materializes it again from the working tree with the same settings.
+
+    Raises
+    ------
+    UnknownName, AmbiguousName
+        As `resolve_run` does.
+    """
+    with connect(home) as connection:
+        run_id = resolve_run_on(connection, run)
+        given = {"run": run_id}
+
+        def of_run(sql: str) -> Rows:
+            return [_opened(row) for row in read_rows(connection, sql, given)]
+
+        (record,) = of_run("SELECT * FROM runs WHERE run_id = $run")
+        error = {part: record.pop(f"error_{part}") for part in ("type", "message", "trace")}
+        record["error"] = error if any(error.values()) else None
+        record["params"] = {
+            row["name"]: row["value"]
+            for row in of_run("SELECT name, value FROM params WHERE run_id = $run ORDER BY name")
+        }
+        record["metrics"] = of_run("SELECT * EXCLUDE (run_id) FROM metrics_last WHERE run_id = $run ORDER BY name")
+        record["seeds"] = {
+            row["name"]: row["seed"]
+            for row in of_run("SELECT name, seed FROM seeds WHERE run_id = $run ORDER BY name = 'root' DESC, name")
+        }
+        record["inputs"] = of_run(
+            "SELECT i.* EXCLUDE (run_id, record), n.name FROM run_inputs i LEFT JOIN artifact_names n USING (digest) "
+            "WHERE i.run_id = $run ORDER BY slot, partition, digest"
+        )
+        for name, table, order in (
+            ("outputs", "run_outputs", "slot, partition, digest"),
+            ("checkpoints", "checkpoints", "step, name"),
+            ("evaluations", "evaluations", "name"),
+            ("checks", "checks", "time, name"),
+        ):
+            record[name] = of_run(
+                f"SELECT * EXCLUDE (run_id, record) FROM {table} WHERE run_id = $run ORDER BY {order}"
+            )
+        record["replays"] = of_run("SELECT * EXCLUDE (record) FROM replays WHERE original_run = $run ORDER BY time")
+        sources = of_run("SELECT * EXCLUDE (run_id, record, source) FROM sources WHERE run_id = $run")
+        record["source_facts"] = sources[0] if sources else None
+        environments = of_run(
+            "SELECT e.* EXCLUDE (document), h.gpu, "
+            "(SELECT count(*) FROM packages p WHERE p.environment = e.environment) AS packages "
+            "FROM runs r JOIN environments e USING (environment) JOIN hardware h USING (environment) "
+            "WHERE r.run_id = $run"
+        )
+        record["environment_summary"] = environments[0] if environments else None
+        record["children"] = of_run(
+            "SELECT run_id, name, asset, partition, state FROM runs WHERE parent_run_id = $run "
+            "ORDER BY started_at, run_id"
+        )
+    record["command"] = shlex.join(["repro", "replay", run_id])
+    if record["asset"] is not None:
+        record["fresh_command"] = _fresh_command(record)
+    return record
+
+
+def list_artifacts(home: Home, type: str | None = None) -> Rows:
+    """Return artifacts, newest first, once for each version that they are.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    type : str, optional
+        A kind (``tensors``, ``table``, …), or the first word of names (``model``, ``dataset``, ``checkpoint``, …).
+    """
+    chosen = (
+        "WHERE kind = $type OR regexp_extract(coalesce(collection, ''), '^[^-_]+') = $type "
+        "OR digest IN (SELECT digest FROM run_outputs WHERE regexp_extract(name, '^[^-_]+') = $type) "
+        "OR digest IN (SELECT digest FROM evaluations WHERE regexp_extract(name, '^[^-_]+') = $type) "
+        "OR ($type = 'checkpoint' AND digest IN (SELECT digest FROM checkpoints))"
+    )
+    return rows(
+        home,
+        f"SELECT * FROM ({_LISTED}) {chosen if type is not None else ''} "
+        "ORDER BY time DESC, collection, version DESC, digest",
+        None if type is None else {"type": type},
+    )
+
+
+def show_artifact(home: Home, artifact: str) -> dict[str, Any]:
+    """Return the whole record of an artifact.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    artifact : str
+        What `naming.resolve_artifact` takes.
+
+    Returns
+    -------
+    dict
+        ``digest``, ``kind``, ``size``, ``parts``, ``facts``, ``name``, ``versions``, ``aliases``, ``made_by`` (runs
+        that wrote it), ``read_by`` (runs that read it) and ``entries`` (its parts).
+
+    Raises
+    ------
+    UnknownName, AmbiguousName
+        As `naming.resolve_artifact` does.
+    """
+    digest = str(resolve_artifact(home, artifact).digest)
+    with connect(home) as connection:
+        given = {"digest": digest}
+
+        def of_artifact(sql: str) -> Rows:
+            return [_opened(row) for row in read_rows(connection, sql, given)]
+
+        record: dict[str, Any] = {"digest": digest}
+        for row in of_artifact("SELECT * EXCLUDE (record) FROM artifacts WHERE digest = $digest"):
+            record.update(row)
+        names = of_artifact("SELECT name FROM artifact_names WHERE digest = $digest")
+        record["name"] = names[0]["name"] if names else None
+        record["versions"] = of_artifact(
+            "SELECT collection, version, run_id, trial, time FROM versions WHERE digest = $digest "
+            "ORDER BY collection, version"
+        )
+        record["aliases"] = of_artifact(
+            "SELECT collection, alias, version FROM aliases WHERE digest = $digest ORDER BY collection, alias"
+        )
+        record["made_by"] = of_artifact(
+            "SELECT run_id, name, asset, partition, time FROM run_outputs WHERE digest = $digest "
+            "UNION ALL SELECT run_id, name, NULL, NULL, time FROM checkpoints WHERE digest = $digest "
+            "ORDER BY time, run_id"
+        )
+        record["read_by"] = of_artifact(
+            "SELECT run_id, slot, partition, time FROM run_inputs WHERE digest = $digest ORDER BY time, run_id"
+        )
+        record["entries"] = of_artifact(
+            "SELECT * EXCLUDE (digest) FROM manifest_entries WHERE digest = $digest ORDER BY number"
+        )
+    return record
+
+
+def _opened(row: dict[str, Any]) -> dict[str, Any]:
+    for name in _JSON_COLUMNS:
+        if isinstance(row.get(name), str):
+            row[name] = json.loads(row[name])
+    return row
+
+
+def _fresh_command(record: dict[str, Any]) -> str:
+    words = ["repro", "run", "--select", record["asset"]]
+    if record["partition"] is not None:
+        words += ["--partition", record["partition"]]
+    if record["seed"] is not None:
+        words += ["--seed", str(record["seed"])]
+    if record["capture_level"] is not None:
+        words += ["--capture-level", record["capture_level"]]
+    for name, value in sorted((record["config"] or {}).items()):
+        words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    for item in record["inputs"]:
+        if item["asset"] is not None:
+            words += ["--input", f"{item['asset']}={item['digest']}"]
+    return shlex.join([*words, *(["--trial"] if record["trial"] else []), "--force"])

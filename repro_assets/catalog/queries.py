@@ -1,0 +1,267 @@
+"""Asking the catalog.
+
+Laws: every question refreshes first; SQL can neither write nor reach files, the network, settings or Python's
+variables; an answer is plain rows; what SQL says is wrong is passed on in one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from repro_assets.catalog.projection import refresh
+from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
+from repro_assets.store.home import Home
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow
+
+Rows = list[dict[str, Any]]
+Parameters = dict[str, Any] | list[Any] | None
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+_LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "rmse", "kl", "seconds", "dropped")
+_RUN_COLUMNS = (
+    "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
+    "started_at, seconds, error_type, error_message, parent_run_id"
+)
+
+
+def connect(home: Home) -> duckdb.DuckDBPyConnection:
+    """Refresh, and open the catalog for reading.
+
+    The connection keeps the file as it is now, whatever is published later. It reads nothing else and its settings are
+    locked. It is the caller's to close.
+
+    Raises
+    ------
+    MachineError
+        If the catalog had to be brought up to date and cannot be written.
+    """
+    import duckdb
+
+    refresh(home)
+    # Attached to a private database in memory: connections to one path share the file that the first of them opened.
+    connection = duckdb.connect(":memory:", config=_CONFIG)
+    try:
+        path = str(home.catalog).replace("'", "''")
+        connection.execute(f"ATTACH '{path}' AS catalog (READ_ONLY); USE catalog")
+        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def query(home: Home, sql: str, parameters: Parameters = None) -> pyarrow.Table:
+    """Answer one SQL query.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    sql : str
+        One statement that reads. ``$name`` or ``?`` stands for a parameter.
+    parameters : dict or list, optional
+        Values of the parameters.
+
+    Raises
+    ------
+    InvalidValue
+        If the statement would write, is not the only one, or is not valid SQL for the catalog; with DuckDB's words.
+    """
+    import duckdb
+
+    _only_reads(sql)
+    with connect(home) as connection:
+        try:
+            return connection.execute(sql, parameters).to_arrow_table()
+        except duckdb.Error as error:
+            raise _said(error) from error
+
+
+def rows(home: Home, sql: str, parameters: Parameters = None) -> Rows:
+    """Answer one SQL query with a list of dictionaries; otherwise like `query`."""
+    import duckdb
+
+    _only_reads(sql)
+    with connect(home) as connection:
+        try:
+            return read_rows(connection, sql, parameters)
+        except duckdb.Error as error:
+            raise _said(error) from error
+
+
+def read_rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = None) -> Rows:
+    """Return what a query on an open connection yields, as dictionaries."""
+    answer = connection.execute(sql, parameters)
+    names = [column[0] for column in answer.description]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+
+def list_runs(home: Home, where: str | None = None, limit: int | None = 50) -> Rows:
+    """Return runs, newest first, without their long columns.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    where : str, optional
+        An SQL condition over the columns of `runs_wide`.
+    limit : int, optional
+        At most so many; all for None.
+
+    Raises
+    ------
+    InvalidValue
+        If the condition is not valid SQL, or `limit` is negative.
+    """
+    condition = "" if where is None else f"WHERE ({where}\n)"
+    return rows(
+        home,
+        f"SELECT {_RUN_COLUMNS} FROM runs_wide {condition} "
+        f"ORDER BY started_at DESC NULLS LAST, run_id DESC {_limit(limit)}",
+    )
+
+
+def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | None = 10) -> Rows:
+    """Return completed runs by the last value of a metric, best first; replays and NaN are left out.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    metric : str
+        Name of the metric.
+    mode : str, optional
+        ``max`` or ``min``. If left out, ``min`` for names in which a word is loss, error, perplexity, mse, mae, rmse,
+        kl, seconds or dropped, else ``max``; every row says which.
+    limit : int, optional
+        At most so many.
+
+    Raises
+    ------
+    InvalidValue
+        If `mode` is another word, or `limit` is negative.
+    UnknownName
+        If no run has such a metric; near names are given.
+    """
+    if mode is None:
+        words = metric.lower().replace("/", "_").replace("-", "_").replace(".", "_").split("_")
+        mode = "min" if any(word in _LOWER_IS_BETTER for word in words) else "max"
+    if mode not in ("max", "min"):
+        raise InvalidValue(f"{mode!r} is not a mode", "max or min")
+    found = rows(
+        home,
+        f"""
+        SELECT r.run_id, r.name, r.asset, r.seed, r.trial, m.name AS metric, m.value, m.step, $mode AS mode,
+            r.commit, r.started_at, r.seconds
+        FROM metrics_last m JOIN runs r USING (run_id)
+        WHERE m.name = $metric AND r.state = 'COMPLETED' AND r.replay_of IS NULL AND NOT isnan(m.value)
+        ORDER BY CASE WHEN $mode = 'min' THEN m.value ELSE -m.value END, r.started_at, r.run_id {_limit(limit)}
+        """,
+        {"metric": metric, "mode": mode},
+    )
+    if not found:
+        names = [row["name"] for row in rows(home, "SELECT DISTINCT name FROM metrics ORDER BY name")]
+        if metric not in names:
+            raise UnknownName(f"no run has a metric named {metric!r}", _near(metric, names) or "see: repro sql")
+    return found
+
+
+def resolve_run(home: Home, text: str) -> str:
+    """Return the id of the run that `text` means.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    text : str
+        An id, an unambiguous prefix of 8 or more characters of one, a run's name, ``last``, or ``last~N``. ``last`` is
+        the run that was started last and is no parent run; ``last~1`` the one before it. Replays count.
+
+    Raises
+    ------
+    UnknownName
+        If no run fits; near names are given.
+    AmbiguousName
+        If several do; the newest of them are given.
+    """
+    with connect(home) as connection:
+        return resolve_run_on(connection, text)
+
+
+def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Do what `resolve_run` does, on an open connection."""
+    head, _, number = text.partition("~")
+    if head == "last" and (number.isdecimal() or text == "last"):
+        found = connection.execute(
+            "SELECT run_id FROM runs WHERE run_kind <> 'parent' "
+            "ORDER BY started_at DESC NULLS LAST, run_id DESC LIMIT 1 OFFSET $back",
+            {"back": int(number or 0)},
+        ).fetchall()
+        if not found:
+            raise UnknownName(f"there is no run {text}", "see: repro runs list")
+        return str(found[0][0])
+    for condition in (
+        "run_id = $text",
+        "name = $text",
+        "length($text) >= 8 AND starts_with(run_id, $text)",
+    ):
+        found = connection.execute(
+            f"SELECT run_id FROM runs WHERE {condition} ORDER BY started_at DESC NULLS LAST, run_id DESC LIMIT 6",
+            {"text": text},
+        ).fetchall()
+        if len(found) == 1:
+            return str(found[0][0])
+        if found:
+            ids = ", ".join(str(run_id) for (run_id,) in found[:5])
+            raise AmbiguousName(f"{text!r} fits several runs: {ids}{', …' if len(found) > 5 else ''}", "give an id")
+    known = connection.execute("SELECT run_id, name FROM runs").fetchall()
+    near = _near(text, [str(name) for pair in known for name in pair if name])
+    raise UnknownName(f"there is no run {text!r}", near or "see: repro runs list")
+
+
+def _only_reads(sql: str) -> None:
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise _said(error) from error
+    # PIVOT without IN is expanded into statements without a text of their own.
+    written = [statement for statement in statements if statement.query.strip() or len(statements) == 1]
+    if len(written) > 1:
+        raise InvalidValue(f"there are {len(written)} SQL statements", "give one")
+    if not statements:
+        raise InvalidValue("there is no SQL statement", "give one, such as: SELECT * FROM runs")
+    allowed = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+    for statement in written:
+        if statement.type not in allowed:
+            raise InvalidValue(
+                f"{statement.type.name} is refused: the catalog is a projection and is only read",
+                "give a statement that reads, such as: SELECT * FROM runs",
+            )
+
+
+def _said(error: Exception) -> InvalidValue:
+    """Pass on DuckDB's own message in one line."""
+    return InvalidValue(" ".join(str(error).split()))
+
+
+def _limit(limit: int | None) -> str:
+    if limit is None:
+        return ""
+    if limit < 0:
+        raise InvalidValue(f"a limit of {limit} rows", "0 or more")
+    return f"LIMIT {int(limit)}"
+
+
+def _near(text: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(text, sorted(set(names)), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else ""

@@ -1,0 +1,569 @@
+-- Tables of the catalog. Every fact here comes from the journal or from an object that it names.
+-- All times are UTC. There are no secondary indexes: they block later changes of a table and are not needed at this size.
+-- The schema `journal` holds what a run's row is derived from.
+
+CREATE SCHEMA journal;
+
+CREATE TABLE catalog_info (
+    schema_version INTEGER NOT NULL,
+    schema_digest VARCHAR NOT NULL,
+    revision VARCHAR NOT NULL
+);
+COMMENT ON TABLE catalog_info IS 'One row: what this file is.';
+COMMENT ON COLUMN catalog_info.schema_version IS 'Version of the tables and of the way rows are made; another version means a rebuild.';
+COMMENT ON COLUMN catalog_info.schema_digest IS 'SHA-256 over the SQL that made tables, views and macros.';
+COMMENT ON COLUMN catalog_info.revision IS 'A random word, drawn again with every change; two files with one revision hold the same rows.';
+
+CREATE TABLE segments (
+    segment VARCHAR NOT NULL,
+    header VARCHAR NOT NULL,
+    copy_of VARCHAR,
+    read_to BIGINT NOT NULL,
+    records BIGINT NOT NULL,
+    last_time TIMESTAMP,
+    process VARCHAR
+);
+COMMENT ON TABLE segments IS 'The journal''s files and how far each was read. Offsets move in the transaction that adds the rows.';
+COMMENT ON COLUMN segments.segment IS 'File name in the journal folder.';
+COMMENT ON COLUMN segments.header IS 'XXH3-128 of the first line, which tells one segment from every other.';
+COMMENT ON COLUMN segments.copy_of IS 'The segment that this file is a copy of; its records count once.';
+COMMENT ON COLUMN segments.read_to IS 'Bytes that have been read, up to the end of a line.';
+COMMENT ON COLUMN segments.records IS 'Records among them, the header included.';
+COMMENT ON COLUMN segments.last_time IS 'Greatest time of a record so far, UTC.';
+COMMENT ON COLUMN segments.process IS 'alive, gone or unknown: the writing process, looked at only while a run without an end record depends on it.';
+
+CREATE TABLE damages (
+    kind VARCHAR NOT NULL,
+    segment VARCHAR,
+    byte_offset BIGINT,
+    subject VARCHAR,
+    reason VARCHAR NOT NULL
+);
+COMMENT ON TABLE damages IS 'What could not be read. Nothing here stops the projection, and nothing is left out without a row here.';
+COMMENT ON COLUMN damages.kind IS 'line (bytes that are no record), record (a record with impossible values) or object (bytes gone or corrupt).';
+COMMENT ON COLUMN damages.segment IS 'Segment of the line or record.';
+COMMENT ON COLUMN damages.byte_offset IS 'Where the line begins.';
+COMMENT ON COLUMN damages.subject IS 'The record or the digest.';
+COMMENT ON COLUMN damages.reason IS 'What is wrong, in one line.';
+
+CREATE TABLE journal.run_starts (
+    run_id VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    segment VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE journal.run_starts IS 'Every start record; a run that is announced by several processes has several.';
+COMMENT ON COLUMN journal.run_starts.run_id IS 'The run.';
+COMMENT ON COLUMN journal.run_starts.record IS 'Id of the record, segment:number.';
+COMMENT ON COLUMN journal.run_starts.segment IS 'Segment whose process announced the run.';
+COMMENT ON COLUMN journal.run_starts.time IS 'When, UTC.';
+
+CREATE TABLE journal.run_ends (
+    run_id VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL,
+    state VARCHAR NOT NULL,
+    error_type VARCHAR,
+    error_message VARCHAR,
+    error_trace VARCHAR,
+    edited_sources VARCHAR[] NOT NULL
+);
+COMMENT ON TABLE journal.run_ends IS 'Every end record; the latest counts.';
+COMMENT ON COLUMN journal.run_ends.run_id IS 'The run.';
+COMMENT ON COLUMN journal.run_ends.record IS 'Id of the record.';
+COMMENT ON COLUMN journal.run_ends.time IS 'When, UTC.';
+COMMENT ON COLUMN journal.run_ends.state IS 'COMPLETED, FAILED or INTERRUPTED (cancelled).';
+COMMENT ON COLUMN journal.run_ends.error_type IS 'Class of the error.';
+COMMENT ON COLUMN journal.run_ends.error_message IS 'Its message.';
+COMMENT ON COLUMN journal.run_ends.error_trace IS 'Its trace.';
+COMMENT ON COLUMN journal.run_ends.edited_sources IS 'Source files that were edited while the run was executing.';
+
+CREATE TABLE journal.parent_states (
+    run_id VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL,
+    state VARCHAR NOT NULL,
+    status VARCHAR NOT NULL,
+    job VARCHAR,
+    started TIMESTAMP,
+    ended TIMESTAMP,
+    error_type VARCHAR,
+    error_message VARCHAR,
+    error_trace VARCHAR
+);
+COMMENT ON TABLE journal.parent_states IS 'Dagster''s own states of parent runs, as copied into the journal; a final one counts before any other.';
+COMMENT ON COLUMN journal.parent_states.run_id IS 'The parent run.';
+COMMENT ON COLUMN journal.parent_states.record IS 'Id of the record.';
+COMMENT ON COLUMN journal.parent_states.time IS 'When it was copied, UTC.';
+COMMENT ON COLUMN journal.parent_states.state IS 'RUNNING, COMPLETED, FAILED or INTERRUPTED.';
+COMMENT ON COLUMN journal.parent_states.status IS 'Dagster''s word for it.';
+COMMENT ON COLUMN journal.parent_states.job IS 'The job.';
+COMMENT ON COLUMN journal.parent_states.started IS 'When Dagster says that it started, UTC.';
+COMMENT ON COLUMN journal.parent_states.ended IS 'When Dagster says that it ended, UTC.';
+COMMENT ON COLUMN journal.parent_states.error_type IS 'Class of the error that Dagster reports.';
+COMMENT ON COLUMN journal.parent_states.error_message IS 'Its message.';
+COMMENT ON COLUMN journal.parent_states.error_trace IS 'Its trace.';
+
+CREATE TABLE journal.alias_moves (
+    collection VARCHAR NOT NULL,
+    alias VARCHAR NOT NULL,
+    version BIGINT NOT NULL,
+    digest VARCHAR NOT NULL,
+    replaces VARCHAR,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE journal.alias_moves IS 'Every move of an alias; the one that no other replaces holds, and of several such the latest.';
+COMMENT ON COLUMN journal.alias_moves.collection IS 'The collection.';
+COMMENT ON COLUMN journal.alias_moves.alias IS 'The alias.';
+COMMENT ON COLUMN journal.alias_moves.version IS 'Version it was moved to.';
+COMMENT ON COLUMN journal.alias_moves.digest IS 'Artifact it was moved to.';
+COMMENT ON COLUMN journal.alias_moves.replaces IS 'Record of the move that this one replaces.';
+COMMENT ON COLUMN journal.alias_moves.record IS 'Id of the record.';
+COMMENT ON COLUMN journal.alias_moves.time IS 'When, UTC.';
+
+CREATE TABLE runs (
+    run_id VARCHAR NOT NULL,
+    parent_run_id VARCHAR,
+    run_kind VARCHAR,
+    name VARCHAR,
+    recipe VARCHAR,
+    asset VARCHAR,
+    partition VARCHAR,
+    job VARCHAR,
+    experiment VARCHAR,
+    tags VARCHAR[],
+    trial BOOLEAN,
+    replay_of VARCHAR,
+    state VARCHAR,
+    state_source VARCHAR,
+    dagster_status VARCHAR,
+    seed BIGINT,
+    capture_level VARCHAR,
+    device VARCHAR,
+    code_version VARCHAR,
+    reuse_key VARCHAR,
+    commit VARCHAR,
+    branch VARCHAR,
+    dirty BOOLEAN,
+    environment VARCHAR,
+    source VARCHAR,
+    started_at TIMESTAMP,
+    ended_at TIMESTAMP,
+    seconds DOUBLE,
+    error_type VARCHAR,
+    error_message VARCHAR,
+    error_trace VARCHAR,
+    config JSON,
+    mode JSON,
+    settings JSON,
+    plan JSON,
+    warnings VARCHAR[],
+    edited_sources VARCHAR[],
+    host_facts JSON,
+    record VARCHAR,
+    segment VARCHAR
+);
+COMMENT ON TABLE runs IS 'One row for each execution of a recipe, and for each Dagster run that groups some.';
+COMMENT ON COLUMN runs.run_id IS 'Identity of the run.';
+COMMENT ON COLUMN runs.parent_run_id IS 'The Dagster run under which it was executed.';
+COMMENT ON COLUMN runs.run_kind IS 'asset, parent, script, command or notebook; empty where only its end is known.';
+COMMENT ON COLUMN runs.name IS 'Display name.';
+COMMENT ON COLUMN runs.recipe IS 'The recipe''s function.';
+COMMENT ON COLUMN runs.asset IS 'Asset key that was materialized.';
+COMMENT ON COLUMN runs.partition IS 'Its partition.';
+COMMENT ON COLUMN runs.job IS 'Dagster''s job.';
+COMMENT ON COLUMN runs.experiment IS 'Experiment that the run belongs to.';
+COMMENT ON COLUMN runs.tags IS 'Tags.';
+COMMENT ON COLUMN runs.trial IS 'True where its products are not to become what others load by default.';
+COMMENT ON COLUMN runs.replay_of IS 'The run that this one executed again.';
+COMMENT ON COLUMN runs.state IS 'RUNNING, COMPLETED, FAILED, INTERRUPTED or UNKNOWN (its process is on a host that has not been heard of).';
+COMMENT ON COLUMN runs.state_source IS 'record (an end record), dagster (Dagster''s final state) or process (no end is recorded: the process tells).';
+COMMENT ON COLUMN runs.dagster_status IS 'Dagster''s own word for a parent run''s state.';
+COMMENT ON COLUMN runs.seed IS 'Root seed.';
+COMMENT ON COLUMN runs.capture_level IS 'basic, standard or complete.';
+COMMENT ON COLUMN runs.device IS 'Device that it computed on.';
+COMMENT ON COLUMN runs.code_version IS 'Version derived from the code that it runs.';
+COMMENT ON COLUMN runs.reuse_key IS 'Key under which equal work is found again.';
+COMMENT ON COLUMN runs.commit IS 'Commit of the source.';
+COMMENT ON COLUMN runs.branch IS 'Branch of the source.';
+COMMENT ON COLUMN runs.dirty IS 'True where the source differed from the commit.';
+COMMENT ON COLUMN runs.environment IS 'Digest of the environment document.';
+COMMENT ON COLUMN runs.source IS 'Digest of the source tree.';
+COMMENT ON COLUMN runs.started_at IS 'Start, UTC; a parent run''s is Dagster''s.';
+COMMENT ON COLUMN runs.ended_at IS 'End, UTC; empty while there is none.';
+COMMENT ON COLUMN runs.seconds IS 'From start to end.';
+COMMENT ON COLUMN runs.error_type IS 'Class of the error that ended it.';
+COMMENT ON COLUMN runs.error_message IS 'Message of that error.';
+COMMENT ON COLUMN runs.error_trace IS 'Trace of that error.';
+COMMENT ON COLUMN runs.config IS 'Configuration as resolved.';
+COMMENT ON COLUMN runs.mode IS 'Settings that change bits, as asked for.';
+COMMENT ON COLUMN runs.settings IS 'Settings that change bits, as found.';
+COMMENT ON COLUMN runs.plan IS 'What a replay needs beside source, environment and inputs.';
+COMMENT ON COLUMN runs.warnings IS 'Warnings given at the start.';
+COMMENT ON COLUMN runs.edited_sources IS 'Source files that were edited while it was executing.';
+COMMENT ON COLUMN runs.host_facts IS 'What identifies the host and must not enter an identity.';
+COMMENT ON COLUMN runs.record IS 'Id of the start record.';
+COMMENT ON COLUMN runs.segment IS 'Journal segment of the start record.';
+
+CREATE TABLE params (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    value JSON NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE params IS 'Parameters of runs; the value that was logged last.';
+COMMENT ON COLUMN params.run_id IS 'The run.';
+COMMENT ON COLUMN params.name IS 'Name.';
+COMMENT ON COLUMN params.value IS 'Value.';
+COMMENT ON COLUMN params.record IS 'Id of the record.';
+COMMENT ON COLUMN params.time IS 'When it was logged, UTC.';
+
+CREATE TABLE metrics (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    step BIGINT,
+    value DOUBLE NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE metrics IS 'Every metric point.';
+COMMENT ON COLUMN metrics.run_id IS 'The run.';
+COMMENT ON COLUMN metrics.name IS 'Name of the metric.';
+COMMENT ON COLUMN metrics.step IS 'Step; empty for a metric without one.';
+COMMENT ON COLUMN metrics.value IS 'Value; may be NaN or infinite.';
+COMMENT ON COLUMN metrics.time IS 'When it was logged, UTC.';
+
+CREATE TABLE system_metrics (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    step BIGINT,
+    value DOUBLE NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE system_metrics IS 'Every point of what the machine did meanwhile: load, memory, power.';
+COMMENT ON COLUMN system_metrics.run_id IS 'The run.';
+COMMENT ON COLUMN system_metrics.name IS 'Name of the reading.';
+COMMENT ON COLUMN system_metrics.step IS 'Step; empty for a reading without one.';
+COMMENT ON COLUMN system_metrics.value IS 'Value.';
+COMMENT ON COLUMN system_metrics.time IS 'When it was read, UTC.';
+
+CREATE TABLE environments (
+    environment VARCHAR NOT NULL,
+    level VARCHAR,
+    python VARCHAR,
+    implementation VARCHAR,
+    torch VARCHAR,
+    cuda VARCHAR,
+    os VARCHAR,
+    cpu VARCHAR,
+    logical_cores BIGINT,
+    memory_bytes BIGINT,
+    variables JSON,
+    unavailable JSON,
+    document JSON NOT NULL
+);
+COMMENT ON TABLE environments IS 'Environments that runs were executed in, by digest.';
+COMMENT ON COLUMN environments.environment IS 'Digest of the document.';
+COMMENT ON COLUMN environments.level IS 'Capture level of the document.';
+COMMENT ON COLUMN environments.python IS 'Version of Python.';
+COMMENT ON COLUMN environments.implementation IS 'Implementation of Python.';
+COMMENT ON COLUMN environments.torch IS 'Version of torch.';
+COMMENT ON COLUMN environments.cuda IS 'Version of CUDA that torch was built with.';
+COMMENT ON COLUMN environments.os IS 'Operating system.';
+COMMENT ON COLUMN environments.cpu IS 'Model of the CPU.';
+COMMENT ON COLUMN environments.logical_cores IS 'Logical cores of the machine.';
+COMMENT ON COLUMN environments.memory_bytes IS 'Memory of the machine, in bytes.';
+COMMENT ON COLUMN environments.variables IS 'Environment variables that were on the allow list.';
+COMMENT ON COLUMN environments.unavailable IS 'What could not be captured, and why.';
+COMMENT ON COLUMN environments.document IS 'The whole document.';
+
+CREATE TABLE packages (
+    environment VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    version VARCHAR,
+    editable BOOLEAN NOT NULL,
+    origin VARCHAR
+);
+COMMENT ON TABLE packages IS 'Distributions installed in an environment.';
+COMMENT ON COLUMN packages.environment IS 'Digest of the environment.';
+COMMENT ON COLUMN packages.name IS 'Name of the distribution.';
+COMMENT ON COLUMN packages.version IS 'Version.';
+COMMENT ON COLUMN packages.editable IS 'True for an editable install.';
+COMMENT ON COLUMN packages.origin IS 'Address and commit of one that came from no index.';
+
+CREATE TABLE gpus (
+    environment VARCHAR NOT NULL,
+    number BIGINT NOT NULL,
+    name VARCHAR,
+    memory_bytes BIGINT,
+    driver VARCHAR,
+    cuda_driver VARCHAR,
+    compute_capability VARCHAR,
+    facts JSON NOT NULL
+);
+COMMENT ON TABLE gpus IS 'GPUs of an environment.';
+COMMENT ON COLUMN gpus.environment IS 'Digest of the environment.';
+COMMENT ON COLUMN gpus.number IS 'Position, from 0.';
+COMMENT ON COLUMN gpus.name IS 'Model.';
+COMMENT ON COLUMN gpus.memory_bytes IS 'Total memory, in bytes.';
+COMMENT ON COLUMN gpus.driver IS 'Version of the driver.';
+COMMENT ON COLUMN gpus.cuda_driver IS 'CUDA version of the driver.';
+COMMENT ON COLUMN gpus.compute_capability IS 'Compute capability.';
+COMMENT ON COLUMN gpus.facts IS 'All that was captured.';
+
+CREATE TABLE seeds (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    seed BIGINT NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE seeds IS 'Named consumers of randomness and the seeds that they derived; the name root is the root seed itself.';
+COMMENT ON COLUMN seeds.run_id IS 'The run.';
+COMMENT ON COLUMN seeds.name IS 'Name of the consumer.';
+COMMENT ON COLUMN seeds.seed IS 'Its seed.';
+COMMENT ON COLUMN seeds.record IS 'Id of the record.';
+COMMENT ON COLUMN seeds.time IS 'When it was recorded, UTC.';
+
+CREATE TABLE sources (
+    run_id VARCHAR NOT NULL,
+    source VARCHAR,
+    commit VARCHAR,
+    branch VARCHAR,
+    tags VARCHAR[],
+    remote VARCHAR,
+    dirty BOOLEAN,
+    message VARCHAR,
+    left_out JSON,
+    record VARCHAR NOT NULL
+);
+COMMENT ON TABLE sources IS 'Source trees that runs were executed from, one row for each run.';
+COMMENT ON COLUMN sources.run_id IS 'The run.';
+COMMENT ON COLUMN sources.source IS 'Digest of the tree.';
+COMMENT ON COLUMN sources.commit IS 'Commit.';
+COMMENT ON COLUMN sources.branch IS 'Branch; empty where the head is detached.';
+COMMENT ON COLUMN sources.tags IS 'Tags of the commit.';
+COMMENT ON COLUMN sources.remote IS 'Remote, without credentials.';
+COMMENT ON COLUMN sources.dirty IS 'True where the tree differed from the commit.';
+COMMENT ON COLUMN sources.message IS 'Message of the commit.';
+COMMENT ON COLUMN sources.left_out IS 'Files that were left out, and why.';
+COMMENT ON COLUMN sources.record IS 'Id of the start record.';
+
+CREATE TABLE artifacts (
+    digest VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    size BIGINT NOT NULL,
+    parts BIGINT NOT NULL,
+    readable BOOLEAN NOT NULL,
+    facts JSON,
+    record VARCHAR NOT NULL,
+    stored_at TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE artifacts IS 'Artifacts whose manifest and objects were durable when they were recorded.';
+COMMENT ON COLUMN artifacts.digest IS 'Identity: the digest of the manifest.';
+COMMENT ON COLUMN artifacts.kind IS 'tensors, table, tree, json, bytes or segments.';
+COMMENT ON COLUMN artifacts.size IS 'Bytes of all parts, uncompressed.';
+COMMENT ON COLUMN artifacts.parts IS 'Number of parts.';
+COMMENT ON COLUMN artifacts.readable IS 'True once the manifest has been read; its entries are in manifest_entries then.';
+COMMENT ON COLUMN artifacts.facts IS 'What the manifest says about the whole.';
+COMMENT ON COLUMN artifacts.record IS 'Id of the first record.';
+COMMENT ON COLUMN artifacts.stored_at IS 'When it was first recorded, UTC.';
+
+CREATE TABLE manifest_entries (
+    digest VARCHAR NOT NULL,
+    number BIGINT NOT NULL,
+    name VARCHAR NOT NULL,
+    size BIGINT NOT NULL,
+    objects VARCHAR[] NOT NULL,
+    facts JSON NOT NULL
+);
+COMMENT ON TABLE manifest_entries IS 'Parts of artifacts.';
+COMMENT ON COLUMN manifest_entries.digest IS 'The artifact.';
+COMMENT ON COLUMN manifest_entries.number IS 'Position, from 0.';
+COMMENT ON COLUMN manifest_entries.name IS 'Path of a file, name of a tensor, or role.';
+COMMENT ON COLUMN manifest_entries.size IS 'Bytes, uncompressed.';
+COMMENT ON COLUMN manifest_entries.objects IS 'Digests of its bytes, one after the other.';
+COMMENT ON COLUMN manifest_entries.facts IS 'Type, shape, executable bit and the like.';
+
+CREATE TABLE run_inputs (
+    run_id VARCHAR NOT NULL,
+    slot VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    asset VARCHAR,
+    partition VARCHAR,
+    made_by VARCHAR,
+    pinned BOOLEAN NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE run_inputs IS 'What runs read.';
+COMMENT ON COLUMN run_inputs.run_id IS 'The run.';
+COMMENT ON COLUMN run_inputs.slot IS 'Name of the input.';
+COMMENT ON COLUMN run_inputs.digest IS 'The artifact.';
+COMMENT ON COLUMN run_inputs.asset IS 'Asset key it came from.';
+COMMENT ON COLUMN run_inputs.partition IS 'Partition it came from.';
+COMMENT ON COLUMN run_inputs.made_by IS 'Run that wrote it, where known.';
+COMMENT ON COLUMN run_inputs.pinned IS 'True where the person chose it.';
+COMMENT ON COLUMN run_inputs.record IS 'Id of the record.';
+COMMENT ON COLUMN run_inputs.time IS 'When it was loaded, UTC.';
+
+CREATE TABLE run_outputs (
+    run_id VARCHAR NOT NULL,
+    slot VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    asset VARCHAR,
+    partition VARCHAR,
+    collection VARCHAR,
+    version BIGINT,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE run_outputs IS 'What runs wrote.';
+COMMENT ON COLUMN run_outputs.run_id IS 'The run.';
+COMMENT ON COLUMN run_outputs.slot IS 'Name of the output.';
+COMMENT ON COLUMN run_outputs.digest IS 'The artifact.';
+COMMENT ON COLUMN run_outputs.name IS 'Display name.';
+COMMENT ON COLUMN run_outputs.asset IS 'Asset key.';
+COMMENT ON COLUMN run_outputs.partition IS 'Partition.';
+COMMENT ON COLUMN run_outputs.collection IS 'Collection in which it has a version.';
+COMMENT ON COLUMN run_outputs.version IS 'That version.';
+COMMENT ON COLUMN run_outputs.record IS 'Id of the record.';
+COMMENT ON COLUMN run_outputs.time IS 'When it was stored, UTC.';
+
+CREATE TABLE versions (
+    collection VARCHAR NOT NULL,
+    version BIGINT NOT NULL,
+    digest VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    run_id VARCHAR,
+    trial BOOLEAN NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE versions IS 'Claimed versions of collections.';
+COMMENT ON COLUMN versions.collection IS 'The collection.';
+COMMENT ON COLUMN versions.version IS 'The version, from 1.';
+COMMENT ON COLUMN versions.digest IS 'The artifact, for ever.';
+COMMENT ON COLUMN versions.kind IS 'Kind of the artifact.';
+COMMENT ON COLUMN versions.run_id IS 'Run that claimed it; empty where a person put it.';
+COMMENT ON COLUMN versions.trial IS 'True where a trial claimed it.';
+COMMENT ON COLUMN versions.record IS 'Id of the first record.';
+COMMENT ON COLUMN versions.time IS 'When, UTC.';
+
+CREATE TABLE aliases (
+    collection VARCHAR NOT NULL,
+    alias VARCHAR NOT NULL,
+    version BIGINT NOT NULL,
+    digest VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE aliases IS 'Where aliases point now.';
+COMMENT ON COLUMN aliases.collection IS 'The collection.';
+COMMENT ON COLUMN aliases.alias IS 'The alias.';
+COMMENT ON COLUMN aliases.version IS 'Version it points to.';
+COMMENT ON COLUMN aliases.digest IS 'Artifact it points to.';
+COMMENT ON COLUMN aliases.record IS 'Id of the move that holds.';
+COMMENT ON COLUMN aliases.time IS 'When it was moved, UTC.';
+
+CREATE TABLE checkpoints (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    checkpoint_type VARCHAR NOT NULL,
+    identifier VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    step BIGINT NOT NULL,
+    metrics JSON NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE checkpoints IS 'Checkpoints of runs.';
+COMMENT ON COLUMN checkpoints.run_id IS 'The run.';
+COMMENT ON COLUMN checkpoints.name IS 'Display name, checkpoint_<type>_<id>.';
+COMMENT ON COLUMN checkpoints.checkpoint_type IS 'Type.';
+COMMENT ON COLUMN checkpoints.identifier IS 'Id within the type.';
+COMMENT ON COLUMN checkpoints.digest IS 'The artifact.';
+COMMENT ON COLUMN checkpoints.step IS 'Step after which it was saved.';
+COMMENT ON COLUMN checkpoints.metrics IS 'Metrics at that step.';
+COMMENT ON COLUMN checkpoints.record IS 'Id of the record.';
+COMMENT ON COLUMN checkpoints.time IS 'When, UTC.';
+
+CREATE TABLE evaluations (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    model VARCHAR NOT NULL,
+    dataset VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    metrics JSON NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE evaluations IS 'Evaluations of models on data sets.';
+COMMENT ON COLUMN evaluations.run_id IS 'The run that evaluated.';
+COMMENT ON COLUMN evaluations.name IS 'Display name.';
+COMMENT ON COLUMN evaluations.model IS 'The model, as recorded.';
+COMMENT ON COLUMN evaluations.dataset IS 'The data set, as recorded.';
+COMMENT ON COLUMN evaluations.digest IS 'Artifact with the whole result.';
+COMMENT ON COLUMN evaluations.metrics IS 'Key numbers.';
+COMMENT ON COLUMN evaluations.record IS 'Id of the record.';
+COMMENT ON COLUMN evaluations.time IS 'When, UTC.';
+
+CREATE TABLE fingerprints (
+    run_id VARCHAR NOT NULL,
+    step BIGINT NOT NULL,
+    tensor VARCHAR NOT NULL,
+    xxh3 VARCHAR NOT NULL
+);
+COMMENT ON TABLE fingerprints IS 'XXH3-128 of tensors after a step.';
+COMMENT ON COLUMN fingerprints.run_id IS 'The run.';
+COMMENT ON COLUMN fingerprints.step IS 'The step.';
+COMMENT ON COLUMN fingerprints.tensor IS 'Name of the tensor.';
+COMMENT ON COLUMN fingerprints.xxh3 IS 'XXH3-128, 32 hexadecimal digits.';
+
+CREATE TABLE checks (
+    name VARCHAR NOT NULL,
+    passed BOOLEAN NOT NULL,
+    run_id VARCHAR,
+    asset VARCHAR,
+    partition VARCHAR,
+    severity VARCHAR NOT NULL,
+    details JSON NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE checks IS 'Answers of checks.';
+COMMENT ON COLUMN checks.name IS 'The check.';
+COMMENT ON COLUMN checks.passed IS 'Its answer.';
+COMMENT ON COLUMN checks.run_id IS 'Run it is about.';
+COMMENT ON COLUMN checks.asset IS 'Asset it is about.';
+COMMENT ON COLUMN checks.partition IS 'Partition it is about.';
+COMMENT ON COLUMN checks.severity IS 'ERROR or WARN.';
+COMMENT ON COLUMN checks.details IS 'Reasons and numbers.';
+COMMENT ON COLUMN checks.record IS 'Id of the record.';
+COMMENT ON COLUMN checks.time IS 'When, UTC.';
+
+CREATE TABLE replays (
+    original_run VARCHAR NOT NULL,
+    replay_run VARCHAR,
+    verdict VARCHAR NOT NULL,
+    reason VARCHAR,
+    products JSON NOT NULL,
+    differences JSON NOT NULL,
+    metrics JSON NOT NULL,
+    seconds DOUBLE,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE replays IS 'Replays and their verdicts.';
+COMMENT ON COLUMN replays.original_run IS 'Run that was executed again.';
+COMMENT ON COLUMN replays.replay_run IS 'The execution.';
+COMMENT ON COLUMN replays.verdict IS 'identical, equivalent, diverged or not_comparable.';
+COMMENT ON COLUMN replays.reason IS 'Why, where it is not plain.';
+COMMENT ON COLUMN replays.products IS 'Name, verdict and both digests of each product.';
+COMMENT ON COLUMN replays.differences IS 'Settings that differ.';
+COMMENT ON COLUMN replays.metrics IS 'Metrics of both.';
+COMMENT ON COLUMN replays.seconds IS 'How long it took.';
+COMMENT ON COLUMN replays.record IS 'Id of the record.';
+COMMENT ON COLUMN replays.time IS 'When, UTC.';

@@ -1,0 +1,227 @@
+-- Views and macros. They travel in the file, so every DuckDB client has them.
+
+CREATE VIEW metrics_last AS
+SELECT
+    run_id,
+    name,
+    last(value ORDER BY step NULLS FIRST, time) AS value,
+    last(step ORDER BY step NULLS FIRST, time) AS step,
+    min(value) FILTER (WHERE NOT isnan(value)) AS smallest,
+    max(value) FILTER (WHERE NOT isnan(value)) AS greatest,
+    arg_min(step, value) FILTER (WHERE NOT isnan(value)) AS step_of_smallest,
+    arg_max(step, value) FILTER (WHERE NOT isnan(value)) AS step_of_greatest,
+    count(*) AS points
+FROM metrics
+GROUP BY run_id, name;
+COMMENT ON VIEW metrics_last IS 'One row for each metric of a run: its last point, and its extremes.';
+COMMENT ON COLUMN metrics_last.run_id IS 'The run.';
+COMMENT ON COLUMN metrics_last.name IS 'Name of the metric.';
+COMMENT ON COLUMN metrics_last.value IS 'Value at the greatest step; of points without a step, the latest.';
+COMMENT ON COLUMN metrics_last.step IS 'That step.';
+COMMENT ON COLUMN metrics_last.smallest IS 'Smallest value, NaN left out.';
+COMMENT ON COLUMN metrics_last.greatest IS 'Greatest value, NaN left out.';
+COMMENT ON COLUMN metrics_last.step_of_smallest IS 'Step of the smallest value.';
+COMMENT ON COLUMN metrics_last.step_of_greatest IS 'Step of the greatest value.';
+COMMENT ON COLUMN metrics_last.points IS 'Number of points.';
+
+CREATE VIEW hardware AS
+SELECT
+    e.environment,
+    e.cpu,
+    (SELECT string_agg(g.name, ', ' ORDER BY g.number) FROM gpus g WHERE g.environment = e.environment) AS gpu
+FROM environments e;
+COMMENT ON VIEW hardware IS 'Processors of an environment in one line each.';
+COMMENT ON COLUMN hardware.environment IS 'Digest of the environment.';
+COMMENT ON COLUMN hardware.cpu IS 'Model of the CPU.';
+COMMENT ON COLUMN hardware.gpu IS 'Models of the GPUs; empty where there is none.';
+
+CREATE VIEW runs_wide AS
+SELECT
+    r.*,
+    p.params,
+    m.metrics,
+    i.inputs,
+    o.outputs,
+    e.python,
+    e.torch,
+    h.cpu,
+    h.gpu
+FROM runs r
+LEFT JOIN (SELECT run_id, map_from_entries(list((name, value) ORDER BY name)) AS params FROM params GROUP BY run_id) p
+    USING (run_id)
+LEFT JOIN (
+    SELECT run_id, map_from_entries(list((name, value) ORDER BY name)) AS metrics FROM metrics_last GROUP BY run_id
+) m USING (run_id)
+LEFT JOIN (SELECT run_id, list(DISTINCT digest ORDER BY digest) AS inputs FROM run_inputs GROUP BY run_id) i
+    USING (run_id)
+LEFT JOIN (SELECT run_id, list(DISTINCT name ORDER BY name) AS outputs FROM run_outputs GROUP BY run_id) o
+    USING (run_id)
+LEFT JOIN environments e ON e.environment = r.environment
+LEFT JOIN hardware h ON h.environment = r.environment;
+COMMENT ON VIEW runs_wide IS 'Runs with all that belongs to them in one row: the columns of runs, and these.';
+COMMENT ON COLUMN runs_wide.params IS 'Parameters: params[''name''].';
+COMMENT ON COLUMN runs_wide.metrics IS 'Last values of metrics: metrics[''name''].';
+COMMENT ON COLUMN runs_wide.inputs IS 'Digests of what it read.';
+COMMENT ON COLUMN runs_wide.outputs IS 'Display names of what it wrote.';
+COMMENT ON COLUMN runs_wide.python IS 'Version of Python.';
+COMMENT ON COLUMN runs_wide.torch IS 'Version of torch.';
+COMMENT ON COLUMN runs_wide.cpu IS 'Model of the CPU.';
+COMMENT ON COLUMN runs_wide.gpu IS 'Models of the GPUs; empty where there is none.';
+
+CREATE VIEW artifact_names AS
+SELECT digest, first(name ORDER BY rank, time, name) AS name
+FROM (
+    SELECT digest, name, 0 AS rank, time FROM run_outputs
+    UNION ALL SELECT digest, run_id || '/' || name, 1, time FROM checkpoints
+    UNION ALL SELECT digest, name, 2, time FROM evaluations
+    UNION ALL SELECT digest, collection || ':v' || version, 3, time FROM versions
+)
+GROUP BY digest;
+COMMENT ON VIEW artifact_names IS 'One name for each artifact that has any: the first that a run gave it, else its first version.';
+COMMENT ON COLUMN artifact_names.digest IS 'The artifact.';
+COMMENT ON COLUMN artifact_names.name IS 'The name.';
+
+CREATE VIEW provenance AS
+SELECT
+    o.name AS model,
+    coalesce(made.name, n.name, i.asset, i.digest) AS input,
+    r.commit,
+    coalesce(h.gpu, h.cpu) AS hardware,
+    r.seed,
+    r.dirty,
+    r.device,
+    o.collection || ':v' || o.version AS model_version,
+    o.digest AS model_digest,
+    i.slot AS input_slot,
+    i.digest AS input_digest,
+    i.made_by AS input_made_by,
+    r.branch,
+    r.source,
+    h.gpu,
+    h.cpu,
+    r.environment,
+    e.python,
+    e.torch,
+    o.run_id,
+    r.name AS run_name,
+    r.asset,
+    r.partition,
+    r.state,
+    r.trial,
+    o.time AS made_at
+FROM run_outputs o
+LEFT JOIN runs r ON r.run_id = o.run_id
+LEFT JOIN run_inputs i ON i.run_id = o.run_id
+LEFT JOIN (SELECT run_id, digest, min(name) AS name FROM run_outputs GROUP BY run_id, digest) made
+    ON made.run_id = i.made_by AND made.digest = i.digest
+LEFT JOIN artifact_names n ON n.digest = i.digest
+LEFT JOIN environments e ON e.environment = r.environment
+LEFT JOIN hardware h ON h.environment = r.environment
+WHERE o.name LIKE 'model-%' OR o.collection LIKE 'model-%';
+COMMENT ON VIEW provenance IS 'What made a model: one row for each model that a run wrote and each input that this run read.';
+COMMENT ON COLUMN provenance.model IS 'Display name of the model.';
+COMMENT ON COLUMN provenance.model_version IS 'Its version, collection:vN.';
+COMMENT ON COLUMN provenance.model_digest IS 'Its digest.';
+COMMENT ON COLUMN provenance.input_slot IS 'Name under which the run read the input; empty where it read nothing.';
+COMMENT ON COLUMN provenance.input IS 'Name of the input: of the data set, or of the model it started from.';
+COMMENT ON COLUMN provenance.input_digest IS 'Digest of the input.';
+COMMENT ON COLUMN provenance.input_made_by IS 'Run that wrote the input, where known.';
+COMMENT ON COLUMN provenance.commit IS 'Commit of the source.';
+COMMENT ON COLUMN provenance.dirty IS 'True where the source differed from the commit.';
+COMMENT ON COLUMN provenance.branch IS 'Branch of the source.';
+COMMENT ON COLUMN provenance.source IS 'Digest of the source tree.';
+COMMENT ON COLUMN provenance.hardware IS 'Models of the GPUs, or of the CPU where there is no GPU.';
+COMMENT ON COLUMN provenance.gpu IS 'Models of the GPUs; empty where there is none.';
+COMMENT ON COLUMN provenance.cpu IS 'Model of the CPU.';
+COMMENT ON COLUMN provenance.device IS 'Device that it was computed on.';
+COMMENT ON COLUMN provenance.seed IS 'Root seed.';
+COMMENT ON COLUMN provenance.environment IS 'Digest of the environment.';
+COMMENT ON COLUMN provenance.python IS 'Version of Python.';
+COMMENT ON COLUMN provenance.torch IS 'Version of torch.';
+COMMENT ON COLUMN provenance.run_id IS 'Run that wrote the model.';
+COMMENT ON COLUMN provenance.run_name IS 'Its name.';
+COMMENT ON COLUMN provenance.asset IS 'Its asset.';
+COMMENT ON COLUMN provenance.partition IS 'Its partition.';
+COMMENT ON COLUMN provenance.state IS 'Its state.';
+COMMENT ON COLUMN provenance.trial IS 'True for a trial.';
+COMMENT ON COLUMN provenance.made_at IS 'When the model was stored, UTC.';
+
+CREATE MACRO best_run(metric, mode := 'max') AS TABLE
+SELECT r.run_id, r.name, r.asset, r.seed, r.trial, m.value, m.step, r.started_at
+FROM metrics_last m JOIN runs r USING (run_id)
+WHERE m.name = metric AND r.state = 'COMPLETED' AND r.replay_of IS NULL AND NOT isnan(m.value)
+ORDER BY CASE WHEN mode = 'min' THEN m.value ELSE -m.value END, r.started_at, r.run_id
+LIMIT 1;
+COMMENT ON MACRO TABLE best_run IS 'The completed run, replays left out, whose metric ended best; mode is max or min.';
+
+CREATE MACRO compare_runs(run_a, run_b) AS TABLE
+WITH facts AS (
+    SELECT run_id, 'run' AS part, name, value FROM (
+        UNPIVOT (
+            SELECT run_id, recipe, asset, partition, job, experiment, state, seed::VARCHAR AS seed, device, code_version,
+                commit, branch, dirty::VARCHAR AS dirty, environment, source, capture_level, trial::VARCHAR AS trial,
+                error_type
+            FROM runs WHERE run_id IN (run_a, run_b)
+        ) ON COLUMNS(* EXCLUDE (run_id)) INTO NAME name VALUE value
+    )
+    UNION ALL SELECT r.run_id, 'config', j.key, j.value::VARCHAR FROM runs r, json_each(r.config) j
+        WHERE r.run_id IN (run_a, run_b)
+    UNION ALL SELECT r.run_id, 'setting', j.key, j.value::VARCHAR FROM runs r, json_each(r.settings) j
+        WHERE r.run_id IN (run_a, run_b)
+    UNION ALL SELECT run_id, 'param', name, value::VARCHAR FROM params WHERE run_id IN (run_a, run_b)
+    UNION ALL SELECT run_id, 'metric', name, value::VARCHAR FROM metrics_last WHERE run_id IN (run_a, run_b)
+    UNION ALL SELECT r.run_id, 'package', p.name, p.version FROM runs r JOIN packages p USING (environment)
+        WHERE r.run_id IN (run_a, run_b)
+    UNION ALL SELECT run_id, 'input', slot || coalesce('[' || partition || ']', ''), digest FROM run_inputs
+        WHERE run_id IN (run_a, run_b)
+    UNION ALL SELECT run_id, 'output', slot || coalesce('[' || partition || ']', ''), digest FROM run_outputs
+        WHERE run_id IN (run_a, run_b)
+), both_runs AS (
+    SELECT part, name, max(value) FILTER (WHERE run_id = run_a) AS value_a,
+        max(value) FILTER (WHERE run_id = run_b) AS value_b
+    FROM facts GROUP BY part, name
+)
+SELECT part, name, value_a, value_b FROM both_runs WHERE value_a IS DISTINCT FROM value_b ORDER BY part, name;
+COMMENT ON MACRO TABLE compare_runs IS 'What differs between two runs, code, environment and results included.';
+
+CREATE MACRO manifest_diff(digest_a, digest_b) AS TABLE
+SELECT
+    coalesce(old.name, new.name) AS name,
+    CASE WHEN old.name IS NULL THEN 'added' WHEN new.name IS NULL THEN 'removed' ELSE 'changed' END AS change,
+    old.size AS size_a, new.size AS size_b, old.objects AS objects_a, new.objects AS objects_b
+FROM (SELECT * FROM manifest_entries WHERE digest = digest_a) old
+FULL JOIN (SELECT * FROM manifest_entries WHERE digest = digest_b) new ON old.name = new.name
+WHERE old.name IS NULL OR new.name IS NULL OR old.objects <> new.objects OR old.size <> new.size
+    OR old.facts::VARCHAR <> new.facts::VARCHAR
+ORDER BY name;
+COMMENT ON MACRO TABLE manifest_diff IS 'Parts that differ between two artifacts, given by their digests.';
+
+CREATE MACRO environment_diff(environment_a, environment_b) AS TABLE
+WITH chosen AS (
+    SELECT 'a' AS side, coalesce((SELECT environment FROM runs WHERE run_id = environment_a), environment_a) AS digest
+    UNION ALL
+    SELECT 'b', coalesce((SELECT environment FROM runs WHERE run_id = environment_b), environment_b)
+), facts AS (
+    SELECT side, 'package' AS part, name, version AS value
+    FROM packages p JOIN chosen ON p.environment = chosen.digest
+    UNION ALL SELECT side, 'gpu', number::VARCHAR, concat_ws(', ', name, driver, memory_bytes::VARCHAR)
+    FROM gpus g JOIN chosen ON g.environment = chosen.digest
+    UNION ALL SELECT side, 'variable', j.key, j.value::VARCHAR
+    FROM environments e JOIN chosen ON e.environment = chosen.digest, json_each(e.variables) j
+    UNION ALL SELECT side, 'machine', name, value FROM (
+        UNPIVOT (
+            SELECT side, python, implementation, torch, cuda, os, cpu, logical_cores::VARCHAR AS logical_cores,
+                memory_bytes::VARCHAR AS memory_bytes
+            FROM environments e JOIN chosen ON e.environment = chosen.digest
+        ) ON COLUMNS(* EXCLUDE (side)) INTO NAME name VALUE value
+    )
+), both_sides AS (
+    SELECT part, name, max(value) FILTER (WHERE side = 'a') AS value_a, max(value) FILTER (WHERE side = 'b') AS value_b
+    FROM facts GROUP BY part, name
+)
+SELECT
+    part, name,
+    CASE WHEN value_a IS NULL THEN 'added' WHEN value_b IS NULL THEN 'removed' ELSE 'changed' END AS change,
+    value_a, value_b
+FROM both_sides WHERE value_a IS DISTINCT FROM value_b ORDER BY part, name;
+COMMENT ON MACRO TABLE environment_diff IS 'What differs between two environments, given by digest or by a run that was executed in it.';
