@@ -10,7 +10,20 @@ from a checkpoint gives the bits of never having stopped.
 
 Seeds: ``rft/batches``, ``rft/augmentation``, ``rft/rollouts``.
 
-SETTINGS
+Deviations from the paper:
+
+1. One update per batch of episodes, so the probability ratio is 1 and its clipping inactive; both are left out, and the
+   gradient is that of advantage * log-probability.
+2. The loss is averaged over all actions of the batch, not first over each episode: an episode's weight grows with its
+   length instead of its actions' weight shrinking with it.
+3. The divergence is the exact KL(learner || reference) over the 26 actions at every visited state, not the sampled
+   estimator; it needs no sampling where there are only 26 actions.
+4. The advantage divides by (standard deviation + `advantage_floor`): a group in which one look more or less is the only
+   difference would otherwise count as much as one in which right and wrong answers meet.
+5. The reference is never replaced by a newer policy (a single iteration of the paper's outer loop).
+6. The reward is the rule above, not a learned reward model.
+7. Prompts are images, augmented as in supervised fine-tuning, one view for a whole group; the gradient's norm is
+   clipped at 1.
 """
 
 from __future__ import annotations
@@ -39,7 +52,7 @@ class RftConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(default=150, ge=1, le=100_000, description="updates")
+    steps: int = Field(default=250, ge=1, le=100_000, description="updates")
     images_per_step: int = Field(default=32, ge=1, le=4096, description="images, and so groups, in an update")
     group_size: int = Field(default=16, ge=2, le=256, description="episodes on each image; under 8 many give no signal")
     learning_rate: float = Field(default=1e-3, gt=0, le=1, description="peak learning rate of AdamW")

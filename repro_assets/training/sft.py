@@ -8,9 +8,14 @@ inputs, config and seed give equal bits; continuing from a checkpoint gives the 
 
 Seeds: ``sft/initialisation``, ``sft/batches``, ``sft/augmentation``.
 
-Deviations from the page that this experiment was planned on:
+Deviations from plain imitation learning:
 
-SETTINGS
+1. The images are augmented (rotation, shift, noise) although the actions were chosen on the clean ones: on the
+   validation split this won 4 points of accuracy.
+2. The gradient's norm is clipped at 1, for the few early steps that are larger.
+3. No early stopping: validation is a curve to look at. A validation split of 97 images has a standard error of 3 to 4
+   points and would choose noise.
+4. Kept traces count alike; `quality` is for the filter's threshold and for whoever reads the table.
 """
 
 from __future__ import annotations

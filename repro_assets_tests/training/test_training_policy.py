@@ -110,8 +110,8 @@ def test_a_policy_survives_its_value(policy, images, equal_bits):
     regions = torch.zeros(60, 2, dtype=torch.int64)
     assert torch.equal(policy(images, regions), again(images, regions))
     with torch.no_grad():
-        again.head.bias += 1
-    equal_bits(value, to_value(policy))
+        policy.head.bias += 1
+    equal_bits(value, to_value(again))
 
 
 def spoilt(value, **changes):
