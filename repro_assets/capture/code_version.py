@@ -1,9 +1,10 @@
 """Which code decides a recipe's bits.
 
 Laws: a code version covers the first-party modules that the given modules import, directly or through others, at any
-depth of their code, with the ``__init__`` of every package on the way, and the declared data files. Formatting, comments
-and docstrings do not change it; any other change in those files does, and no change elsewhere. It stops at `STOPS`:
-those modules change what is recorded, never what is computed. Modules are found and read as files: none is imported.
+depth of their code, with the ``__init__`` of every package on the way, and the declared data files. Formatting,
+comments and docstrings do not change it; any other change in those files does, and no change elsewhere. It stops at
+`STOPS`: those modules change what is recorded, never what is computed. Modules are found and read as files:
+none is imported.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from repro_assets.errors import MachineError
@@ -174,8 +175,9 @@ class Worktree:
         )  # fmt: skip
         text = self._checked(question, self._finish(question, self._start(question)))
         starts = [match.start() for match in re.finditer(rb"(?m)^(?=diff --git )", text)]
-        ends = [*starts[1:], len(text)]
-        return [(_section_path(text[start:end]), text[start:end]) for start, end in zip(starts, ends, strict=True)]
+        # A file that differs in its line ends alone counts as changed and has no section.
+        sections = [text[start:end] for start, end in pairwise([*starts, len(text)])]
+        return [(_section_path(section), section) for section in sections]
 
     def _start(self, question: Sequence[str]) -> subprocess.Popen[bytes]:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}

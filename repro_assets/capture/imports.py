@@ -2,8 +2,8 @@
 
 Laws: the digest is over the syntax tree without docstrings, positions and comments, written so that every supported
 Python version writes the same for the same code. Imports at any depth count, inside functions and ``try`` too, and so
-does a literal name given to ``import_module`` or ``__import__``; those under ``TYPE_CHECKING`` do not, because they never
-run. A name that is put together while the program runs is not seen.
+does a literal name given to ``import_module`` or ``__import__``; those under ``TYPE_CHECKING`` do not, because they
+never run. A name that is put together while the program runs is not seen.
 """
 
 from __future__ import annotations
@@ -116,8 +116,9 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
         if value is None or value == [] or (isinstance(node, ast.Constant) and name == "kind"):
             continue
         if name == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            value = value[1:] if _is_docstring(value[0]) else value
-        yield name, value
+            yield name, value[1:] if _is_docstring(value[0]) else value
+        else:
+            yield name, value
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
