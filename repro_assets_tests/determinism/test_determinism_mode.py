@@ -1,0 +1,246 @@
+"""The mode: applied, restored, recorded, and honest about what came too late."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from repro_assets.determinism.mode import Mode, applied, settings_record
+from repro_assets.determinism.process_start import hash_seed_in_effect
+from repro_assets.errors import CheckFailed, InvalidValue
+from repro_assets.identity.canonical import decode, encode
+
+PRODUCT = """
+import hashlib, sys, torch
+from repro_assets.determinism.mode import Mode, applied
+with applied(Mode(threads=int(sys.argv[1]), instruction_set=sys.argv[2] or None)) as late:
+    generator = torch.Generator().manual_seed(1)
+    left, right = (torch.randn(300, 300, generator=generator) for _ in range(2))
+    x = (left @ right).requires_grad_()
+    torch.log_softmax(x, 1).pow(2).sum().backward()
+    print(hashlib.sha256(x.grad.numpy().tobytes()).hexdigest(), [each.name for each in late])
+"""
+
+
+def python(program: str, *arguments: str, flags: tuple[str, ...] = (), **variables: str) -> str:
+    environment = {"PATH": os.environ["PATH"], **variables}
+    command = [sys.executable, "-W", "ignore", *flags, "-c", program, *arguments]
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return ran.stdout.strip()
+
+
+def unlike_everything() -> Mode:
+    return Mode(deterministic=False, threads=2, tf32=True, cudnn_benchmark=True)
+
+
+@pytest.mark.parametrize("mode", [Mode(), unlike_everything()])
+def test_a_scope_leaves_every_setting_as_it_found_it(mode: Mode) -> None:
+    with applied(Mode()):
+        pass  # the inter-op count is set once and stays
+    before, variables = settings_record(), dict(os.environ)
+    with applied(mode):
+        assert settings_record() != before
+    assert settings_record() == before
+    assert dict(os.environ) == variables
+    with pytest.raises(ZeroDivisionError), applied(mode):
+        1 / 0  # noqa: B018
+    assert settings_record() == before
+    assert dict(os.environ) == variables
+
+
+def test_a_scope_within_a_scope_restores_the_outer_one() -> None:
+    with applied(Mode(threads=2)):
+        outer = settings_record()
+        with applied(unlike_everything()):
+            pass
+        assert settings_record() == outer
+
+
+def test_precision_set_by_the_person_is_restored_in_both_forms() -> None:
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("medium")
+    try:
+        record = settings_record()
+        with applied(Mode()):
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.backends.cuda.matmul.allow_tf32 is False
+            assert torch.backends.cudnn.allow_tf32 is False
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert settings_record() == record
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def test_precision_set_through_the_new_form_only_is_restored() -> None:
+    program = """
+import torch
+from repro_assets.determinism.mode import Mode, applied, settings_record
+torch.backends.cudnn.conv.fp32_precision = "ieee"
+torch.backends.cuda.matmul.fp32_precision = "tf32"
+before = settings_record()["float32_precision"]
+with applied(Mode()):
+    inside = settings_record()["float32_precision"]
+print(settings_record()["float32_precision"] == before, inside["cuda.matmul"], before["cuda.matmul"])
+"""
+    assert python(program) == "True ieee tf32"
+
+
+def test_what_is_asked_for_is_what_is_recorded() -> None:
+    with applied(Mode(threads=2)):
+        record = settings_record()
+    assert record["threads"] == 2
+    assert record["deterministic"] is True
+    assert record["deterministic_warn_only"] is False
+    assert record["float32_precision"]["cuda.matmul"] == "ieee"
+    assert record["cublas"]["workspace"] == ":4096:8"
+    assert record["torch"] == torch.__version__
+    assert record["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
+    assert record["world_size"] == 1
+    assert decode(encode(record)) == json.loads(json.dumps(record))
+
+
+def test_the_record_sees_settings_that_the_mode_does_not_make() -> None:
+    before = settings_record()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert settings_record()["default_dtype"] == "float64" != before["default_dtype"]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    if torch.set_flush_denormal(True):
+        try:
+            assert settings_record()["flush_denormal"] is True is not before["flush_denormal"]
+        finally:
+            torch.set_flush_denormal(False)
+
+
+def test_numpy_products_take_the_thread_count_too() -> None:
+    from threadpoolctl import threadpool_info
+
+    with applied(Mode(threads=1)):
+        assert {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"} == {1}
+
+
+def test_an_operation_without_a_deterministic_form_is_refused_inside_only() -> None:
+    def indeterminate() -> torch.Tensor:
+        return torch.zeros(4).put_(torch.tensor([1, 1]), torch.tensor([1.0, 2.0]), accumulate=False)
+
+    with applied(Mode()), pytest.raises(RuntimeError, match="deterministic"):
+        indeterminate()
+    with applied(Mode(deterministic=False)):
+        indeterminate()
+
+
+def test_a_process_started_with_the_variables_has_no_late_setting() -> None:
+    mode = Mode(instruction_set="avx2", mkl_cbwr="AVX2", hash_seed="7")
+    program = (
+        "from repro_assets.determinism.mode import *\n"
+        "mode = Mode(instruction_set='avx2', mkl_cbwr='AVX2', hash_seed='7')\n"
+        "with applied(mode, strict=True) as late: print(late, settings_record()['PYTHONHASHSEED'])"
+    )
+    assert python(program, **mode.environment()) == "[] 7"
+
+
+def test_what_came_too_late_is_named_and_strict_refuses_it() -> None:
+    program = """
+import os, torch
+from repro_assets.determinism.mode import *
+from repro_assets.errors import CheckFailed
+os.environ["PYTHONHASHSEED"] = "0"
+os.environ["MKL_CBWR"] = "AVX2"
+torch.set_num_interop_threads(2)
+mode = Mode(instruction_set="default", mkl_cbwr="AVX2")
+with applied(mode) as late:
+    print(sorted({each.name for each in late}))
+before = settings_record()
+try:
+    with applied(mode, strict=True):
+        print("entered")
+except CheckFailed as error:
+    print("MKL_CBWR" in str(error), settings_record() == before)
+"""
+    names = [
+        "ATEN_CPU_CAPABILITY",
+        "MKL_CBWR",
+        "MKL_ENABLE_INSTRUCTIONS",
+        "ONEDNN_MAX_CPU_ISA",
+        "PYTHONHASHSEED",
+        "interop_threads",
+    ]
+    assert python(program).splitlines() == [str(names), "True True"]
+
+
+def test_strict_raises_here_too_unless_everything_was_set() -> None:
+    if hash_seed_in_effect() == "1234567":
+        pytest.skip("this process was started with the very seed")
+    with pytest.raises(CheckFailed, match="PYTHONHASHSEED"), applied(Mode(hash_seed="1234567"), strict=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags", "seed"),
+    [
+        ({}, (), "None"),
+        ({"PYTHONHASHSEED": "random"}, (), "None"),
+        ({"PYTHONHASHSEED": "0"}, (), "0"),
+        ({"PYTHONHASHSEED": "42"}, (), "42"),
+        ({"PYTHONHASHSEED": "42"}, ("-E",), "None"),
+    ],
+)
+def test_the_hash_seed_is_the_one_in_effect(variables: dict[str, str], flags: tuple[str, ...], seed: str) -> None:
+    program = (
+        "import os; os.environ['PYTHONHASHSEED'] = '9'\n"
+        "from repro_assets.determinism.process_start import *; print(hash_seed_in_effect())"
+    )
+    assert python(program, flags=flags, **variables) == seed
+
+
+def test_equal_modes_give_equal_bits_in_two_processes() -> None:
+    mode = Mode()
+    runs = {python(PRODUCT, "1", "", **mode.environment(), UNRELATED=str(run)) for run in range(2)}
+    assert len(runs) == 1
+    assert runs.pop().endswith("[]")
+
+
+def test_the_cap_on_instructions_holds_and_changes_bits() -> None:
+    digests = set()
+    for instruction_set in ("default", "avx2"):
+        mode = Mode(instruction_set=instruction_set)
+        digest, late = python(PRODUCT, "1", instruction_set, **mode.environment()).split(" ", 1)
+        assert late == "[]"
+        digests.add(digest)
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"threads": 0},
+        {"interop_threads": -1},
+        {"instruction_set": "sse"},
+        {"hash_seed": "random"},
+        {"hash_seed": "4294967296"},
+        {"cublas_workspace": ":1:1"},
+    ],
+)
+def test_a_field_outside_its_range_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidValue):
+        Mode(**fields)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_a_product_repeats_and_tf32_changes_it() -> None:
+    left, right = (torch.randn(512, 512, device="cuda") for _ in range(2))
+    with applied(Mode()):
+        first, second = left @ right, left @ right
+    with applied(Mode(tf32=True)):
+        third = left @ right
+    assert torch.equal(first, second)
+    assert not torch.equal(first, third)
