@@ -24,6 +24,7 @@ SCHEMA_VERSION = 1
 _SEAL = b',"xxh3":"'
 
 
+@dataclass(frozen=True, slots=True)
 class Payload:
     """What a record of one kind says; subclasses name their kind."""
 
@@ -265,6 +266,7 @@ class ParentState(Payload):
     job: str | None = None
     started: float | None = None
     ended: float | None = None
+    error: dict[str, str] | None = None
 
 
 PAYLOADS: dict[str, type[Payload]] = {
@@ -309,7 +311,6 @@ class Record:
 
 def write_line(payload: Payload, *, seq: int, time: float, follows: tuple[str, ...] = ()) -> bytes:
     """Encode one record as its line, newline included."""
-    assert dataclasses.is_dataclass(payload)
     body = json.dumps(
         {
             "v": SCHEMA_VERSION,

@@ -123,9 +123,7 @@ class Journal:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             host_id, boot_id = host_identity()
-            header = Process(
-                host=platform.node(), host_id=host_id, boot_id=boot_id, pid=os.getpid(), argv=_program()
-            )
+            header = Process(host=platform.node(), host_id=host_id, boot_id=boot_id, pid=os.getpid(), argv=_program())
             _write_all(descriptor, write_line(header, seq=0, time=time.time()))
             os.fsync(descriptor)
             folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -34,6 +34,14 @@ SPLITS = ("sft", "rft", "validation", "stream", "test")
 _RESTORE = "restore data/raw/digits.csv from the repository, or pass the path of an unchanged copy"
 
 
+class DigitsConfig(BaseModel):
+    """Which file the digits are read from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str = Field(default="data/raw/digits.csv", description="the raw file, relative to the project's top")
+
+
 class SplitConfig(BaseModel):
     """Sizes of the splits, in images; what they leave over belongs to no split."""
 
@@ -66,15 +74,49 @@ def read_digits(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     where = Path(path)
     try:
-        text = where.read_bytes().decode("utf-8")
+        data = where.read_bytes()
     except FileNotFoundError as error:
         raise InvalidInput(f"the digits file {where} does not exist", _RESTORE) from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"the digits file {where} is not UTF-8 text: {error}", _RESTORE) from error
     except OSError as error:
         raise InvalidInput(
             f"the digits file {where} cannot be read: {error.strerror}", "check its owner and mode"
         ) from error
+    return parse_digits(data, where)
+
+
+def digits_from_csv(run: Run, config: DigitsConfig, file: bytes) -> dict[str, np.ndarray]:
+    """Check the bytes of the digits file; the recipe of the digits.
+
+    Parameters
+    ----------
+    run : Run
+        Takes the number of images as a metric.
+    config : DigitsConfig
+        Names the file in errors.
+    file : bytes
+        Its content.
+
+    Returns
+    -------
+    dict
+        As `read_digits`.
+
+    Raises
+    ------
+    InvalidInput
+        As `read_digits`.
+    """
+    digits = parse_digits(file, Path(config.path))
+    run.log_metric("images", len(digits["labels"]))
+    return digits
+
+
+def parse_digits(data: bytes, where: Path) -> dict[str, np.ndarray]:
+    """Check the content of a digits file; `where` names it in errors. Otherwise like `read_digits`."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the digits file {where} is not UTF-8 text: {error}", _RESTORE) from error
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     header = lines[0].split(",")
     if header != COLUMNS:

@@ -1,0 +1,83 @@
+"""Handles: an artifact without its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from repro_assets.artifacts.kinds import DECODERS, kind_named
+from repro_assets.errors import CorruptObject, IntegrityError, MissingObject
+from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Manifest
+from repro_assets.store.home import Home
+from repro_assets.store.objects import LocalObjects, open_objects
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A stored artifact; two handles are equal exactly if their digests are.
+
+    Parameters
+    ----------
+    home : Home
+        The store that holds it.
+    digest : Digest
+        Its identity.
+    kind : str
+        ``tensors``, ``table``, ``tree``, ``json``, ``bytes`` or ``segments``.
+    collection, version : str and int, optional
+        The version under which this handle was found or stored.
+    name : str, optional
+        A display name, for messages.
+    run_id : str, optional
+        The run that made it, where known.
+    """
+
+    home: Home = field(compare=False, repr=False)
+    digest: Digest
+    kind: str = field(compare=False)
+    collection: str | None = field(default=None, compare=False)
+    version: int | None = field(default=None, compare=False)
+    name: str | None = field(default=None, compare=False)
+    run_id: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        if self.collection is not None and self.version is not None:
+            return f"{self.collection}:v{self.version}"
+        return self.name or str(self.digest)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The verified manifest."""
+        return Manifest.decode(self._objects().read(self.digest))
+
+    def load(self) -> Any:
+        """Return the value.
+
+        Raises
+        ------
+        MissingObject, CorruptObject
+            If bytes are gone or do not match; the artifact is named.
+        """
+        objects = self._objects()
+        try:
+            return kind_named(self.kind).read(Manifest.decode(objects.read(self.digest)), objects)
+        except (MissingObject, CorruptObject) as error:
+            raise type(error)(f"{self} cannot be read: {error.message}", error.remedy) from error
+
+    def lay_out(self, target: Path) -> int:
+        """Write the artifact as file or folder `target` and return the number of files."""
+        objects = self._objects()
+        return kind_named(self.kind).lay_out(Manifest.decode(objects.read(self.digest)), objects, target)
+
+    def is_whole(self) -> bool:
+        """Tell whether the manifest reads and every object is there (without hashing them)."""
+        objects = self._objects()
+        try:
+            return all(objects.has(digest) for digest in set(self.manifest.objects()))
+        except IntegrityError:
+            return False
+
+    def _objects(self) -> LocalObjects:
+        return open_objects(self.home, DECODERS)

@@ -1,0 +1,162 @@
+"""Kind ``table``: named, typed columns.
+
+Laws: identity is over column names, types and canonical values, so it does not depend on the version of the Parquet
+writer, on chunks, or on whether a string column was "large"; the bytes are kept as Parquet with fixed options, which
+is a codec of the object. A table has no index: a DataFrame's must be the default one.
+
+Canonical bytes of a column of n rows, all little-endian: one byte (0: no nulls, 1: nulls follow), then for 1 one byte
+a row (1 valid, 0 null); then by type: numbers, times: the values, nulls as zero; booleans: one byte a row; text and
+binary: n + 1 offsets of 64 bits, then the bytes, nulls empty; lists: n + 1 offsets of 64 bits, then the child column;
+structs: each member column. The object is the columns one after the other.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro_assets.errors import InvalidValue
+from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.objects import LocalObjects
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+NAME = "table"
+CODEC = "parquet"
+
+
+def write(value: Any, objects: LocalObjects) -> Manifest:
+    """Store a DataFrame or an Arrow table.
+
+    Raises
+    ------
+    InvalidValue
+        If a column has no name or a type that a table does not hold, or if the index is not the default one.
+    """
+    import pyarrow.parquet
+
+    table = _plain(value)
+    columns = [_column_bytes(table.column(index).combine_chunks()) for index in range(table.num_columns)]
+    data = b"".join(columns)
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(table, buffer, compression="zstd", version="2.6", write_statistics=False)
+    facts = {
+        "rows": table.num_rows,
+        "columns": [
+            {"name": field.name, "type": str(field.type), "digest": str(Digest.of(column))}
+            for field, column in zip(table.schema, columns, strict=True)
+        ],
+    }
+    return Manifest(NAME, (Entry("table", len(data), (objects.put_encoded(data, CODEC, buffer.getvalue()),)),), facts)
+
+
+def read_arrow(manifest: Manifest, objects: LocalObjects) -> pyarrow.Table:
+    """Return the value as an Arrow table."""
+    import pyarrow.parquet
+
+    stored, _ = objects.read_stored(manifest.entries[0].objects[0])
+    return pyarrow.parquet.read_table(io.BytesIO(stored))
+
+
+def read(manifest: Manifest, objects: LocalObjects) -> pandas.DataFrame:
+    """Return the value as a DataFrame."""
+    frame: pandas.DataFrame = read_arrow(manifest, objects).to_pandas()
+    return frame
+
+
+def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
+    """Write a Parquet file."""
+    stored, _ = objects.read_stored(manifest.entries[0].objects[0])
+    target.write_bytes(stored)
+    return 1
+
+
+def decode(stored: bytes) -> bytes:
+    """Return the canonical bytes of a table that is stored as Parquet."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(io.BytesIO(stored))
+    return b"".join(_column_bytes(table.column(index).combine_chunks()) for index in range(table.num_columns))
+
+
+def _plain(value: Any) -> pyarrow.Table:
+    import pyarrow
+
+    if not isinstance(value, pyarrow.Table):
+        import pandas
+
+        if not isinstance(value, pandas.DataFrame):
+            raise InvalidValue(f"a {type(value).__name__} is not a table", "give a DataFrame or an Arrow table")
+        if not value.index.equals(pandas.RangeIndex(len(value))):
+            raise InvalidValue("the DataFrame has an index of its own", "call reset_index() first")
+        if not all(isinstance(name, str) for name in value.columns):
+            raise InvalidValue("the DataFrame has column names that are not text", "rename the columns")
+        try:
+            value = pyarrow.Table.from_pandas(value, preserve_index=False)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError) as error:
+            raise InvalidValue(f"the DataFrame has a column that a table does not hold: {error}") from error
+    if len(set(value.column_names)) != value.num_columns:
+        raise InvalidValue("the table has two columns of one name", "rename one")
+    fields = [pyarrow.field(field.name, _plain_type(field.type, field.name)) for field in value.schema]
+    return value.cast(pyarrow.schema(fields)).replace_schema_metadata(None)
+
+
+def _plain_type(kind: pyarrow.DataType, path: str) -> pyarrow.DataType:
+    import pyarrow
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type, path)
+    if types.is_large_string(kind) or types.is_string(kind) or types.is_string_view(kind):
+        return pyarrow.string()
+    if types.is_large_binary(kind) or types.is_binary(kind):
+        return pyarrow.binary()
+    if types.is_list(kind) or types.is_large_list(kind):
+        return pyarrow.list_(pyarrow.field("item", _plain_type(kind.value_type, f"{path}[]")))
+    if types.is_struct(kind):
+        return pyarrow.struct([(f.name, _plain_type(f.type, f"{path}.{f.name}")) for f in kind])
+    if types.is_primitive(kind) or types.is_null(kind):
+        return kind
+    raise InvalidValue(f"column {path} has the type {kind}, which a table does not hold", "convert it first")
+
+
+def _column_bytes(array: Any) -> bytes:
+    import numpy
+    import pyarrow
+    import pyarrow.compute
+    from pyarrow import types
+
+    if isinstance(array, pyarrow.ChunkedArray):
+        array = pyarrow.concat_arrays(array.chunks) if array.num_chunks else pyarrow.array([], array.type)
+    kind, rows = array.type, len(array)
+    head = b"\0"
+    if array.null_count:
+        head = b"\1" + numpy.asarray(array.is_valid().to_numpy(zero_copy_only=False), "u1").tobytes()
+    if types.is_null(kind):
+        return head
+    if types.is_boolean(kind):
+        return head + numpy.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), "u1").tobytes()
+    if types.is_string(kind) or types.is_binary(kind):
+        if not rows:
+            return head + bytes(8)
+        wide = array.cast(pyarrow.binary()).cast(pyarrow.large_binary()).fill_null(b"")
+        offsets = numpy.frombuffer(wide.buffers()[1], "<i8")[wide.offset : wide.offset + rows + 1]
+        data = memoryview(wide.buffers()[2] or b"")[offsets[0] : offsets[-1]]
+        return b"".join([head, (offsets - offsets[0]).tobytes(), data])
+    if types.is_list(kind):
+        lengths = pyarrow.compute.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+        offsets = numpy.concatenate([numpy.zeros(1, "<i8"), numpy.cumsum(lengths, dtype="<i8")])
+        return b"".join([head, offsets.tobytes(), _column_bytes(array.flatten())])
+    if types.is_struct(kind):
+        return head + b"".join(_column_bytes(member) for member in array.flatten())
+    width = kind.bit_width // 8
+    bits = {1: pyarrow.uint8(), 2: pyarrow.uint16(), 4: pyarrow.uint32(), 8: pyarrow.uint64()}
+    if width not in bits:
+        raise InvalidValue(f"a table does not hold values of type {kind}", "convert the column first")
+    plain = array.view(bits[width]).fill_null(0)
+    values: bytes = plain.to_numpy(zero_copy_only=False).astype(f"<u{width}", copy=False).tobytes()
+    return head + values

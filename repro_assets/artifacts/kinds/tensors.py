@@ -1,0 +1,178 @@
+"""Kind ``tensors``: nested dictionaries, lists and tuples of torch tensors, NumPy arrays and JSON scalars.
+
+Laws: one object per tensor, raw, little-endian, in C order, split at 64 MiB (a constant of the format); dtype and
+shape are part of the identity, strides and devices are not; one tensor that is named twice is stored once and comes
+back as one tensor; members of a dictionary are written sorted by key, so insertion order does not change the digest.
+Tensors that overlap without being the same view are stored separately. Tensors come back on the CPU.
+
+Nesting, in the manifest's facts: ``{"tensor": i}`` and ``{"array": i}`` refer to entries; ``{"dict": [[key, node],
+…]}``, ``{"list": […]}``, ``{"tuple": […]}``; a number that is a float but integral is ``{"float": n}``; the other
+scalars stand for themselves.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro_assets.errors import InvalidValue, UnsupportedFormat
+from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.objects import LocalObjects, concatenate
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "tensors"
+PART_BYTES = 64 << 20
+
+
+def write(value: Any, objects: LocalObjects) -> Manifest:
+    """Store every tensor and the nesting.
+
+    Raises
+    ------
+    InvalidValue
+        If a leaf is neither a dense tensor, a numeric array nor a JSON scalar; its path is named.
+    """
+    if sys.byteorder != "little":
+        raise UnsupportedFormat("tensors are stored on little-endian machines only")
+    writer = _Writer(objects)
+    nesting = writer.node(value, "")
+    return Manifest(NAME, tuple(writer.entries), {"nesting": nesting})
+
+
+def read(manifest: Manifest, objects: LocalObjects) -> Any:
+    """Return the nested value."""
+    return _Reader(manifest, objects).node(manifest.facts["nesting"])
+
+
+def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
+    """Write a folder: ``nesting.json`` and one ``.npy`` file for each tensor (bfloat16 as its bits in uint16)."""
+    import json
+
+    import numpy
+
+    target.mkdir()
+    for index, entry in enumerate(manifest.entries):
+        dtype = "uint16" if entry.facts["dtype"] == "bfloat16" else entry.facts["dtype"]
+        data = numpy.frombuffer(concatenate(objects, entry.objects), numpy.dtype(dtype))
+        numpy.save(target / f"{index:05d}.npy", data.reshape(entry.facts["shape"]))
+    names = [{"file": f"{i:05d}.npy", "name": e.name, **e.facts} for i, e in enumerate(manifest.entries)]
+    (target / "nesting.json").write_text(
+        json.dumps({"nesting": manifest.facts["nesting"], "tensors": names}, indent=2) + "\n"
+    )
+    return len(names) + 1
+
+
+class _Writer:
+    def __init__(self, objects: LocalObjects) -> None:
+        self.objects = objects
+        self.entries: list[Entry] = []
+        self._seen: dict[tuple[Any, ...], int] = {}
+        # Keeps every value alive while addresses stand for identity in `_seen`.
+        self._held: list[Any] = []
+
+    def node(self, value: Any, path: str) -> Any:
+        if value is None or isinstance(value, (bool, str)):
+            return value
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            plain = float(value)
+            return {"float": plain} if plain.is_integer() else plain
+        if isinstance(value, dict):
+            for key in value:
+                if isinstance(key, bool) or not isinstance(key, (str, int)):
+                    raise InvalidValue(f"{path or 'the value'} has the key {key!r}", "keys are text or integers")
+            keys = sorted(value, key=lambda key: (isinstance(key, str), key))
+            return {"dict": [[key, self.node(value[key], f"{path}.{key}" if path else str(key))] for key in keys]}
+        if isinstance(value, (list, tuple)):
+            nodes = [self.node(item, f"{path}[{index}]") for index, item in enumerate(value)]
+            return {"tuple" if isinstance(value, tuple) else "list": nodes}
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(value, torch.Tensor):
+            return {"tensor": self._tensor(value, path)}
+        import numpy
+
+        if isinstance(value, (numpy.ndarray, numpy.generic)):
+            return {"array": self._array(numpy.asarray(value), path)}
+        raise InvalidValue(f"{path or 'the value'} is a {type(value).__name__}", "give tensors, arrays and scalars")
+
+    def _tensor(self, tensor: torch.Tensor, path: str) -> int:
+        import torch
+
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
+            raise InvalidValue(f"{path} is not a dense tensor", "call to_dense() or dequantize() first")
+        where = (tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+        if tensor.numel() and where in self._seen:
+            return self._seen[where]
+        self._held.append(tensor)
+        plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        data = memoryview(plain.reshape(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
+        name = str(tensor.dtype).removeprefix("torch.")
+        self._seen[where] = self._add(data, name, tuple(tensor.shape), path)
+        return self._seen[where]
+
+    def _array(self, array: Any, path: str) -> int:
+        import numpy
+
+        if array.dtype.kind not in "biufc" or array.dtype.itemsize > 16:
+            raise InvalidValue(f"{path} is an array of {array.dtype}", "give numbers; put text into a table")
+        where = ("array", array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str)
+        if array.size and where in self._seen:
+            return self._seen[where]
+        self._held.append(array)
+        plain = numpy.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        self._seen[where] = self._add(memoryview(plain.tobytes()), plain.dtype.name, array.shape, path)
+        return self._seen[where]
+
+    def _add(self, data: memoryview, dtype: str, shape: tuple[int, ...], path: str) -> int:
+        parts = tuple(self._put(data))
+        self.entries.append(Entry(path, data.nbytes, parts, {"dtype": dtype, "shape": list(shape)}))
+        return len(self.entries) - 1
+
+    def _put(self, data: memoryview) -> Iterator[Digest]:
+        for start in range(0, data.nbytes, PART_BYTES):
+            yield self.objects.put(data[start : start + PART_BYTES])
+
+
+class _Reader:
+    def __init__(self, manifest: Manifest, objects: LocalObjects) -> None:
+        self.manifest = manifest
+        self.objects = objects
+        self._made: dict[tuple[str, int], Any] = {}
+
+    def node(self, node: Any) -> Any:
+        if not isinstance(node, dict):
+            return node
+        ((name, content),) = node.items()
+        if name == "dict":
+            return {key: self.node(item) for key, item in content}
+        if name == "list":
+            return [self.node(item) for item in content]
+        if name == "tuple":
+            return tuple(self.node(item) for item in content)
+        if name == "float":
+            return float(content)
+        if (name, content) not in self._made:
+            make = self._tensor if name == "tensor" else self._array
+            self._made[name, content] = make(self.manifest.entries[content])
+        return self._made[name, content]
+
+    def _tensor(self, entry: Entry) -> torch.Tensor:
+        import torch
+
+        tensor = torch.empty(entry.facts["shape"], dtype=getattr(torch, entry.facts["dtype"]))
+        if entry.size:
+            data = bytearray(concatenate(self.objects, entry.objects))
+            tensor.view(-1).view(torch.uint8).copy_(torch.frombuffer(data, dtype=torch.uint8))
+        return tensor
+
+    def _array(self, entry: Entry) -> Any:
+        import numpy
+
+        data = concatenate(self.objects, entry.objects)
+        return numpy.frombuffer(data, numpy.dtype(entry.facts["dtype"])).reshape(entry.facts["shape"]).copy()

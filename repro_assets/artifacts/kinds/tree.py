@@ -1,0 +1,140 @@
+"""Kind ``tree``: files under relative POSIX paths, with their executable bit; symbolic links as such.
+
+Laws: each file is one object, so its whole-file SHA-256 stands in the manifest; times, owners and other mode bits are
+no part of it; paths are sorted, relative, without ``..``, and no two of them are the same. Empty folders are entries
+whose facts say ``folder``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from repro_assets.errors import CorruptRecord, InvalidInput, InvalidValue
+from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.objects import LocalObjects
+
+NAME = "tree"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """One file to be stored: where it is in the tree, and where its bytes are now."""
+
+    path: str
+    source: Path
+    executable: bool = False
+    link_target: str | None = None
+
+
+class Tree(Mapping[str, bytes]):
+    """A stored tree, read file by file."""
+
+    def __init__(self, manifest: Manifest, objects: LocalObjects) -> None:
+        self._entries = {entry.name: entry for entry in manifest.entries if entry.objects}
+        self._objects = objects
+
+    def __getitem__(self, path: str) -> bytes:
+        return self._objects.read(self._entries[path].objects[0])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def write(value: Path | Iterable[TreeFile], objects: LocalObjects) -> Manifest:
+    """Store a folder, or the files that are named.
+
+    Raises
+    ------
+    InvalidInput
+        If something in the folder is neither file, folder nor symbolic link, or a name is not Unicode text.
+    SourceChanged
+        If a file changes while it is read.
+    """
+    entries: dict[str, Entry] = {}
+    for file in _walk(value) if isinstance(value, Path) else value:
+        _checked(file.path)
+        if file.path in entries:
+            raise InvalidValue(f"the tree names {file.path!r} twice")
+        if file.link_target is not None:
+            entries[file.path] = Entry(file.path, 0, (), {"link": file.link_target})
+        elif file.source.is_dir():
+            entries[file.path] = Entry(file.path, 0, (), {"folder": True})
+        else:
+            digest, size = objects.put_file(file.source)
+            entries[file.path] = Entry(file.path, size, (digest,), {"executable": file.executable})
+    return Manifest(NAME, tuple(entries[path] for path in sorted(entries)))
+
+
+def read(manifest: Manifest, objects: LocalObjects) -> Tree:
+    """Return the tree; files are read when they are asked for."""
+    return Tree(manifest, objects)
+
+
+def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
+    """Write the files under the new folder `target`.
+
+    Raises
+    ------
+    CorruptRecord
+        If a path would leave `target`; nothing is written then.
+    """
+    for entry in manifest.entries:
+        _checked(entry.name)
+        link = entry.facts.get("link")
+        if link is not None and _leaves(PurePosixPath(entry.name).parent, link):
+            raise CorruptRecord(f"the link {entry.name!r} of the tree points outside of it")
+    target.mkdir(parents=True)
+    files = 0
+    for entry in manifest.entries:
+        path = target / entry.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if "link" in entry.facts:
+            path.symlink_to(entry.facts["link"])
+        elif "folder" in entry.facts:
+            path.mkdir(exist_ok=True)
+        else:
+            path.write_bytes(objects.read(entry.objects[0]))
+            path.chmod(0o755 if entry.facts.get("executable") else 0o644)
+            files += 1
+    return files
+
+
+def _walk(root: Path) -> Iterator[TreeFile]:
+    for folder, folders, names in os.walk(root):
+        here = Path(folder)
+        if not folders and not names and here != root:
+            yield TreeFile(here.relative_to(root).as_posix(), here)
+        for name in [*names, *(item for item in folders if (here / item).is_symlink())]:
+            path = here / name
+            relative = path.relative_to(root).as_posix()
+            if path.is_symlink():
+                yield TreeFile(relative, path, link_target=str(path.readlink()))
+            elif path.is_file():
+                yield TreeFile(relative, path, executable=bool(path.stat().st_mode & 0o100))
+            else:
+                raise InvalidInput(f"{path} is neither a file, a folder nor a link", "remove it or leave it out")
+
+
+def _checked(path: str) -> None:
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path or path != str(PurePosixPath(path)):
+        raise CorruptRecord(f"{path!r} is not a relative path inside a tree")
+    if not path.isprintable() and any(0xDC80 <= ord(letter) <= 0xDCFF for letter in path):
+        raise InvalidInput(f"the file name {path!r} is not Unicode text", "rename it or leave it out")
+
+
+def _leaves(folder: PurePosixPath, link: str) -> bool:
+    if link.startswith("/"):
+        return True
+    depth = 0
+    for part in (*folder.parts, *PurePosixPath(link).parts):
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False

@@ -1,0 +1,133 @@
+"""Collections and the versions that are claimed in them.
+
+Laws: a version is claimed, not counted: ``names/<collection>/<N>`` is linked into place exclusively with its content
+complete, so two processes never get one number; versions are integers and sort as integers; an artifact that equals
+the newest version is that version, except that a run which is no trial never takes over a trial's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro_assets.errors import CorruptRecord, InvalidValue, UnknownName
+from repro_assets.identity.digest import Digest
+from repro_assets.store import durable
+from repro_assets.store.home import Home
+
+_COLLECTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a collection."""
+
+    collection: str
+    number: int
+    digest: Digest
+    kind: str
+    run_id: str | None
+    trial: bool
+
+    def __str__(self) -> str:
+        return f"{self.collection}:v{self.number}"
+
+
+def check_collection(name: str) -> str:
+    """Return `name` if it can name a collection.
+
+    Raises
+    ------
+    InvalidValue
+        If it cannot.
+    """
+    if not _COLLECTION.fullmatch(name):
+        raise InvalidValue(
+            f"{name!r} cannot name a collection", "letters, digits and _ . + -, not beginning with a sign"
+        )
+    return name
+
+
+def collections(home: Home) -> list[str]:
+    """All collections, by name."""
+    return sorted(path.name for path in home.names.iterdir()) if home.names.is_dir() else []
+
+
+def versions(home: Home, collection: str) -> list[Version]:
+    """All versions of a collection, oldest first; empty where there is none."""
+    folder = home.names / check_collection(collection)
+    if not folder.is_dir():
+        return []
+    return [read_version(folder / str(number)) for number in sorted(int(path.name) for path in folder.iterdir())]
+
+
+def newest(home: Home, collection: str, *, trials: bool = False) -> Version:
+    """Return the newest version, of runs that are no trials unless `trials` is set.
+
+    Raises
+    ------
+    UnknownName
+        If there is none.
+    """
+    for version in reversed(versions(home, collection)):
+        if trials or not version.trial:
+            return version
+    raise UnknownName(f"there is no artifact named {collection!r}", "see: repro artifacts list")
+
+
+def version(home: Home, collection: str, number: int) -> Version:
+    """Return one version.
+
+    Raises
+    ------
+    UnknownName
+        If it was never claimed; the newest is named.
+    """
+    path = home.names / check_collection(collection) / str(number)
+    if not path.is_file():
+        known = versions(home, collection)
+        remedy = f"the newest is v{known[-1].number}" if known else "see: repro artifacts list"
+        raise UnknownName(f"{collection} has no version {number}", remedy)
+    return read_version(path)
+
+
+def claim(
+    home: Home, collection: str, digest: Digest, kind: str, run_id: str | None, *, trial: bool
+) -> tuple[Version, bool]:
+    """Claim the next version of a collection for an artifact.
+
+    Returns
+    -------
+    version : Version
+        The new version, or the newest one if it is the same artifact.
+    new : bool
+        Whether it was claimed by this call.
+    """
+    while True:
+        known = versions(home, collection)
+        if known and known[-1].digest == digest and (trial or not known[-1].trial):
+            return known[-1], False
+        claimed = Version(collection, known[-1].number + 1 if known else 1, digest, kind, run_id, trial)
+        content = json.dumps({"digest": str(digest), "kind": kind, "run_id": run_id, "trial": trial}) + "\n"
+        path = home.names / collection / str(claimed.number)
+        if durable.write_file(path, [content.encode()], home.temporary, exclusive=True):
+            return claimed, True
+
+
+def read_version(path: Path) -> Version:
+    """Read one claim.
+
+    Raises
+    ------
+    CorruptRecord
+        If the file is not a claim.
+    """
+    try:
+        raw = json.loads(path.read_text())
+        return Version(
+            path.parent.name, int(path.name), Digest.parse(raw["digest"]), raw["kind"], raw["run_id"], raw["trial"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptRecord(f"the claim {path.parent.name}/{path.name} is damaged", "see: repro store fsck") from error

@@ -1,0 +1,80 @@
+"""Storing artifacts and finding them by what the store alone knows: digests, collections, versions.
+
+Laws: objects and manifest are durable before the record names them; the record is durable before `put` returns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from repro_assets.artifacts import names
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.artifacts.kinds import DECODERS, kind_named, kind_of
+from repro_assets.errors import UnknownName
+from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Manifest
+from repro_assets.journal.records import ArtifactStored, VersionClaimed
+from repro_assets.journal.segments import journal_at
+from repro_assets.store.home import Home
+from repro_assets.store.objects import open_objects
+
+
+def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = None) -> Artifact:
+    """Store a value as an artifact.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    value : object
+        A value that `kind` holds.
+    kind : str, optional
+        The kind; by the value's type if left out.
+    name : str, optional
+        A display name for the handle.
+
+    Raises
+    ------
+    InvalidValue
+        If the kind cannot hold the value.
+    MachineError
+        If it cannot be written; nothing of it shows then.
+    """
+    kind = kind or kind_of(value)
+    objects = open_objects(home, DECODERS)
+    manifest = kind_named(kind).write(value, objects)
+    known = objects.has(manifest.digest)
+    digest = objects.put(manifest.encode())
+    if not known:
+        journal_at(home.journal).append(ArtifactStored(str(digest), kind, manifest.size, len(manifest.entries)))
+    return Artifact(home, digest, kind, name=name)
+
+
+def claim(artifact: Artifact, collection: str, *, run_id: str | None = None, trial: bool = False) -> Artifact:
+    """Give the artifact a version in `collection` and return the handle that knows it."""
+    names.check_collection(collection)
+    version, new = names.claim(artifact.home, collection, artifact.digest, artifact.kind, run_id, trial=trial)
+    if new:
+        journal_at(artifact.home.journal).append(
+            VersionClaimed(collection, version.number, str(version.digest), version.kind, version.run_id, version.trial)
+        )
+    return handle(artifact.home, version, name=artifact.name)
+
+
+def handle(home: Home, version: names.Version, name: str | None = None) -> Artifact:
+    """Return the handle of a claimed version."""
+    return Artifact(home, version.digest, version.kind, version.collection, version.number, name, version.run_id)
+
+
+def by_digest(home: Home, digest: Digest, *, name: str | None = None, run_id: str | None = None) -> Artifact:
+    """Return the handle of a stored artifact.
+
+    Raises
+    ------
+    UnknownName
+        If no manifest is stored under `digest`.
+    """
+    objects = open_objects(home, DECODERS)
+    if not objects.has(digest):
+        raise UnknownName(f"no artifact is stored under {digest}", "see: repro artifacts list")
+    return Artifact(home, digest, Manifest.decode(objects.read(digest)).kind, name=name, run_id=run_id)

@@ -1,0 +1,116 @@
+"""What a person may call an artifact, and which one that is.
+
+``NAME`` (newest version not made by a trial), ``NAME:v3``, ``NAME@alias``, a display name (``model-<run_id>``,
+``RUN/checkpoint_step_1000``), ``sha256:…``, an unambiguous digest prefix of 8 or more, or the path of a file.
+
+What the store's own folders answer (versions, digests) needs no catalog; the rest is asked of a refreshed one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from repro_assets.artifacts import names, repository
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.artifacts.kinds import raw_bytes
+from repro_assets.catalog import queries
+from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
+from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.home import Home
+
+_VERSION = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
+_PREFIX = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
+
+
+def resolve_artifact(home: Home, text: str) -> Artifact:
+    """Return the artifact that `text` names.
+
+    Raises
+    ------
+    UnknownName
+        If nothing is called that; names that come near are in the remedy.
+    AmbiguousName
+        If a prefix fits several.
+    """
+    if match := _VERSION.fullmatch(text):
+        return repository.handle(home, names.version(home, match["collection"], int(match["number"])))
+    if text.startswith("sha256:") and len(text) == 71:
+        return repository.by_digest(home, Digest.parse(text))
+    if text in names.collections(home):
+        return repository.handle(home, names.newest(home, text))
+    collection, separator, alias = text.partition("@")
+    if separator:
+        return _alias(home, collection, alias)
+    found = _displayed(home, text) or _prefixed(home, text) or _file(home, text)
+    if found is None:
+        near = [name for name in names.collections(home) if text.split("-")[-1] in name][:5]
+        remedy = f"did you mean {', '.join(near)}" if near else "see: repro artifacts list"
+        raise UnknownName(f"there is no artifact named {text!r}", remedy)
+    return found
+
+
+def _alias(home: Home, collection: str, alias: str) -> Artifact:
+    if alias == "latest":
+        return repository.handle(home, names.newest(home, collection))
+    rows = queries.rows(home, "SELECT version FROM aliases WHERE collection = ? AND alias = ?", [collection, alias])
+    if not rows:
+        raise UnknownName(f"{collection} has no alias {alias!r}", f"see: repro artifacts show {collection}")
+    return repository.handle(home, names.version(home, collection, int(rows[0]["version"])))
+
+
+def _displayed(home: Home, text: str) -> Artifact | None:
+    run, separator, checkpoint = text.rpartition("/")
+    if separator:
+        rows = queries.rows(
+            home, "SELECT digest, run_id FROM checkpoints WHERE name = ? AND starts_with(run_id, ?)", [checkpoint, run]
+        )
+    else:
+        rows = queries.rows(home, "SELECT digest, run_id FROM run_outputs WHERE name = ?", [text])
+    return _one(home, text, rows)
+
+
+def _prefixed(home: Home, text: str) -> Artifact | None:
+    match = _PREFIX.fullmatch(text)
+    if match is None:
+        return None
+    wanted = f"sha256:{match['hex']}"
+    return _one(home, text, queries.rows(home, "SELECT digest FROM artifacts WHERE starts_with(digest, ?)", [wanted]))
+
+
+def _file(home: Home, text: str) -> Artifact | None:
+    path = Path(text)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        content = Digest.of_chunks(iter(lambda: file.read(1 << 20), b""))
+    whole = Manifest(raw_bytes.NAME, (Entry("data", path.stat().st_size, (content,)),)).digest
+    try:
+        return repository.by_digest(home, whole, name=text)
+    except UnknownName:
+        return None
+
+
+def _one(home: Home, text: str, rows: list[dict[str, object]]) -> Artifact | None:
+    digests = {str(row["digest"]) for row in rows}
+    if len(digests) > 1:
+        raise AmbiguousName(f"{text!r} fits {len(digests)} artifacts", "write more of the digest")
+    if not digests:
+        return None
+    run = rows[0].get("run_id") if len(rows) == 1 else None
+    return repository.by_digest(home, Digest.parse(digests.pop()), name=text, run_id=str(run) if run else None)
+
+
+def check_name(text: str) -> str:
+    """Return `text` if it can name a collection, so that a new artifact may bear it.
+
+    Raises
+    ------
+    InvalidValue
+        If it cannot, or would read as a version, an alias or a digest.
+    """
+    names.check_collection(text)
+    if _PREFIX.fullmatch(text):
+        raise InvalidValue(f"{text!r} would read as a digest", "choose another name")
+    return text

@@ -1,0 +1,33 @@
+"""The code location: everything that Dagster serves, in one explicit list."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from repro_assets.orchestration.assets import datasets, evaluations, models
+from repro_assets.orchestration.checks import checks_for
+from repro_assets.orchestration.executors import in_process_first
+from repro_assets.orchestration.io_manager import ArtifactIOManager
+from repro_assets.orchestration.jobs import jobs
+from repro_assets.orchestration.resource import Repro
+from repro_assets.orchestration.sensors import sensors
+
+assets: list[dg.AssetsDefinition] = [
+    datasets.digits,
+    datasets.splits,
+    datasets.cota_raw,
+    datasets.cota_sft,
+    models.sft,
+    models.rft,
+    *evaluations.evaluations,
+    evaluations.baselines,
+]
+
+defs = dg.Definitions(
+    assets=assets,
+    asset_checks=[checks_for([key for asset in assets for key in sorted(asset.keys)])],
+    jobs=jobs,
+    sensors=sensors,
+    resources={"repro": Repro(), "io_manager": ArtifactIOManager()},
+    executor=in_process_first,
+)

@@ -1,0 +1,70 @@
+"""Evaluations: what each model reaches on each labelled split, and what simple readers reach."""
+
+from typing import Any
+
+import dagster as dg
+
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.orchestration.code import asset_version
+from repro_assets.orchestration.config import AssetConfig
+from repro_assets.orchestration.naming import COLLECTION, DISPLAY
+from repro_assets.orchestration.resource import Repro
+from repro_assets.training.evaluation import BaselinesConfig, EvaluationConfig, evaluate
+from repro_assets.training.evaluation import baselines as measure_baselines
+
+GROUP = "evaluation"
+OWNERS = ["team:ml"]
+MODELS = ("sft", "rft")
+SPLITS = ("validation", "test")
+
+
+class EvaluationAsset(EvaluationConfig, AssetConfig):
+    """Config of an evaluation."""
+
+
+class BaselinesAsset(BaselinesConfig, AssetConfig):
+    """Config of the asset ``evaluations/baselines``."""
+
+
+def _evaluation(model_name: str, split: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=f"{model_name}_on_{split}",
+        key_prefix="evaluations",
+        group_name=GROUP,
+        kinds={"json"},
+        owners=OWNERS,
+        tags={"stage": "evaluation"},
+        code_version=asset_version(evaluate),
+        metadata={COLLECTION: f"eval-{model_name}-on-{split}", DISPLAY: "eval-{model}-on-{dataset}"},
+        description=f"The {model_name} model on the {split} split: accuracy greedy and sampled, looks, reward.",
+        ins={
+            "model": dg.AssetIn(key=["models", model_name]),
+            "dataset": dg.AssetIn(key=["data", split]),
+        },
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext, repro: Repro, config: EvaluationAsset, model: Artifact, dataset: Artifact
+    ) -> dg.MaterializeResult[Any]:
+        return repro.execute(context, evaluate, config, {"model": model, "dataset": dataset})
+
+    return evaluation
+
+
+evaluations = [_evaluation(model, split) for model in MODELS for split in SPLITS]
+
+
+@dg.asset(
+    key_prefix="evaluations",
+    group_name=GROUP,
+    kinds={"json", "scikitlearn"},
+    owners=OWNERS,
+    tags={"stage": "evaluation"},
+    code_version=asset_version(measure_baselines),
+    metadata={COLLECTION: "eval-baselines-on-test", DISPLAY: "eval-baselines-on-test-v{version}"},
+    ins={name: dg.AssetIn(key=["data", name]) for name in ("sft_images", "test")},
+)
+def baselines(
+    context: dg.AssetExecutionContext, repro: Repro, config: BaselinesAsset, sft_images: Artifact, test: Artifact
+) -> dg.MaterializeResult[Any]:
+    """Readers to compare with: majority, an untrained policy, logistic regressions."""
+    return repro.execute(context, measure_baselines, config, {"sft_split": sft_images, "test": test})

@@ -1,0 +1,26 @@
+"""Code versions of assets, derived from their recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from repro_assets.capture.code_version import code_version
+from repro_assets.recording.capturing import project_root
+
+
+def asset_version(recipe: Callable[..., Any], *data_files: Path) -> str:
+    """Return the code version of the asset that executes `recipe`.
+
+    Parameters
+    ----------
+    recipe : callable
+        The recipe; its module and all first-party modules that it imports count.
+    data_files : paths
+        Declared files that it reads, relative to the project's top; one that is missing counts as absent, so that the
+        definitions load and the materialization names it.
+    """
+    root = project_root()
+    present = [root / path for path in data_files if (root / path).is_file()]
+    return code_version(recipe.__module__, data_files=present, root=root).value

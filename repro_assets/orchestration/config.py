@@ -1,0 +1,27 @@
+"""What every asset's config holds beside its recipe's own settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+
+class AssetConfig(dg.Config):
+    """Pinned inputs, and whether to execute although the same work is done.
+
+    An asset's config class is its recipe's config and this one: ``class SftAsset(SftConfig, AssetConfig)``.
+    """
+
+    inputs: dict[str, str] = Field(
+        default_factory=dict,
+        description="Pin an upstream asset: its name to an artifact (NAME, NAME:v3, NAME@alias, sha256:…)",
+    )
+    force: bool = Field(default=False, description="Execute even if the same work has been done")
+
+
+def hyperparameters(config: Any) -> dict[str, Any]:
+    """Return the recipe's own settings of an asset's config."""
+    values: dict[str, Any] = config.model_dump(mode="json")
+    return {name: value for name, value in values.items() if name not in AssetConfig.model_fields}

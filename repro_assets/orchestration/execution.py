@@ -1,0 +1,237 @@
+"""The life of one asset's step: reuse or run, store, describe.
+
+Laws: each step is its own run under Dagster's run; its start is recorded with everything that is known before its first
+line; identical work is reused and makes no run; a failure before the recipe begins is a FAILED run too; in a process of
+its own a step checks that the run it belongs to still lives before it stores anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterExecutionInterruptedError
+
+from repro_assets.artifacts import repository
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.capture.code_version import CodeVersion, code_version
+from repro_assets.capture.level import Level
+from repro_assets.determinism.global_rng import seeded_globals
+from repro_assets.determinism.mode import Mode, applied, settings_record
+from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
+from repro_assets.identity.digest import Digest
+from repro_assets.journal.records import RunStarted
+from repro_assets.orchestration import metadata, naming, parents, pins, replayed_runs, versions
+from repro_assets.orchestration.config import AssetConfig, hyperparameters
+from repro_assets.orchestration.step_runs import open_runs
+from repro_assets.recording import reuse
+from repro_assets.recording.capturing import Captured, project_root
+from repro_assets.recording.run import FAILED, Run, begin, new_run_id, recorded
+from repro_assets.store.home import Home
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """The run-wide settings, as one step sees them."""
+
+    home: Home
+    seed: int
+    mode: Mode
+    level: Level
+    force: bool
+    experiment: str | None
+    labels: list[str]
+
+
+class Execution:
+    """One step of one asset."""
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, plan: StepPlan, recipe: Callable[..., Any], config: AssetConfig
+    ) -> None:
+        self.context = context
+        self.plan = plan
+        self.recipe = recipe
+        self.config = config
+        self.step = context.get_step_execution_context()
+        self.keys = dict(context.assets_def.keys_by_output_name)
+        self.names = {slot: naming.names_of(context.assets_def, key) for slot, key in self.keys.items()}
+        self.asset = versions.output_asset(self.step)
+        self.partition = context.partition_key if context.has_partition_key else None
+        self.code = code_version(recipe.__module__)
+        self.pins = pins.active()
+        self.trial = parents.is_trial(context.run)
+        self.raw: list[str] = []
+
+    def results(self, inputs: Mapping[str, Artifact | Path]) -> list[dg.MaterializeResult[Any]]:
+        """Reuse or execute, and describe each product."""
+        with applied(self.plan.mode) as late:
+            settings = settings_record()
+            try:
+                handles = {slot: self._handle(slot, value) for slot, value in inputs.items()}
+                key = self._key(handles, settings)
+                earlier = None if self.plan.force or self.pins else reuse.find(self.plan.home, key)
+            except BaseException as error:
+                self._begin(settings, None).end(FAILED, error)
+                raise
+            if earlier is not None:
+                return self._reused(earlier)
+            run = self._begin(settings, key, [str(item) for item in late])
+            with recorded(run, (DagsterExecutionInterruptedError,)):
+                return self._executed(run, key, handles)
+
+    def _executed(self, run: Run, key: Digest, handles: Mapping[str, Artifact]) -> list[dg.MaterializeResult[Any]]:
+        for loaded in open_runs.take_inputs(self.step):
+            loaded.record(run)
+        for slot in self.raw:
+            run.use(slot, handles[slot])
+        run.log_params(hyperparameters(self.config))
+        self.context.log.info(f"run {run.run_id}: {naming.recipe_name(self.recipe)}, seed {self.plan.seed}")
+        with seeded_globals(run.seeds):
+            made = self.recipe(run, self.config, **{slot: artifact.load() for slot, artifact in handles.items()})
+        _check_root(self.context)
+        values = self._by_slot(made)
+        products = {slot: self._store(run, slot, values[slot], handles) for slot in self.keys}
+        run.flush()
+        if not self.pins:
+            reuse.remember(self.plan.home, key, run.run_id, products, run.last_metrics)
+        return [
+            self._result(slot, product, metadata.of_run(run, product, handles)) for slot, product in products.items()
+        ]
+
+    def _by_slot(self, made: Any) -> Mapping[str, Any]:
+        if len(self.keys) == 1:
+            return dict.fromkeys(self.keys, made)
+        if not isinstance(made, Mapping) or set(made) != set(self.keys):
+            raise InvalidValue(
+                f"{naming.recipe_name(self.recipe)} returned {type(made).__name__} where a mapping with the members "
+                f"{', '.join(sorted(self.keys))} is needed"
+            )
+        return made
+
+    def _store(self, run: Run, slot: str, value: Any, handles: Mapping[str, Artifact]) -> Artifact:
+        names = self.names[slot]
+        display = names.display(run.run_id, handles)
+        product = run.log_output(
+            slot,
+            value if isinstance(value, Artifact) else repository.put(self.plan.home, value),
+            name=display,
+            collection=None if self.pins else names.collection,
+            asset=self.keys[slot].to_user_string(),
+            partition=self.partition,
+        )
+        if {"model", "dataset"} <= set(handles):
+            run.flush()
+            run.log_evaluation(display, handles["model"], handles["dataset"], product, run.last_metrics)
+        return product
+
+    def _reused(self, earlier: reuse.Earlier) -> list[dg.MaterializeResult[Any]]:
+        found = []
+        for slot, product in earlier.outputs.items():
+            collection = self.names[slot].collection
+            claimed = repository.claim(product, collection, run_id=earlier.run_id, trial=self.trial)
+            claimed = dataclasses.replace(claimed, run_id=earlier.run_id)
+            found.append(self._result(slot, claimed, metadata.of_reuse(earlier, claimed, trial=self.trial)))
+        open_runs.take_inputs(self.step)
+        self.context.log.info(f"{self.asset}: the same work was done by run {earlier.run_id}; reused")
+        return found
+
+    def _result(self, slot: str, product: Artifact, facts: dict[str, Any]) -> dg.MaterializeResult[Any]:
+        key = self.keys[slot] if len(self.keys) > 1 else None
+        return dg.MaterializeResult(asset_key=key, value=product, metadata=facts)
+
+    def _begin(self, settings: dict[str, Any], key: Digest | None, late: list[str] | None = None) -> Run:
+        captured = self._captured()
+        for warning in (*captured.warnings, *(late or [])):
+            self.context.log.warning(warning)
+        run_id = new_run_id()
+        run = begin(
+            self.plan.home,
+            RunStarted(
+                run_id=run_id,
+                run_kind="asset",
+                name=f"{self.step.op.name.split('__')[-1]}-seed{self.plan.seed}-{run_id[:6]}",
+                parent_run_id=self.context.run.run_id if self.pins is None else self.pins.parent,
+                recipe=naming.recipe_name(self.recipe),
+                asset=self.asset,
+                partition=self.partition,
+                job=self.context.run.job_name,
+                experiment=self.plan.experiment,
+                tags=self.plan.labels,
+                trial=self.trial,
+                replay_of=self.pins.original(self.asset, self.partition) if self.pins else None,
+                seed=self.plan.seed,
+                mode=dataclasses.asdict(self.plan.mode),
+                settings=settings,
+                capture_level=self.plan.level.value,
+                config=hyperparameters(self.config),
+                code_version=self.code.value,
+                reuse_key=str(key) if key else None,
+                device=settings.get("device"),
+                environment=str(captured.environment.digest),
+                source=self.pins.source if self.pins else _digest_of(captured.source),
+                source_facts=dict(self.pins.source_facts) if self.pins else captured.source_facts,
+                host_facts=captured.host_facts,
+                plan=parents.replay_plan(self.step, self.asset, self.partition),
+                warnings=[*captured.warnings, *(late or [])],
+            ),
+        )
+        replayed_runs.note(run)
+        for name, value in captured.readings.items():
+            run.log_metric(f"reading/{name}", value)
+        return run
+
+    def _captured(self) -> Captured:
+        level = Level.BASIC if self.pins else self.plan.level
+        return parents.captured(self.plan.home, self.context.run.run_id, level)
+
+    def _handle(self, slot: str, value: Artifact | Path) -> Artifact:
+        if isinstance(value, Artifact):
+            return value
+        self.raw.append(slot)
+        if self.pins is not None:
+            pinned = Digest.parse(self.pins.input(self.asset, self.partition, slot, None))
+            return repository.by_digest(self.plan.home, pinned, name=str(value))
+        path = project_root() / value
+        if not path.is_file():
+            raise InvalidInput(f"the raw file {value} is missing", f"restore it: git checkout -- {value}")
+        stored = repository.put(self.plan.home, path, "bytes", name=str(value))
+        return dataclasses.replace(repository.claim(stored, f"raw-{path.name}"), name=str(value))
+
+    def _key(self, handles: Mapping[str, Artifact], settings: dict[str, Any]) -> Digest:
+        return reuse.reuse_key(
+            recipe=naming.recipe_name(self.recipe),
+            code=_identity_of(self.code),
+            config=hyperparameters(self.config),
+            seed=self.plan.seed,
+            mode=dataclasses.asdict(self.plan.mode),
+            settings=settings,
+            partition=self.partition,
+            inputs={slot: str(artifact.digest) for slot, artifact in handles.items()},
+        )
+
+
+def _identity_of(code: CodeVersion) -> dict[str, Any]:
+    return {"version": code.value, "distributions": code.distributions}
+
+
+def _digest_of(artifact: Artifact | None) -> str | None:
+    return str(artifact.digest) if artifact is not None else None
+
+
+def _check_root(context: dg.AssetExecutionContext) -> None:
+    """Refuse to store for a run whose root process is gone: its successor may be at work already.
+
+    Raises
+    ------
+    ExecutorGone
+        If this step runs in a process of its own and the process that started it has ended.
+    """
+    root = multiprocessing.parent_process()
+    if root is not None and not root.is_alive():
+        raise ExecutorGone(f"the process of run {context.run.run_id} is gone", "start the run again")

@@ -1,0 +1,25 @@
+"""Jobs: the default graph, and each stage of it."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+DEFAULT = "reference"
+
+_STAGES = {
+    "prepare_data": ("data", "The digits, their splits and the traces."),
+    "train_models": ("training", "The supervised and the reinforcement fine-tuned model."),
+    "evaluate_models": ("evaluation", "Every evaluation of the models, and the baselines."),
+}
+
+jobs = [
+    dg.define_asset_job(
+        DEFAULT,
+        selection=dg.AssetSelection.groups(*(group for group, _ in _STAGES.values())),
+        description="Data, both models and all evaluations of the reference experiment.",
+    ),
+    *(
+        dg.define_asset_job(name, selection=dg.AssetSelection.groups(group), description=text)
+        for name, (group, text) in _STAGES.items()
+    ),
+]

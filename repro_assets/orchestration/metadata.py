@@ -1,0 +1,95 @@
+"""What a person wants to see on an asset's page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.orchestration.versions import TRIAL
+from repro_assets.recording.reuse import Earlier
+from repro_assets.recording.run import Run
+
+KEY_NUMBERS = 12
+
+
+def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Describe a product that this run made."""
+    started = run.started
+    source = started.source_facts
+    found: dict[str, Any] = {
+        "name": product.name,
+        "run": run.run_id,
+        "reused": False,
+        TRIAL: started.trial,
+        "seed": started.seed,
+        "derived seeds": dg.MetadataValue.json({k: str(v) for k, v in run.seeds.used.items()}),
+        "commit": source.get("commit") or "none",
+        "dirty": bool(source.get("dirty")),
+        "device": started.device or "cpu",
+        "capture level": started.capture_level,
+        "environment": started.environment,
+        "source tree": started.source or "not captured at this level",
+        "inputs": dg.MetadataValue.json({slot: str(item) for slot, item in inputs.items()}),
+        "runs again with": dg.MetadataValue.md(f"`repro replay {run.run_id}`"),
+    }
+    if started.replay_of:
+        found["replay of"] = started.replay_of
+    numbers = {name: value for name, value in run.last_metrics.items() if not name.startswith("reading/")}
+    for name in sorted(numbers, key=lambda name: (name.count("/"), name))[:KEY_NUMBERS]:
+        found[name] = numbers[name]
+    if run.checkpoints:
+        found["checkpoints"] = dg.MetadataValue.json(run.checkpoints)
+    curves = {name: points for name, points in run.curves.items() if len(points) > 1}
+    if curves:
+        found["curve"] = dg.MetadataValue.md(f"![curves]({picture(curves, product.collection or run.started.name)})")
+    return found
+
+
+def of_reuse(earlier: Earlier, product: Artifact, *, trial: bool) -> dict[str, Any]:
+    """Describe a product that an earlier run made."""
+    found: dict[str, Any] = {"name": product.name, "run": earlier.run_id, "reused": True, TRIAL: trial}
+    numbers = {name: value for name, value in earlier.metrics.items() if not name.startswith("reading/")}
+    for name in sorted(numbers, key=lambda name: (name.count("/"), name))[:KEY_NUMBERS]:
+        found[name] = numbers[name]
+    return found
+
+
+def of_artifact(artifact: Artifact) -> dict[str, Any]:
+    """Describe the stored bytes: digest, kind, size, parts, version."""
+    manifest = artifact.manifest
+    return {
+        "digest": str(artifact.digest),
+        "kind": artifact.kind,
+        "size": manifest.size,
+        "parts": len(manifest.entries),
+        "version": f"{artifact.collection}:v{artifact.version}" if artifact.version is not None else "none",
+    }
+
+
+def picture(curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> str:
+    """Draw metric curves, one panel for each group before the slash, as a data URI of a PNG."""
+    from matplotlib.figure import Figure
+
+    groups = sorted({name.rpartition("/")[2] for name in curves})
+    figure = Figure(figsize=(4.2 * min(len(groups), 3), 2.8 * -(-len(groups) // 3)), layout="constrained")
+    axes = figure.subplots(-(-len(groups) // 3), min(len(groups), 3), squeeze=False).flatten()
+    for axis, group in zip(axes, groups, strict=False):
+        for name, points in sorted(curves.items()):
+            if name.rpartition("/")[2] == group:
+                axis.plot([step for step, _ in points], [value for _, value in points], label=name, linewidth=1.2)
+        axis.set_title(group, fontsize=9)
+        axis.set_xlabel("step", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.legend(fontsize=7)
+        axis.grid(alpha=0.3)
+    for axis in axes[len(groups) :]:
+        axis.set_axis_off()
+    figure.suptitle(title, fontsize=10)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

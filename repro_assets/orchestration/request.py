@@ -1,0 +1,159 @@
+"""What ``repro run`` asks of the process that executes, and what that process answers.
+
+The command line starts quickly and stays light: it starts the executing process with the variables that must be set
+before Python and CUDA start, and waits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from repro_assets.determinism.mode import Mode
+from repro_assets.errors import MachineError
+from repro_assets.recording.capturing import project_root
+from repro_assets.store.home import VARIABLE, Home
+
+FORMAT = 1
+CHILD = "repro_assets.orchestration.run_child"
+DEFAULT_MODULE = "repro_assets.definitions"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A materialization.
+
+    Parameters
+    ----------
+    selection : list of str
+        Asset keys or their last parts, or selections in Dagster's syntax; empty for the default job.
+    job : str
+        The job where nothing is selected.
+    partition : str or None
+        Partition key.
+    settings : dict
+        Config of the resource ``repro``.
+    assets : dict
+        Config of assets by key or last part: ``{"sft": {"steps": 10}}``.
+    pins : dict
+        Artifact for each upstream asset that is pinned.
+    tags : dict
+        Tags of Dagster's run.
+    executor : str
+        ``in_process`` or ``multiprocess``.
+    module, attribute : str
+        The definitions.
+    """
+
+    selection: list[str] = field(default_factory=list)
+    job: str = "reference"
+    partition: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    assets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pins: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    executor: str = "in_process"
+    module: str = DEFAULT_MODULE
+    attribute: str = "defs"
+    format: int = FORMAT
+
+    @classmethod
+    def read(cls, path: Path) -> RunRequest:
+        """Read a request."""
+        return cls(**json.loads(path.read_text()))
+
+
+@dataclass(frozen=True, slots=True)
+class RunAnswer:
+    """What became of it.
+
+    Parameters
+    ----------
+    run_id : str or None
+        Dagster's run; None if the request was refused.
+    state : str
+        COMPLETED, FAILED or INTERRUPTED.
+    products : list of dict
+        ``asset``, ``partition``, ``name``, ``digest``, ``run_id``, ``reused``.
+    errors : list of dict
+        ``step``, ``type``, ``message`` and ``exit_code`` of each failure.
+    """
+
+    run_id: str | None
+    state: str
+    products: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    format: int = FORMAT
+
+    def write(self, path: Path) -> None:
+        """Write the answer, under its name only when it is whole."""
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(self)))
+        partial.rename(path)
+
+    @classmethod
+    def read(cls, path: Path) -> RunAnswer:
+        """Read an answer."""
+        return cls(**json.loads(path.read_text()))
+
+
+def code_location(root: Path | None = None) -> tuple[str, str]:
+    """Return module and attribute of the project's definitions: ``[tool.dagster]`` of its pyproject.toml, or ours."""
+    path = (root or project_root()) / "pyproject.toml"
+    if path.is_file():
+        facts = tomllib.loads(path.read_text()).get("tool", {}).get("dagster", {})
+        if "module_name" in facts:
+            return str(facts["module_name"]), str(facts.get("attribute", "defs"))
+    return DEFAULT_MODULE, "defs"
+
+
+def environment(home: Home, mode: Mode) -> dict[str, str]:
+    """Return the variables of a process that executes recipes."""
+    return {
+        **os.environ,
+        **mode.environment(),
+        VARIABLE: str(home.root),
+        "DAGSTER_HOME": str(home.dagster),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(project_root()), os.environ.get("PYTHONPATH", "")])),
+    }
+
+
+def execute(home: Home, request: RunRequest, mode: Mode) -> RunAnswer:
+    """Start the executing process, wait for it, and return its answer.
+
+    Ctrl-C reaches the child too, which is in the same process group; this process waits for its last records.
+
+    Raises
+    ------
+    MachineError
+        If the process ended without an answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="repro-run-") as folder:
+        asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
+        asked.write_text(json.dumps(dataclasses.asdict(request)))
+        process = subprocess.Popen(
+            [sys.executable, "-m", CHILD, str(asked), str(answered)],
+            cwd=project_root(),
+            env=environment(home, mode),
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+        )
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:
+                process.send_signal(signal.SIGINT)
+        if not answered.is_file():
+            how = f"signal {-code}" if code < 0 else f"code {code}"
+            raise MachineError(f"the executing process ended with {how} and no answer", "see: repro runs list")
+        return RunAnswer.read(answered)

@@ -1,0 +1,112 @@
+"""The resource ``repro``: one run-wide setting for seed, mode, capture level, and whether to reuse.
+
+An asset's body calls `Repro.execute` with its recipe. The resource also writes the record of the parent run when a
+process of it begins, so that a run which fails before its first recipe is on record too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.capture.level import Level
+from repro_assets.determinism.mode import Mode
+from repro_assets.orchestration import parents
+from repro_assets.orchestration.config import AssetConfig
+from repro_assets.orchestration.execution import Execution, StepPlan
+from repro_assets.orchestration.step_runs import open_runs
+from repro_assets.store.home import Home, find_store
+
+
+class Repro(dg.ConfigurableResource[Any]):
+    """Settings of a whole run, and the door to the store."""
+
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Root seed; every consumer derives its own from it")
+    deterministic: bool = Field(default=True, description="Deterministic algorithms, one setting for every asset")
+    threads: int = Field(default=1, ge=1, le=1024, description="Threads of torch; another number gives other bits")
+    capture_level: str = Field(default="standard", description="basic, standard or complete (or 1, 2, 3)")
+    force: bool = Field(default=False, description="Execute even where the same work has been done")
+    experiment: str = Field(default="", description="A name to group runs by")
+    labels: list[str] = Field(default_factory=list, description="Tags of the runs in the catalog")
+
+    _home: Home | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Open the store and record the parent run."""
+        self._home = find_store(make=True)
+        if context.run is not None and context.instance is not None:
+            parents.record_start(self._home, context.run, context.instance)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """End what a failed asset of another's making left open."""
+        if context.run is not None and context.instance is not None:
+            open_runs.close(context.run.run_id, context.instance)
+
+    @property
+    def home(self) -> Home:
+        """The store."""
+        if self._home is None:
+            self._home = find_store(make=True)
+        return self._home
+
+    @property
+    def mode(self) -> Mode:
+        """The mode in which recipes run."""
+        return Mode(deterministic=self.deterministic, threads=self.threads)
+
+    @property
+    def level(self) -> Level:
+        """How much is captured."""
+        return Level.parse(self.capture_level)
+
+    def execute(
+        self,
+        context: dg.AssetExecutionContext,
+        recipe: Callable[..., Any],
+        config: AssetConfig,
+        inputs: Mapping[str, Artifact | Path],
+    ) -> dg.MaterializeResult[Any]:
+        """Run the recipe of one asset as its own run, or return what the same work gave before.
+
+        Parameters
+        ----------
+        context : AssetExecutionContext
+            The asset that is being materialized.
+        recipe : callable
+            ``recipe(run, config, **inputs)``, given loaded values; what it returns is the asset's value.
+        config : AssetConfig
+            The asset's config, which is the recipe's config too.
+        inputs : mapping
+            Handles by the recipe's parameter names; a Path is a raw file, which becomes an artifact first.
+
+        Returns
+        -------
+        MaterializeResult
+            The handle of the product, and what a person wants to know about it.
+        """
+        (result,) = self.execute_all(context, recipe, config, inputs)
+        return result
+
+    def execute_all(
+        self,
+        context: dg.AssetExecutionContext,
+        recipe: Callable[..., Any],
+        config: AssetConfig,
+        inputs: Mapping[str, Artifact | Path],
+    ) -> list[dg.MaterializeResult[Any]]:
+        """Run the recipe of a multi-asset; it returns a mapping from output names to values."""
+        plan = StepPlan(
+            home=self.home,
+            seed=self.seed,
+            mode=self.mode,
+            level=self.level,
+            force=self.force or config.force,
+            experiment=self.experiment or None,
+            labels=list(self.labels),
+        )
+        return Execution(context, plan, recipe, config).results(inputs)

@@ -1,0 +1,220 @@
+"""The process that executes a request: ``python -m repro_assets.orchestration.run_child REQUEST ANSWER``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.execution.api import execute_run
+
+from repro_assets import errors
+from repro_assets.catalog.projection import refresh
+from repro_assets.errors import InvalidValue, MachineError, ReproError, UnknownName
+from repro_assets.orchestration import parents
+from repro_assets.orchestration.instance import open_instance
+from repro_assets.orchestration.request import RunAnswer, RunRequest
+from repro_assets.recording.capturing import project_root
+from repro_assets.store.home import Home, find_store
+
+
+def main(arguments: list[str]) -> int:
+    """Execute the request and write the answer."""
+    request = RunRequest.read(Path(arguments[0]))
+    try:
+        answer = materialize(find_store(make=True), request)
+    except ReproError as error:
+        answer = RunAnswer(None, "FAILED", errors=[_said("", error)])
+    except dg.DagsterInvalidConfigError as error:
+        answer = RunAnswer(None, "FAILED", errors=[_said("", InvalidValue(_config_message(error)))])
+    except OSError as error:
+        answer = RunAnswer(None, "FAILED", errors=[_said("", errors.from_os_error(error, error.filename or "store"))])
+    answer.write(Path(arguments[1]))
+    return 0
+
+
+def materialize(home: Home, request: RunRequest) -> RunAnswer:
+    """Execute a request in this process and return what was made.
+
+    Raises
+    ------
+    UnknownName
+        If an asset, a job or a partition does not exist.
+    InvalidValue
+        If a config value does not fit.
+    """
+    repository = ReconstructableRepository.for_module(
+        request.module, request.attribute, working_directory=str(project_root())
+    )
+    definition = repository.get_definition()
+    keys = _select(definition, request.selection)
+    with open_instance(home) as instance:
+        if keys:
+            implicit = definition.get_implicit_job_def_for_assets(sorted(keys))
+            if implicit is None:
+                raise InvalidValue("the selected assets have different partitions", "select those of one kind")
+            name = implicit.name
+        else:
+            name = request.job
+            if name not in definition.job_names:
+                raise UnknownName(f"there is no job named {name!r}", f"one of {', '.join(definition.job_names)}")
+        job = repository.get_reconstructable_job(name)
+        if keys:
+            job = job.get_subset(asset_selection=frozenset(keys))
+        job_def = job.get_definition()
+        executed = keys or set(job_def.asset_layer.executable_asset_keys)
+        tags = {**request.tags, **_partition_tags(job_def, executed, request.partition, instance)}
+        run = instance.create_run_for_job(
+            job_def=job_def,
+            run_config=_run_config(job_def, executed, request),
+            tags=tags,
+            asset_selection=frozenset(keys) or None,
+            job_code_origin=job.get_python_origin(),
+        )
+        parents.record_start(home, run, instance)
+        result = execute_run(job, run, instance)
+        parents.reconcile(home, instance, [run.run_id])
+        answer = _answer(instance, run.run_id, result)
+    refresh(home)
+    return answer
+
+
+def _select(definition: dg.RepositoryDefinition, selection: list[str]) -> set[dg.AssetKey]:
+    graph = definition.asset_graph
+    known = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
+    by_last: dict[str, list[dg.AssetKey]] = {}
+    for key in known.values():
+        by_last.setdefault(key.path[-1], []).append(key)
+    found: set[dg.AssetKey] = set()
+    for text in (item.strip() for entry in selection for item in entry.split(",")):
+        if text in known:
+            found.add(known[text])
+        elif len(by_last.get(text, [])) == 1:
+            found.add(by_last[text][0])
+        elif any(sign in text for sign in '*+:()" ') and text:
+            try:
+                found |= dg.AssetSelection.from_string(text).resolve(graph)
+            except (dg.DagsterInvalidSubsetError, dg.DagsterError) as error:
+                raise UnknownName(f"the selection {text!r} does not read: {error}") from error
+        else:
+            near = sorted(name for name in known if text and text in name)[:4] or sorted(known)
+            raise UnknownName(f"there is no asset named {text!r}", f"there are {', '.join(near)}")
+    return found
+
+
+def _partition_tags(
+    job: dg.JobDefinition, keys: set[dg.AssetKey], partition: str | None, instance: dg.DagsterInstance
+) -> Mapping[str, str]:
+    partitioned = [key for key in keys if job.asset_layer.get(key).partitions_def is not None]
+    if not partitioned:
+        if partition is not None:
+            raise InvalidValue("none of the selected assets has partitions", "leave --partition out")
+        return {}
+    definition = job.asset_layer.get(partitioned[0]).partitions_def
+    assert definition is not None
+    known = definition.get_partition_keys(dynamic_partitions_store=instance)
+    if partition is None:
+        raise InvalidValue(
+            f"{partitioned[0].to_user_string()} has partitions", f"choose one with --partition: {', '.join(known[:8])}"
+        )
+    if partition not in known:
+        raise UnknownName(
+            f"{partitioned[0].to_user_string()} has no partition {partition!r}", f"one of {', '.join(known[:8])}"
+        )
+    return {"dagster/partition": partition}
+
+
+def _run_config(job: dg.JobDefinition, keys: set[dg.AssetKey], request: RunRequest) -> dict[str, Any]:
+    ops: dict[str, dict[str, Any]] = {}
+    for name, values in request.assets.items():
+        ops.setdefault(_op_of(job, keys, name), {}).setdefault("config", {}).update(values)
+    for upstream, artifact in request.pins.items():
+        consumers = list(_consumers(job, keys, upstream))
+        if not consumers:
+            raise UnknownName(f"no selected asset reads {upstream!r}", "name an upstream asset")
+        for op, slot in consumers:
+            config = ops.setdefault(op, {}).setdefault("config", {})
+            config.setdefault("inputs", {})[slot] = artifact
+    return {
+        "resources": {"repro": {"config": dict(request.settings)}},
+        "execution": {"config": {request.executor: {}}},
+        **({"ops": ops} if ops else {}),
+    }
+
+
+def _op_of(job: dg.JobDefinition, keys: set[dg.AssetKey], name: str) -> str:
+    ops = {
+        job.asset_layer.get(key).assets_def.node_def.name
+        for key in keys
+        if name in (key.to_user_string(), key.path[-1], job.asset_layer.get(key).assets_def.node_def.name)
+    }
+    if len(ops) != 1:
+        known = sorted(key.to_user_string() for key in keys)
+        raise UnknownName(f"there is no asset {name!r} to configure in this run", f"there are {', '.join(known)}")
+    return ops.pop()
+
+
+def _consumers(job: dg.JobDefinition, keys: set[dg.AssetKey], upstream: str) -> Iterator[tuple[str, str]]:
+    for key in sorted(keys):
+        assets_def = job.asset_layer.get(key).assets_def
+        for slot, source in assets_def.keys_by_input_name.items():
+            if upstream in (source.to_user_string(), source.path[-1]):
+                yield assets_def.node_def.name, slot
+
+
+def _answer(instance: dg.DagsterInstance, run_id: str, result: Any) -> RunAnswer:
+    products = []
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
+            made = event.step_materialization_data.materialization
+            facts = {name: value.value for name, value in made.metadata.items()}
+            products.append(
+                {
+                    "asset": made.asset_key.to_user_string(),
+                    "partition": made.partition,
+                    "name": facts.get("name"),
+                    "digest": facts.get("digest"),
+                    "run_id": facts.get("run"),
+                    "reused": bool(facts.get("reused", False)),
+                    "version": facts.get("version"),
+                }
+            )
+    failures = [
+        {"step": event.step_key or "", **_failure(event.step_failure_data.error)}
+        for event in result.all_events
+        if event.is_step_failure
+    ]
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return RunAnswer(run_id, parents.STATES.get(run.status, "FAILED"), products, failures)
+
+
+def _failure(error: Any) -> dict[str, Any]:
+    while error is not None and error.cause is not None:
+        error = error.cause
+    name = error.cls_name or "Error" if error is not None else "Error"
+    known = getattr(errors, name, None)
+    code = known.exit_code if isinstance(known, type) and issubclass(known, ReproError) else _code_of(name)
+    message = error.message.strip() if error is not None else "no message"
+    return {"type": name, "message": message.removeprefix(f"repro_assets.errors.{name}: "), "exit_code": code}
+
+
+def _code_of(name: str) -> int:
+    if name == "ValidationError":
+        return InvalidValue.exit_code
+    return MachineError.exit_code if name in ("OperationalError", "OSError", "MemoryError") else 1
+
+
+def _said(step: str, error: ReproError) -> dict[str, Any]:
+    return {"step": step, "type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+
+
+def _config_message(error: dg.DagsterInvalidConfigError) -> str:
+    return "; ".join(" ".join(item.message.split()) for item in error.errors)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""Capturing what a run depends on, into the store.
+
+Laws: a capture never stops a run: what could not be had is in the captured documents with its reason; source tree and
+environment are artifacts, so unchanged ones are stored once; one process captures once for each parent run, before the
+first recipe of it begins, because the code that runs is the code that was loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from repro_assets.artifacts import repository
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.artifacts.kinds.tree import TreeFile
+from repro_assets.capture.environment import capture_environment
+from repro_assets.capture.level import Level
+from repro_assets.capture.source import SourceCapture, capture_source
+from repro_assets.store.home import Home
+
+ROOT_MARKS = ("workspace.yaml", "pyproject.toml", ".git")
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a run record says about environment and source."""
+
+    level: Level
+    environment: Artifact
+    source: Artifact | None
+    source_facts: dict[str, Any]
+    host_facts: dict[str, Any]
+    readings: dict[str, float]
+    warnings: list[str] = field(default_factory=list)
+
+
+def project_root(start: Path | None = None) -> Path:
+    """Return the nearest folder upwards that is a project's top (`ROOT_MARKS`), else `start` itself."""
+    folder = (start or Path.cwd()).absolute()
+    for candidate in (folder, *folder.parents):
+        if any((candidate / mark).exists() for mark in ROOT_MARKS):
+            return candidate
+    return folder
+
+
+def capture(home: Home, level: Level, root: Path | None = None) -> Captured:
+    """Capture environment and, from the standard level on, the source tree.
+
+    Parameters
+    ----------
+    home : Home
+        Where the captured documents and files go.
+    level : Level
+        How much is captured.
+    root : Path, optional
+        The project's top folder; found from the current folder if left out.
+    """
+    environment = capture_environment(level)
+    stored = repository.put(home, environment.document, "json", name="environment")
+    source = capture_source(root or project_root(), level)
+    tree = None if level is Level.BASIC else _store_tree(home, source)
+    warnings = []
+    if source.document.get("dirty"):
+        warnings.append("the source tree has uncommitted changes; they are stored with the run")
+    for path, reason in source.left_out:
+        if "secret" in reason:
+            warnings.append(f"{path} is not stored: {reason}")
+    edited = source.edited_after_start()
+    if edited:
+        warnings.append(f"edited after the process started, so the run is not comparable: {', '.join(edited)}")
+    host = environment.document.get("host", {})
+    return Captured(level, stored, tree, source.document, host, dict(environment.readings), warnings)
+
+
+def _store_tree(home: Home, source: SourceCapture) -> Artifact:
+    files = [TreeFile(f.path, f.absolute, f.executable, f.link_target) for f in source.files]
+    return repository.put(home, files, "tree", name="source")

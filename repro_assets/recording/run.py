@@ -1,0 +1,303 @@
+"""The run handle that every recipe is given.
+
+Laws: a run's start is on the disk before its recipe begins; what it logs is on the disk within a second, or when
+`Run.flush` has returned, or when the run has ended; nothing is dropped: a full buffer makes the caller wait; the end
+is recorded once. A run whose process dies has no end record, and is shown as INTERRUPTED by whoever looks.
+
+`Run.log_metric` only appends to a list; one thread of the process writes all buffers twice a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import secrets
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from repro_assets.artifacts import repository
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.determinism.seeds import Seeds
+from repro_assets.errors import InvalidValue
+from repro_assets.journal import records
+from repro_assets.journal.segments import HEARTBEAT_SECONDS, journal_at
+from repro_assets.store.home import Home
+
+if TYPE_CHECKING:
+    import torch
+
+FLUSH_SECONDS = 0.5
+BUFFER_ROWS = 100_000
+
+COMPLETED = "COMPLETED"
+FAILED = "FAILED"
+INTERRUPTED = "INTERRUPTED"
+
+
+def new_run_id() -> str:
+    """Return 16 random hexadecimal digits; any 8 of the first tell two runs apart."""
+    return secrets.token_hex(8)
+
+
+class Run:
+    """One execution of one recipe, being recorded.
+
+    Use `begin`, not the constructor. All methods may be called from any thread.
+
+    Attributes
+    ----------
+    home : Home
+        The store.
+    run_id : str
+        Its id.
+    seeds : Seeds
+        Where every consumer of randomness gets its seed.
+    started : RunStarted
+        What was recorded at the start.
+    """
+
+    def __init__(self, home: Home, started: records.RunStarted) -> None:
+        self.home = home
+        self.run_id = started.run_id
+        self.started = started
+        self.seeds = Seeds(started.seed or 0)
+        self.state: str | None = None
+        self.outputs: dict[str, Artifact] = {}
+        self.checkpoints: list[str] = []
+        self.params: dict[str, Any] = {}
+        self.last_metrics: dict[str, float] = {}
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+        self._points: list[list[Any]] = []
+        self._lock = threading.Lock()
+        self._journal = journal_at(home.journal)
+        self._journal.append(started)
+        _flusher.watch(self)
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters; a later value of one name wins."""
+        self.params.update(params)
+        self._journal.append(records.Params(self.run_id, dict(params)))
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Record one point of a metric; it is durable within a second."""
+        self._points.append([name, step, float(value), time.time()])
+        if len(self._points) >= BUFFER_ROWS:
+            self.flush()
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record one point of several metrics."""
+        for name, value in metrics.items():
+            self.log_metric(name, value, step)
+
+    def log_fingerprints(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Record the fingerprint of each tensor after `step`."""
+        from repro_assets.determinism.fingerprints import fingerprint
+
+        self._journal.append(records.Fingerprints(self.run_id, step, fingerprint(tensors)))
+
+    def use(
+        self,
+        slot: str,
+        artifact: Artifact,
+        *,
+        asset: str | None = None,
+        partition: str | None = None,
+        pinned: bool = False,
+    ) -> None:
+        """Record that the run reads an artifact."""
+        self._journal.append(
+            records.RunInput(self.run_id, slot, str(artifact.digest), asset, partition, artifact.run_id, pinned)
+        )
+
+    def checkpoint(
+        self,
+        kind: str,
+        identifier: int | str,
+        value: Any,
+        *,
+        step: int,
+        metrics: Mapping[str, float] | None = None,
+    ) -> Artifact:
+        """Store a checkpoint under the display name ``checkpoint_<kind>_<identifier>``."""
+        name = f"checkpoint_{kind}_{identifier}"
+        artifact = repository.put(self.home, value, name=f"{self.run_id}/{name}")
+        self._journal.append(
+            records.CheckpointSaved(
+                self.run_id, name, kind, str(identifier), str(artifact.digest), step, dict(metrics or {})
+            )
+        )
+        self.checkpoints.append(name)
+        return artifact
+
+    def log_output(
+        self,
+        slot: str,
+        value: Any,
+        *,
+        name: str,
+        collection: str | None = None,
+        asset: str | None = None,
+        partition: str | None = None,
+    ) -> Artifact:
+        """Store a product of the run.
+
+        Parameters
+        ----------
+        slot : str
+            Which of the run's outputs it is.
+        value : object
+            A value, or the handle of a stored artifact.
+        name : str
+            Its display name; ``{version}`` in it stands for the version that is claimed.
+        collection : str, optional
+            Where it gets a version; none if left out, as for a replay.
+        """
+        artifact = value if isinstance(value, Artifact) else repository.put(self.home, value, name=name)
+        if collection is not None:
+            artifact = repository.claim(artifact, collection, run_id=self.run_id, trial=self.started.trial)
+        name = name.replace("{version}", str(artifact.version or artifact.digest.hex[:8]))
+        artifact = dataclasses.replace(artifact, name=name, run_id=self.run_id)
+        self._journal.append(
+            records.RunOutput(
+                self.run_id, slot, str(artifact.digest), name, asset, partition, collection, artifact.version
+            )
+        )
+        self.outputs[slot] = artifact
+        return artifact
+
+    def log_evaluation(
+        self, name: str, model: Artifact, dataset: Artifact, result: Artifact, metrics: Mapping[str, float]
+    ) -> None:
+        """Record that `result` is what `model` reached on `dataset`."""
+        self._journal.append(
+            records.EvaluationMade(
+                self.run_id, name, str(model.digest), str(dataset.digest), str(result.digest), dict(metrics)
+            )
+        )
+
+    def log_check(self, name: str, passed: bool, **details: Any) -> None:
+        """Record the answer of a check about this run."""
+        self._journal.append(
+            records.CheckMade(name, passed, self.run_id, self.started.asset, self.started.partition, details=details)
+        )
+
+    def flush(self) -> None:
+        """Put everything that was logged on the disk before returning."""
+        with self._lock:
+            points, self._points = self._points, []
+            if not points:
+                return
+            try:
+                self._journal.append(records.Metrics(self.run_id, points))
+            except BaseException:
+                self._points = points + self._points
+                raise
+            for name, step, value, _ in points:
+                self.last_metrics[name] = value
+                if step is not None:
+                    self.curves.setdefault(name, []).append((step, value))
+
+    def end(self, state: str = COMPLETED, error: BaseException | None = None, edited: list[str] | None = None) -> None:
+        """Record the end. A second call changes nothing."""
+        if self.state is not None:
+            return
+        self.flush()
+        _flusher.forget(self)
+        self._journal.append(
+            records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
+            records.RunEnded(self.run_id, state, None if error is None else describe(error), edited or []),
+        )
+        self.state = state
+
+
+def begin(home: Home, started: records.RunStarted) -> Run:
+    """Record the start of a run and return its handle.
+
+    Raises
+    ------
+    InvalidValue
+        If the seed is out of range or the run has no name.
+    MachineError
+        If the journal cannot be written.
+    """
+    if not started.name:
+        raise InvalidValue("a run needs a name")
+    return Run(home, started)
+
+
+@contextlib.contextmanager
+def recorded(run: Run, interruptions: tuple[type[BaseException], ...] = ()) -> Iterator[Run]:
+    """End `run` as the body ends: COMPLETED, FAILED with its error, or INTERRUPTED.
+
+    Parameters
+    ----------
+    run : Run
+        A run that has begun.
+    interruptions : tuple of exception types
+        What counts as a cancellation beside KeyboardInterrupt and SystemExit.
+    """
+    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, GeneratorExit, *interruptions)
+    try:
+        yield run
+    except stops as error:
+        run.end(INTERRUPTED, error)
+        raise
+    except BaseException as error:
+        run.end(FAILED, error)
+        raise
+    run.end(COMPLETED)
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """Return type, message and whole trace of an error, past the secret scanner."""
+    from repro_assets.capture.secrets import redact_text
+
+    return {
+        "type": f"{type(error).__module__}.{type(error).__qualname__}",
+        "message": redact_text(str(error)),
+        "trace": redact_text("".join(traceback.format_exception(error))),
+    }
+
+
+class _Flusher:
+    """Writes the buffers of all open runs of this process, in one daemon thread."""
+
+    def __init__(self) -> None:
+        self._runs: list[Run] = []
+        self._thread: threading.Thread | None = None
+        os.register_at_fork(after_in_child=self._forked)
+
+    def watch(self, run: Run) -> None:
+        self._runs.append(run)
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._loop, name="repro-flush", daemon=True)
+            self._thread.start()
+
+    def forget(self, run: Run) -> None:
+        if run in self._runs:
+            self._runs.remove(run)
+
+    def _loop(self) -> None:
+        beaten = time.monotonic()
+        while True:
+            time.sleep(FLUSH_SECONDS)
+            beat = time.monotonic() - beaten >= HEARTBEAT_SECONDS
+            for run in list(self._runs):
+                # A write that fails keeps its rows, and raises again where the run flushes or ends.
+                with contextlib.suppress(Exception):
+                    run.flush()
+                    if beat:
+                        run._journal.beat()
+            if beat:
+                beaten = time.monotonic()
+
+    def _forked(self) -> None:
+        # The child has no such thread, and the open runs are its parent's.
+        self._runs, self._thread = [], None
+
+
+_flusher = _Flusher()

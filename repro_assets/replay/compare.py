@@ -1,0 +1,94 @@
+"""The verdict: pure decisions over digests, manifests and settings; nothing is read here.
+
+Laws: equal digests are ``identical``, whatever the settings, and the settings that differ are listed. Unequal digests
+are ``not_comparable`` if wrong code ran or a setting that decides bits differs, else ``diverged``. A run takes the
+worst of its products: diverged, not_comparable, identical; a product that was not made again is diverged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+IDENTICAL = "identical"
+EQUIVALENT = "equivalent"
+NOT_COMPARABLE = "not_comparable"
+DIVERGED = "diverged"
+
+_WORST_FIRST = (DIVERGED, NOT_COMPARABLE, EQUIVALENT, IDENTICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class ProductVerdict:
+    """One product, before and after."""
+
+    name: str
+    slot: str
+    verdict: str
+    original: str
+    replayed: str | None
+
+
+def setting_differences(original: Mapping[str, Any], replayed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """List the settings that decide bits and are not the same, nested ones by dotted name."""
+    before, after = _flat(original), _flat(replayed)
+    return [
+        {"setting": name, "original": before.get(name), "replayed": after.get(name)}
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def compare_products(
+    originals: Mapping[str, tuple[str, str]],
+    replayed: Mapping[str, str],
+    *,
+    comparable: bool,
+) -> list[ProductVerdict]:
+    """Give a verdict on each product.
+
+    Parameters
+    ----------
+    originals : mapping
+        Name and digest of each original product, by slot.
+    replayed : mapping
+        Digest of each product that was made again, by slot.
+    comparable : bool
+        False if wrong code ran or a setting that decides bits differs.
+    """
+    found = []
+    for slot, (name, digest) in sorted(originals.items()):
+        again = replayed.get(slot)
+        if again == digest:
+            verdict = IDENTICAL
+        elif again is None or comparable:
+            verdict = DIVERGED
+        else:
+            verdict = NOT_COMPARABLE
+        found.append(ProductVerdict(name, slot, verdict, digest, again))
+    return found
+
+
+def worst(verdicts: list[str]) -> str:
+    """Return the worst verdict; of none it is diverged, because nothing was shown."""
+    return next((verdict for verdict in _WORST_FIRST if verdict in verdicts), DIVERGED)
+
+
+def metric_pairs(original: Mapping[str, float], replayed: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Put the last values of each metric side by side, machine readings left out."""
+    return [
+        {"name": name, "original": original.get(name), "replayed": replayed.get(name)}
+        for name in sorted(original.keys() | replayed.keys())
+        if not name.startswith("reading/")
+    ]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,116 @@
+"""Durable writes.
+
+Laws: a file that shows under its final name is whole and on the disk. The order is: write a temporary file in the same
+file system, fsync it, rename (or link, where an existing file must win), fsync the folder. A failure at any of these
+calls leaves either nothing or the whole file under the final name, and removes the temporary file; a kill leaves at
+most a file in the temporary folder.
+
+Known gap: on macOS ``fsync`` does not reach the platter; ``F_FULLFSYNC`` is used there where the file system has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from repro_assets.errors import from_os_error
+
+BLOCK = 1 << 20
+
+
+def sync_descriptor(descriptor: int) -> None:
+    """Put what was written to an open file on the disk."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, full)
+            return
+    os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in `folder` on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def ensure_folder(folder: Path) -> None:
+    """Make `folder` and its parents durably; nothing happens where it is there already."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for item in reversed(missing):
+        item.mkdir(exist_ok=True)
+        sync_folder(item.parent)
+
+
+@contextlib.contextmanager
+def temporary_file(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Open a new file in `folder` for writing and remove it if it is still there at the end."""
+    ensure_folder(folder)
+    path = folder / uuid.uuid4().hex
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+    try:
+        yield descriptor, path
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def write_all(descriptor: int, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write every byte of `chunks`, however short the system's writes are."""
+    for chunk in chunks:
+        view = memoryview(chunk).cast("B")
+        while view:
+            view = view[os.write(descriptor, view[: 64 * BLOCK]) :]
+
+
+def write_file(path: Path, chunks: Iterable[bytes | memoryview], temporary: Path, *, exclusive: bool = False) -> bool:
+    """Write `path` durably.
+
+    Parameters
+    ----------
+    path : Path
+        The final name.
+    chunks : iterable of bytes
+        Its content.
+    temporary : Path
+        A folder in the same file system.
+    exclusive : bool
+        Let a file that is already there win.
+
+    Returns
+    -------
+    bool
+        False exactly if `exclusive` and the name was taken.
+
+    Raises
+    ------
+    MachineError
+        If the system refuses; nothing half-written shows.
+    """
+    try:
+        with temporary_file(temporary) as (descriptor, partial):
+            write_all(descriptor, chunks)
+            sync_descriptor(descriptor)
+            ensure_folder(path.parent)
+            if exclusive:
+                try:
+                    os.link(partial, path)
+                except FileExistsError:
+                    return False
+            else:
+                partial.rename(path)
+            sync_folder(path.parent)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    return True

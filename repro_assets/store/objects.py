@@ -1,0 +1,284 @@
+"""Objects: immutable bytes under their digest.
+
+Laws: the digest is over the uncompressed bytes; how they are stored (the codec) is an attribute of the stored file; an
+object that is there is whole; every read verifies; bytes that do not match are read once more, then set aside under
+``quarantine`` and an error names the digest. Putting bytes that are there already writes nothing, but checks them.
+
+A loose object is ``objects/ab/<62 hex>``: the stored bytes, then a trailer of 64 bytes that describes them, so the
+file needs no index to be read and its bytes start at offset 0, where a reflink can share them::
+
+    8  magic "reproOB1"     16  codec, ASCII, padded with NUL      8  size of the uncompressed bytes
+    8  zero                 16  XXH3-128 of the stored bytes       8  XXH3-64 of the 56 bytes before
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import xxhash
+
+from repro_assets.errors import (
+    CorruptObject,
+    InvalidInput,
+    MissingObject,
+    SourceChanged,
+    UnsupportedFormat,
+    from_os_error,
+)
+from repro_assets.identity.digest import Digest
+from repro_assets.store import durable
+from repro_assets.store.home import Home
+
+RAW = "raw"
+_TRAILER = struct.Struct("<8s16sQQ16sQ")
+_MAGIC = b"reproOB1"
+
+Decoder = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How an object is stored: its codec, and its size before and after."""
+
+    codec: str
+    size: int
+    stored_size: int
+
+
+class ObjectStore(Protocol):
+    """What every object store offers; one contract suite runs on all of them."""
+
+    def put(self, data: bytes | memoryview) -> Digest:
+        """Store bytes and return their digest."""
+
+    def has(self, digest: Digest) -> bool:
+        """Tell whether bytes are stored under `digest`, without reading them."""
+
+    def read(self, digest: Digest) -> bytes:
+        """Return the verified bytes."""
+
+    def digests(self) -> Iterator[Digest]:
+        """Yield every stored digest, in order."""
+
+
+class LocalObjects:
+    """The object store of a folder.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    decoders : mapping
+        How to get the uncompressed bytes back, for each codec beside ``raw``.
+    """
+
+    def __init__(self, home: Home, decoders: Mapping[str, Decoder] | None = None) -> None:
+        self.home = home
+        self._decoders: dict[str, Decoder] = {RAW: bytes, **(decoders or {})}
+
+    def path(self, digest: Digest) -> Path:
+        """Where the object is, or would be."""
+        return self.home.objects / digest.hex[:2] / digest.hex[2:]
+
+    def has(self, digest: Digest) -> bool:
+        """Tell whether bytes are stored under `digest`, without reading them."""
+        return self.path(digest).is_file()
+
+    def put(self, data: bytes | memoryview) -> Digest:
+        """Store bytes durably.
+
+        Raises
+        ------
+        MachineError
+            If they cannot be written.
+        """
+        digest = Digest.of(data)
+        self._store(digest, RAW, len(data), data)
+        return digest
+
+    def put_encoded(self, data: bytes, codec: str, stored: bytes) -> Digest:
+        """Store `data` in the form `stored` that the decoder of `codec` turns back into it."""
+        digest = Digest.of(data)
+        self._store(digest, codec, len(data), stored)
+        return digest
+
+    def put_file(self, path: Path) -> tuple[Digest, int]:
+        """Store a file's bytes in constant memory and return their digest and size.
+
+        Raises
+        ------
+        InvalidInput
+            If the file cannot be read.
+        SourceChanged
+            If it changes while it is read.
+        MachineError
+            If the bytes cannot be written.
+        """
+        try:
+            source = path.open("rb")
+        except OSError as error:
+            raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check that it is there") from error
+        try:
+            with source, durable.temporary_file(self.home.temporary) as (descriptor, partial):
+                before = os.fstat(source.fileno())
+                hashed, check, size = hashlib.sha256(), xxhash.xxh3_128(), 0
+                while block := source.read(durable.BLOCK):
+                    hashed.update(block)
+                    check.update(block)
+                    size += len(block)
+                    durable.write_all(descriptor, [block])
+                after = os.fstat(source.fileno())
+                if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
+                    raise SourceChanged(f"{path} changed while it was read", "run the command again when it is still")
+                digest = Digest(hashed.hexdigest())
+                if not self._settled(digest):
+                    durable.write_all(descriptor, [_trailer(RAW, size, check.digest())])
+                    self._publish(descriptor, partial, digest)
+                return digest, size
+        except OSError as error:
+            raise from_os_error(error, path) from error
+
+    def placement(self, digest: Digest) -> Placement:
+        """Describe the stored file.
+
+        Raises
+        ------
+        MissingObject
+            If there is none.
+        CorruptObject
+            If its trailer does not read.
+        """
+        path = self.path(digest)
+        try:
+            with path.open("rb") as file:
+                length = file.seek(0, os.SEEK_END)
+                file.seek(max(0, length - _TRAILER.size))
+                codec, size, _ = _read_trailer(file.read(), digest)
+        except FileNotFoundError as error:
+            raise MissingObject(f"no bytes are stored under {digest}", "pull them or replay the run") from error
+        return Placement(codec, size, length - _TRAILER.size)
+
+    def read(self, digest: Digest) -> bytes:
+        """Return the verified, uncompressed bytes.
+
+        Raises
+        ------
+        MissingObject
+            If nothing is stored under `digest`.
+        CorruptObject
+            If the stored bytes do not match; they are in quarantine then.
+        """
+        stored, codec = self.read_stored(digest)
+        return self._decode(stored, codec, digest)
+
+    def read_stored(self, digest: Digest) -> tuple[bytes, str]:
+        """Return the verified bytes as stored, and their codec."""
+        try:
+            return self._load(digest)
+        except CorruptObject:
+            pass
+        try:
+            return self._load(digest)
+        except CorruptObject:
+            self._set_aside(digest)
+            raise
+
+    def verify(self, digest: Digest) -> None:
+        """Hash the uncompressed bytes again with SHA-256.
+
+        Raises
+        ------
+        CorruptObject
+            If they do not match; they are in quarantine then.
+        """
+        if Digest.of(self.read(digest)) != digest:
+            self._set_aside(digest)
+            raise CorruptObject(f"the bytes stored under {digest} hash to another digest", "restore it from a copy")
+
+    def digests(self) -> Iterator[Digest]:
+        """Yield every stored digest, in order."""
+        if not self.home.objects.is_dir():
+            return
+        for folder in sorted(self.home.objects.iterdir()):
+            for path in sorted(folder.iterdir()):
+                yield Digest(folder.name + path.name)
+
+    def _load(self, digest: Digest) -> tuple[bytes, str]:
+        try:
+            data = self.path(digest).read_bytes()
+        except FileNotFoundError as error:
+            raise MissingObject(f"no bytes are stored under {digest}", "pull them or replay the run") from error
+        codec, _, check = _read_trailer(data[-_TRAILER.size :], digest)
+        stored = data[: -_TRAILER.size]
+        if xxhash.xxh3_128_digest(stored) != check:
+            raise CorruptObject(f"the bytes stored under {digest} do not match", "restore it: repro store fsck")
+        return stored, codec
+
+    def _decode(self, stored: bytes, codec: str, digest: Digest) -> bytes:
+        decoder = self._decoders.get(codec)
+        if decoder is None:
+            raise UnsupportedFormat(f"{digest} is stored with the codec {codec!r}, which is not known here")
+        return decoder(stored)
+
+    def _settled(self, digest: Digest) -> bool:
+        if not self.has(digest):
+            return False
+        try:
+            self.read_stored(digest)
+        except (CorruptObject, MissingObject):
+            return False
+        return True
+
+    def _store(self, digest: Digest, codec: str, size: int, stored: bytes | memoryview) -> None:
+        if self._settled(digest):
+            return
+        try:
+            with durable.temporary_file(self.home.temporary) as (descriptor, partial):
+                durable.write_all(descriptor, [stored, _trailer(codec, size, xxhash.xxh3_128_digest(stored))])
+                self._publish(descriptor, partial, digest)
+        except OSError as error:
+            raise from_os_error(error, self.path(digest)) from error
+
+    def _publish(self, descriptor: int, partial: Path, digest: Digest) -> None:
+        durable.sync_descriptor(descriptor)
+        final = self.path(digest)
+        durable.ensure_folder(final.parent)
+        partial.rename(final)
+        durable.sync_folder(final.parent)
+
+    def _set_aside(self, digest: Digest) -> None:
+        durable.ensure_folder(self.home.quarantine)
+        # Another reader may have set it aside first.
+        with contextlib.suppress(FileNotFoundError):
+            self.path(digest).rename(self.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}")
+
+
+def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> LocalObjects:
+    """Open the objects of a store."""
+    return LocalObjects(home, decoders)
+
+
+def concatenate(objects: ObjectStore, digests: Iterable[Digest]) -> bytes:
+    """Return the verified bytes of several objects, one after the other."""
+    return b"".join(objects.read(digest) for digest in digests)
+
+
+def _trailer(codec: str, size: int, check: bytes) -> bytes:
+    head = _TRAILER.pack(_MAGIC, codec.encode("ascii"), size, 0, check, 0)[:-8]
+    return head + struct.pack("<Q", xxhash.xxh3_64_intdigest(head))
+
+
+def _read_trailer(data: bytes, digest: Digest) -> tuple[str, int, bytes]:
+    if len(data) == _TRAILER.size:
+        magic, codec, size, _, check, seal = _TRAILER.unpack(data)
+        if magic == _MAGIC and seal == xxhash.xxh3_64_intdigest(data[:-8]):
+            return codec.rstrip(b"\0").decode("ascii"), size, check
+    raise CorruptObject(f"the file stored under {digest} is damaged or cut short", "restore it: repro store fsck")
