@@ -195,6 +195,10 @@ class _Capture:
     deleted: list[str] = field(default_factory=list)
     repositories: list[dict[str, Any]] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
+    full: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.full = self.level.takes(Level.STANDARD)
 
     def take(self) -> SourceCapture:
         document: dict[str, Any] = {"format": 1, "level": str(self.level)}
@@ -257,7 +261,7 @@ class _Capture:
             "dirty": bool(facts.changed or untracked),
             "changed": [_shown(path) for path in facts.changed],
         }
-        if below or not (self.level.takes(Level.STANDARD) and facts.changed and facts.commit is not None):
+        if below or not (self.full and facts.changed and facts.commit is not None):
             return git, "", []
         return git, *self._diff(worktree)
 
@@ -322,11 +326,11 @@ class _Capture:
             return "neither a file nor a link"
         elif state.st_size > self.limit:
             return f"{state.st_size} bytes, over the limit of {self.limit}"
-        elif self.level.takes(Level.STANDARD):
+        elif self.full:
             found = self.cache.findings(absolute, relative, stamp)
             if found:
                 return _found(found)
-        if self.level.takes(Level.STANDARD):
+        if self.full:
             size = state.st_size if link is None else len(link.encode())
             executable = link is None and bool(state.st_mode & stat.S_IXUSR)
             self.files.append(SourceFile(relative, Path(absolute), size, executable, link, stamp))
