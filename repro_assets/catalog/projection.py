@@ -105,6 +105,9 @@ def _project(home: Home, reason: str | None, begin: float) -> Published:
         return _advance(home, reason or "there was no work file", begin)
     except duckdb.Error as error:
         _machine_error(error, home)
+        if isinstance(error, duckdb.IOException):
+            # The file is a new one, so what fails is the machine.
+            raise MachineError(f"cannot write {work_file(home)}: {str(error).splitlines()[0]}") from error
         raise
 
 
@@ -116,6 +119,8 @@ def _machine_error(error: duckdb.Error, home: Home) -> None:
         raise DiskFull(
             f"no space left while writing {work_file(home)}", "free some space and run the command again"
         ) from error
+    if "Could not write" in str(error):
+        raise MachineError(f"cannot write {work_file(home)}: {str(error).splitlines()[0]}") from error
     if isinstance(error, duckdb.OutOfMemoryException):
         raise MachineError(f"not enough memory for {work_file(home)}: {str(error).splitlines()[0]}") from error
 
@@ -140,7 +145,7 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
             _keep(tables, piece)
             records += piece.records
         _keep_copies(tables, segments)
-        if read_referenced(home, connection):
+        if read_referenced(home, tables):
             _draw_revision(connection)
         watched = _observe_processes(home, tables, segments)
         damages = _one(connection, "SELECT count(*) FROM damages")

@@ -8,7 +8,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.catalog.loading import Tables
@@ -20,14 +20,11 @@ from repro_assets.identity.manifest import Manifest
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects, concatenate, open_objects
 
-if TYPE_CHECKING:
-    import duckdb
-
 _ENTRIES_AT_ONCE = 50_000
 _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
-def read_referenced(home: Home, connection: duckdb.DuckDBPyConnection) -> bool:
+def read_referenced(home: Home, tables: Tables) -> bool:
     """Add what can be read now and name what cannot; return whether any row changed.
 
     Raises
@@ -35,7 +32,7 @@ def read_referenced(home: Home, connection: duckdb.DuckDBPyConnection) -> bool:
     duckdb.Error
         If the catalog itself cannot be written.
     """
-    objects, tables = open_objects(home, DECODERS), Tables(connection)
+    objects, connection = open_objects(home, DECODERS), tables.connection
     failed: dict[str, str] = {}
     changed = _add_manifests(objects, tables, failed)
     changed = _add_environments(objects, tables, failed) or changed
