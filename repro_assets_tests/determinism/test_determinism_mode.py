@@ -41,9 +41,10 @@ def unlike_everything() -> Mode:
 
 @pytest.mark.parametrize("mode", [Mode(), unlike_everything()])
 def test_a_scope_leaves_every_setting_as_it_found_it(mode: Mode) -> None:
+    variables = dict(os.environ)
     with applied(Mode()):
         pass  # the inter-op count is set once and stays
-    before, variables = settings_record(), dict(os.environ)
+    before = settings_record()
     with applied(mode):
         assert settings_record() != before
     assert settings_record() == before
@@ -72,6 +73,7 @@ def test_precision_set_by_the_person_is_restored_in_both_forms() -> None:
             assert torch.backends.cuda.matmul.allow_tf32 is False
             assert torch.backends.cudnn.allow_tf32 is False
         assert torch.get_float32_matmul_precision() == "medium"
+        assert torch.backends.cudnn.allow_tf32 is before[1]
         assert settings_record() == record
     finally:
         torch.set_float32_matmul_precision(before[0])
