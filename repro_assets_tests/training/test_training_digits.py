@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from repro_assets.errors import InvalidInput, InvalidValue
-from repro_assets.training.digits import SPLITS, SplitConfig, read_digits, split_digits
+from repro_assets.training.digits import SPLITS, DigitsConfig, SplitConfig, digits_from_csv, read_digits, split_digits
 
 COMMITTED = Path(__file__).parents[2] / "data" / "raw" / "digits.csv"
 
@@ -17,6 +17,15 @@ def test_the_committed_file_holds_scikit_learns_digits(raw_digits):
     assert raw_digits["images"].dtype == raw_digits["labels"].dtype == np.uint8
     assert np.array_equal(raw_digits["images"], theirs.images)
     assert np.array_equal(raw_digits["labels"], theirs.target)
+
+
+def test_bytes_and_file_read_alike(new_run, raw_digits):
+    run = new_run()
+    read = digits_from_csv(run, DigitsConfig(), COMMITTED.read_bytes())
+    assert all(np.array_equal(read[name], raw_digits[name]) for name in raw_digits)
+    assert run.last("images") == 1797
+    with pytest.raises(InvalidInput, match=r"raw/digits.csv, line 1798"):
+        digits_from_csv(run, DigitsConfig(), COMMITTED.read_bytes().rsplit(b"\n", 2)[0])
 
 
 def change(line, text):
