@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import os
 import platform
 import sys
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from repro_assets.capture.hardware import Hardware, inspect_hardware, operating_
 from repro_assets.capture.level import Level
 from repro_assets.capture.packages import installed_packages
 from repro_assets.capture.secrets import find_secrets
-from repro_assets.capture.variables import allowed_variables
+from repro_assets.capture.variables import allowed_variables, variables_at_start
 from repro_assets.errors import ReproError
 from repro_assets.identity.canonical import digest_of
 from repro_assets.identity.digest import Digest
@@ -68,7 +67,7 @@ def capture_environment(
     level : Level or its name or number
         ``basic``: Python, packages, operating system. ``standard``: also torch's build, hardware and variables.
     variables : mapping, optional
-        Variables to choose from; those of this process by default.
+        Variables to choose from; by default those that this process was started with.
     disk : path
         A folder in the file system whose size counts.
 
@@ -95,7 +94,11 @@ def capture_environment(
     if not level.takes(Level.STANDARD):
         return EnvironmentCapture(document)
     document["torch"] = _ask(unavailable, "torch", torch_build)
-    document["variables"] = _variables(os.environ if variables is None else variables, unavailable)
+    document["variables"] = _ask(
+        unavailable,
+        "variables",
+        lambda: _variables(variables_at_start() if variables is None else variables, unavailable),
+    )
     hardware: Hardware = _ask(unavailable, "hardware", lambda: inspect_hardware(disk)) or Hardware()
     unavailable.update(hardware.unavailable)
     document["hardware"] = hardware.totals

@@ -1,13 +1,18 @@
 """Which environment variables a capture may read.
 
 Law: by allow list only. A variable is on the list because it changes bits or how text is read; none of them is made to
-hold a secret, and their values pass the secret scanner all the same.
+hold a secret, and their values pass the secret scanner all the same. What counts is what the process was started with:
+libraries set variables while they are imported, and scopes of this project set some for a while. On Linux the kernel
+keeps those of the start; elsewhere they are read when this module is imported.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 
 _ALLOWED = re.compile(
     r"""
@@ -38,3 +43,16 @@ def is_allowed(name: str) -> bool:
 def allowed_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Variables of `environment` that may be recorded, in order of their names."""
     return {name: environment[name] for name in sorted(environment) if is_allowed(name)}
+
+
+_AT_IMPORT = dict(os.environ)
+
+
+@lru_cache(maxsize=1)
+def variables_at_start() -> dict[str, str]:
+    """Environment variables as they were when this process was started; of a forked child, its parent's."""
+    kept = Path("/proc/self/environ")
+    if not kept.exists():
+        return _AT_IMPORT
+    pairs = (entry.partition("=") for entry in os.fsdecode(kept.read_bytes()).split("\0"))
+    return {name: value for name, separator, value in pairs if separator}

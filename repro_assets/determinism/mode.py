@@ -36,6 +36,20 @@ _INSTRUCTION_SETS = {
     },
 }
 _KERNEL_VARIABLES = frozenset({"MKL_CBWR", *_INSTRUCTION_SETS["avx2"]})
+RECORDED_VARIABLES = (
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_DYNAMIC",
+    "ONEDNN_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "OMP_DYNAMIC",
+    "OPENBLAS_CORETYPE",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE",
+    "ATEN_CPU_CAPABILITY",
+)
+"""Variables that libraries read when they start and that choose their kernels."""
+
 _DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
 
 
@@ -130,6 +144,7 @@ class Mode:
             "OPENBLAS_NUM_THREADS": threads,
             "OMP_DYNAMIC": "FALSE",
             "MKL_DYNAMIC": "FALSE",
+            "TORCHINDUCTOR_DETERMINISTIC": "1" if self.deterministic else "0",
         }
         if self.instruction_set is not None:
             variables.update(_INSTRUCTION_SETS[self.instruction_set])
@@ -207,21 +222,7 @@ def settings_record() -> dict[str, Any]:
         "numpy": {"version": numpy.__version__, "blas": f"{blas.get('name')} {blas.get('version')}"},
         "python": platform.python_version(),
         "PYTHONHASHSEED": hash_seed_in_effect(),
-        "variables": {
-            name: start[name]
-            for name in (
-                "MKL_CBWR",
-                "MKL_ENABLE_INSTRUCTIONS",
-                "MKL_DYNAMIC",
-                "ONEDNN_MAX_CPU_ISA",
-                "ONEDNN_DEFAULT_FPMATH_MODE",
-                "OMP_DYNAMIC",
-                "OPENBLAS_CORETYPE",
-                "NPY_DISABLE_CPU_FEATURES",
-                "NVIDIA_TF32_OVERRIDE",
-            )
-            if name in start
-        },
+        "variables": {name: start[name] for name in RECORDED_VARIABLES if name in start},
     }
 
 

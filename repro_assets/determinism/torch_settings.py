@@ -8,10 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from repro_assets.determinism.process_start import variables_at_start
 
 _PRECISIONS = (
     ("generic", "all"),
@@ -54,20 +57,34 @@ def restoring_threads(threads: int, interop_threads: int) -> Iterator[int | None
 
 @contextmanager
 def restoring_deterministic_algorithms(wanted: bool) -> Iterator[None]:
-    """Refuse operations without a deterministic implementation, or allow them."""
+    """Refuse operations without a deterministic implementation, or allow them.
+
+    `torch.use_deterministic_algorithms` does the same and imports the compiler for it, which takes more than a second
+    and sets variables of its own; here the compiler is told only where it is loaded, and otherwise learns it from
+    TORCHINDUCTOR_DETERMINISTIC, one of the mode's variables.
+    """
     import torch
     from torch.utils import deterministic as module
 
     deterministic: Any = module
+    native: Any = torch._C
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(wanted, warn_only=False)
+    compiler: Any = sys.modules.get("torch._inductor.config")
+    at_start = variables_at_start().get("TORCHINDUCTOR_DETERMINISTIC") == "1"
+    compiled = at_start if compiler is None else compiler.deterministic
+    native._set_deterministic_algorithms(wanted, warn_only=False)
     deterministic.fill_uninitialized_memory = wanted
+    if compiler is not None:
+        compiler.deterministic = wanted
     try:
         yield
     finally:
+        compiler = sys.modules.get("torch._inductor.config")
+        if compiler is not None:
+            compiler.deterministic = compiled
         deterministic.fill_uninitialized_memory = filled
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        native._set_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @contextmanager

@@ -41,6 +41,8 @@ def unlike_everything() -> Mode:
 
 @pytest.mark.parametrize("mode", [Mode(), unlike_everything()])
 def test_a_scope_leaves_every_setting_as_it_found_it(mode: Mode) -> None:
+    import threadpoolctl  # noqa: F401  (sets KMP_DUPLICATE_LIB_OK when it is imported, whoever does that first)
+
     variables = dict(os.environ)
     with applied(Mode()):
         pass  # the inter-op count is set once and stays
@@ -137,6 +139,22 @@ def test_an_operation_without_a_deterministic_form_is_refused_inside_only() -> N
         indeterminate()
     with applied(Mode(deterministic=False)):
         indeterminate()
+
+
+def test_the_compiler_is_told_and_restored_and_not_loaded_for_it() -> None:
+    program = """
+import sys, torch
+from repro_assets.determinism.mode import Mode, applied
+with applied(Mode()):
+    print("torch._inductor.config" in sys.modules)
+    import torch._inductor.config as compiler
+    print(compiler.deterministic)
+print(compiler.deterministic)
+with applied(Mode()):
+    print(compiler.deterministic)
+print(compiler.deterministic)
+"""
+    assert python(program).split() == ["False", "True", "False", "True", "False"]
 
 
 def test_a_process_started_with_the_variables_has_no_late_setting() -> None:
