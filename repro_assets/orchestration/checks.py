@@ -4,6 +4,7 @@ One step checks all assets of a run, because each Dagster step costs more than t
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -12,56 +13,55 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.catalog import queries
-from repro_assets.errors import ReproError
+from repro_assets.errors import ReproError, UnknownName
+from repro_assets.identity.digest import Digest
 from repro_assets.journal.records import CheckMade
 from repro_assets.journal.segments import journal_at
-from repro_assets.orchestration import pins
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.versions import UpstreamEvent, read_event
 from repro_assets.store.home import Home
 from repro_assets.store.objects import open_objects
 
+
+@dataclass(frozen=True)
+class Made:
+    """A materialization and what the catalog says of the run that made it."""
+
+    event: UpstreamEvent
+    run: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+
+
 Answer = tuple[bool, dict[str, Any]]
 
 
-def products_verify(home: Home, event: UpstreamEvent) -> Answer:
+def products_verify(home: Home, made: Made) -> Answer:
     """Hash every byte of the product again."""
     objects = open_objects(home, DECODERS)
-    artifact = Artifact(home, event.digest, "")
-    wanted = {event.digest, *artifact.manifest.objects()}
+    wanted = {made.event.digest, *Artifact(home, made.event.digest, "").manifest.objects()}
     for digest in wanted:
         objects.verify(digest)
-    return True, {"objects": len(wanted), "digest": str(event.digest)}
+    return True, {"objects": len(wanted), "digest": str(made.event.digest)}
 
 
-def environment_captured(home: Home, event: UpstreamEvent) -> Answer:
-    """Find environment, source and seeds of the run that made the product."""
-    if event.made_by is None:
-        return False, {"reason": "the materialization names no run"}
-    found = queries.rows(
-        home, "SELECT environment, source, capture_level, seed FROM runs WHERE run_id = ?", [event.made_by]
-    )
-    if not found or found[0]["environment"] is None:
-        return False, {"reason": f"run {event.made_by} recorded no environment"}
-    facts = found[0]
-    document = repository.by_digest(home, _digest(facts["environment"])).load()
-    whole = bool(document.get("packages")) and (facts["capture_level"] == "basic" or facts["source"] is not None)
-    return whole, {"environment": str(facts["environment"]), "packages": len(document.get("packages", ()))}
+def environment_captured(home: Home, made: Made) -> Answer:
+    """Find environment, source and seed of the run that made the product."""
+    if not made.run or made.run["environment"] is None:
+        return False, {"reason": f"run {made.event.made_by} recorded no environment"}
+    document = repository.by_digest(home, Digest.parse(made.run["environment"])).load()
+    whole = bool(document.get("packages")) and (made.run["capture_level"] == "basic" or made.run["source"] is not None)
+    return whole, {"environment": made.run["environment"], "packages": len(document.get("packages", ()))}
 
 
-def lineage_sound(home: Home, event: UpstreamEvent) -> Answer:
+def lineage_sound(home: Home, made: Made) -> Answer:
     """Find every input of the run that made the product, recorded and still there."""
-    inputs = queries.rows(home, "SELECT slot, digest FROM run_inputs WHERE run_id = ?", [event.made_by or ""])
-    missing = [str(row["slot"]) for row in inputs if not Artifact(home, _digest(row["digest"]), "").is_whole()]
-    outputs = queries.rows(
-        home,
-        "SELECT count(*) AS n FROM run_outputs WHERE run_id = ? AND digest = ?",
-        [event.made_by or "", str(event.digest)],
-    )
-    return not missing and outputs[0]["n"] > 0, {"inputs": len(inputs), "missing": missing}
+    missing = [row["slot"] for row in made.inputs if not Artifact(home, Digest.parse(row["digest"]), "").is_whole()]
+    recorded = any(row["digest"] == str(made.event.digest) for row in made.outputs)
+    return recorded and not missing, {"inputs": len(made.inputs), "missing": missing, "recorded": recorded}
 
 
-CHECKS: dict[str, Callable[[Home, UpstreamEvent], Answer]] = {
+CHECKS: dict[str, Callable[[Home, Made], Answer]] = {
     "products_verify": products_verify,
     "environment_captured": environment_captured,
     "lineage_sound": lineage_sound,
@@ -78,33 +78,54 @@ def checks_for(keys: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(name="provenance_checks", specs=specs, can_subset=True)
     def provenance_checks(context: dg.AssetCheckExecutionContext, repro: Repro) -> Iterator[dg.AssetCheckResult]:
-        for key in context.selected_asset_check_keys:
-            yield _checked(context, repro.home, key)
+        keys = sorted(context.selected_asset_check_keys, key=str)
+        found = _made(context.instance, repro.home, {key.asset_key for key in keys})
+        results = [_checked(repro.home, key, found[key.asset_key]) for key in keys]
+        # One record batch: each append is an fsync.
+        journal_at(repro.home.journal).append(*(record for record, _ in results))
+        yield from (result for _, result in results)
 
     return provenance_checks
 
 
-def _checked(context: dg.AssetCheckExecutionContext, home: Home, key: dg.AssetCheckKey) -> dg.AssetCheckResult:
-    record = context.instance.fetch_materializations(key.asset_key, limit=1).records
-    name = key.asset_key.to_user_string()
-    run_id = None
-    if not record:
-        passed, details = False, {"reason": f"{name} has never been materialized"}
-    else:
-        try:
-            event = read_event(record[0])
-            run_id = event.made_by
-            passed, details = CHECKS[key.name](home, event)
-        except ReproError as error:
-            passed, details = False, {"reason": str(error)}
-    if pins.active() is None:
-        journal_at(home.journal).append(CheckMade(key.name, passed, run_id, name, details=details))
-    return dg.AssetCheckResult(
-        passed=passed, asset_key=key.asset_key, check_name=key.name, metadata={k: str(v) for k, v in details.items()}
+def _made(instance: dg.DagsterInstance, home: Home, keys: set[dg.AssetKey]) -> dict[dg.AssetKey, Made | ReproError]:
+    found: dict[dg.AssetKey, Made | ReproError] = {}
+    with queries.connect(home) as connection:
+        for key in keys:
+            records = instance.fetch_materializations(key, limit=1).records
+            try:
+                if not records:
+                    raise UnknownName(f"{key.to_user_string()} has never been materialized")
+                event = read_event(records[0])
+            except ReproError as error:
+                found[key] = error
+                continue
+            run = {"run": event.made_by or ""}
+            rows = [
+                queries.read_rows(connection, sql, run)
+                for sql in (
+                    "SELECT environment, source, capture_level FROM runs WHERE run_id = $run",
+                    "SELECT slot, digest FROM run_inputs WHERE run_id = $run",
+                    "SELECT slot, digest FROM run_outputs WHERE run_id = $run",
+                )
+            ]
+            found[key] = Made(event, rows[0][0] if rows[0] else {}, rows[1], rows[2])
+    return found
+
+
+def _checked(home: Home, key: dg.AssetCheckKey, made: Made | ReproError) -> tuple[CheckMade, dg.AssetCheckResult]:
+    try:
+        if isinstance(made, ReproError):
+            raise made
+        passed, details = CHECKS[key.name](home, made)
+    except ReproError as error:
+        passed, details = False, {"reason": str(error)}
+    run_id = made.event.made_by if isinstance(made, Made) else None
+    record = CheckMade(key.name, passed, run_id, key.asset_key.to_user_string(), details=details)
+    result = dg.AssetCheckResult(
+        passed=passed,
+        asset_key=key.asset_key,
+        check_name=key.name,
+        metadata={name: str(value) for name, value in details.items()},
     )
-
-
-def _digest(text: Any) -> Any:
-    from repro_assets.identity.digest import Digest
-
-    return Digest.parse(str(text))
+    return record, result

@@ -95,11 +95,12 @@ class Execution:
         with seeded_globals(run.seeds):
             made = self.recipe(run, self.config, **{slot: artifact.load() for slot, artifact in handles.items()})
         _check_root(self.context)
+        run.edited_sources = self._captured().edited()
         values = self._by_slot(made)
         products = {slot: self._store(run, slot, values[slot], handles) for slot in self.keys}
         run.flush()
         if not self.pins:
-            reuse.remember(self.plan.home, key, run.run_id, products, run.last_metrics)
+            reuse.remember(self.plan.home, key, run.run_id, products, metadata.facts(run))
         return [
             self._result(slot, product, metadata.of_run(run, product, handles)) for slot, product in products.items()
         ]
@@ -187,8 +188,7 @@ class Execution:
         return run
 
     def _captured(self) -> Captured:
-        level = Level.BASIC if self.pins else self.plan.level
-        return parents.captured(self.plan.home, self.context.run.run_id, level)
+        return parents.captured(self.plan.home, self.context.run.run_id, self.plan.level)
 
     def _handle(self, slot: str, value: Artifact | Path) -> Artifact:
         if isinstance(value, Artifact):

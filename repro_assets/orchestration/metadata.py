@@ -17,31 +17,38 @@ from repro_assets.recording.run import Run
 KEY_NUMBERS = 12
 
 
-def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
-    """Describe a product that this run made."""
+def facts(run: Run) -> dict[str, Any]:
+    """Return what holds for the work itself, so also where it is reused: seed, code, device, key numbers."""
     started = run.started
-    source = started.source_facts
     found: dict[str, Any] = {
-        "name": product.name,
-        "run": run.run_id,
-        "reused": False,
-        TRIAL: started.trial,
         "seed": started.seed,
-        "derived seeds": dg.MetadataValue.json({k: str(v) for k, v in run.seeds.used.items()}),
-        "commit": source.get("commit") or "none",
-        "dirty": bool(source.get("dirty")),
+        "commit": started.source_facts.get("commit") or "none",
+        "dirty": bool(started.source_facts.get("dirty")),
         "device": started.device or "cpu",
         "capture level": started.capture_level,
         "environment": started.environment,
         "source tree": started.source or "not captured at this level",
-        "inputs": dg.MetadataValue.json({slot: str(item) for slot, item in inputs.items()}),
-        "runs again with": dg.MetadataValue.md(f"`repro replay {run.run_id}`"),
     }
-    if started.replay_of:
-        found["replay of"] = started.replay_of
     numbers = {name: value for name, value in run.last_metrics.items() if not name.startswith("reading/")}
     for name in sorted(numbers, key=lambda name: (name.count("/"), name))[:KEY_NUMBERS]:
         found[name] = numbers[name]
+    return found
+
+
+def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Describe a product that this run made."""
+    found: dict[str, Any] = {
+        "name": product.name,
+        "run": run.run_id,
+        "reused": False,
+        TRIAL: run.started.trial,
+        **facts(run),
+        "derived seeds": dg.MetadataValue.json({name: str(seed) for name, seed in run.seeds.used.items()}),
+        "inputs": dg.MetadataValue.json({slot: str(item) for slot, item in inputs.items()}),
+        "runs again with": dg.MetadataValue.md(f"`repro replay {run.run_id}`"),
+    }
+    if run.started.replay_of:
+        found["replay of"] = run.started.replay_of
     if run.checkpoints:
         found["checkpoints"] = dg.MetadataValue.json(run.checkpoints)
     curves = {name: points for name, points in run.curves.items() if len(points) > 1}
@@ -52,11 +59,14 @@ def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[
 
 def of_reuse(earlier: Earlier, product: Artifact, *, trial: bool) -> dict[str, Any]:
     """Describe a product that an earlier run made."""
-    found: dict[str, Any] = {"name": product.name, "run": earlier.run_id, "reused": True, TRIAL: trial}
-    numbers = {name: value for name, value in earlier.metrics.items() if not name.startswith("reading/")}
-    for name in sorted(numbers, key=lambda name: (name.count("/"), name))[:KEY_NUMBERS]:
-        found[name] = numbers[name]
-    return found
+    return {
+        "name": product.name,
+        "run": earlier.run_id,
+        "reused": True,
+        TRIAL: trial,
+        **earlier.facts,
+        "runs again with": dg.MetadataValue.md(f"`repro replay {earlier.run_id}`"),
+    }
 
 
 def of_artifact(artifact: Artifact) -> dict[str, Any]:

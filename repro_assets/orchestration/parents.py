@@ -73,7 +73,7 @@ def captured(home: Home, run_id: str, level: Level) -> Captured:
     """Capture source and environment, once in each process for each parent run."""
     with _lock:
         if (run_id, level) not in _captures:
-            _captures[run_id, level] = capturing.capture(home, level)
+            _captures[run_id, level] = capturing.capture(home, level, with_source=pins.active() is None)
         return _captures[run_id, level]
 
 

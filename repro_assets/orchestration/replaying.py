@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 import dagster as dg
 
 from repro_assets.catalog import queries
@@ -10,9 +12,11 @@ from repro_assets.replay.launch import Report, replay
 from repro_assets.store.home import Home
 
 
-def replay_and_show(home: Home, run_id: str, *, timeout: float | None = None) -> Report:
-    """Replay a run and put the verdict on the pages of the assets that it made."""
-    report = replay(home, run_id, timeout=timeout)
+def replay_and_show(
+    home: Home, run_id: str, *, timeout: float | None = None, log: IO[bytes] | None = None
+) -> Report:
+    """Replay a run and put the verdict on the pages of the assets that it made; arguments as for `launch.replay`."""
+    report = replay(home, run_id, timeout=timeout, log=log)
     made = queries.rows(home, "SELECT run_id, asset, partition FROM run_outputs WHERE asset IS NOT NULL")
     assets = {(str(row["run_id"]), str(row["asset"]), row["partition"]) for row in made}
     with open_instance(home) as instance:

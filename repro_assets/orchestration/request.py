@@ -16,7 +16,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from repro_assets.determinism.mode import Mode
 from repro_assets.errors import MachineError
@@ -127,16 +127,30 @@ def environment(home: Home, mode: Mode) -> dict[str, str]:
     }
 
 
-def execute(home: Home, request: RunRequest, mode: Mode) -> RunAnswer:
+def execute(home: Home, request: RunRequest, mode: Mode, log: IO[bytes] | None = None) -> RunAnswer:
     """Start the executing process, wait for it, and return its answer.
 
     Ctrl-C reaches the child too, which is in the same process group; this process waits for its last records.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    request : RunRequest
+        What to execute.
+    mode : Mode
+        The mode whose variables the process is started with.
+    log : file, optional
+        Where the child's output goes; this process's stderr if left out.
 
     Raises
     ------
     MachineError
         If the process ended without an answer.
+    KeyboardInterrupt
+        If it ended so because it was interrupted.
     """
+    interrupted = False
     with tempfile.TemporaryDirectory(prefix="repro-run-") as folder:
         asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
         asked.write_text(json.dumps(dataclasses.asdict(request)))
@@ -145,15 +159,19 @@ def execute(home: Home, request: RunRequest, mode: Mode) -> RunAnswer:
             cwd=project_root(),
             env=environment(home, mode),
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
+            stdout=log or sys.stderr.fileno(),
+            stderr=log,
         )
         while True:
             try:
                 code = process.wait()
                 break
             except KeyboardInterrupt:
+                interrupted = True
                 process.send_signal(signal.SIGINT)
         if not answered.is_file():
+            if interrupted:
+                raise KeyboardInterrupt
             how = f"signal {-code}" if code < 0 else f"code {code}"
             raise MachineError(f"the executing process ended with {how} and no answer", "see: repro runs list")
         return RunAnswer.read(answered)

@@ -187,6 +187,13 @@ def _answer(instance: dg.DagsterInstance, run_id: str, result: Any) -> RunAnswer
         for event in result.all_events
         if event.is_step_failure
     ]
+    if not failures:
+        # No step began: a resource could not be made, or the run was refused as a whole.
+        failures = [
+            {"step": "", **_failure(event.job_failure_data.error)}
+            for event in result.all_events
+            if event.event_type == dg.DagsterEventType.RUN_FAILURE
+        ]
     run = instance.get_run_by_id(run_id)
     assert run is not None
     return RunAnswer(run_id, parents.STATES.get(run.status, "FAILED"), products, failures)

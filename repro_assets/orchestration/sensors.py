@@ -1,8 +1,5 @@
 """Sensors: Dagster's final word on a run goes into the journal, and the catalog follows."""
 
-from collections.abc import Callable
-from typing import Any
-
 import dagster as dg
 
 from repro_assets.catalog.projection import refresh
@@ -10,7 +7,7 @@ from repro_assets.orchestration import parents
 from repro_assets.store.home import find_store
 
 
-def _sensor(status: dg.DagsterRunStatus) -> Any:
+def _sensor(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
     @dg.run_status_sensor(
         run_status=status,
         name=f"record_{status.value.lower()}",
@@ -26,4 +23,4 @@ def _sensor(status: dg.DagsterRunStatus) -> Any:
     return record
 
 
-sensors: list[Callable[..., Any]] = [_sensor(status) for status in parents.STATES]
+sensors: list[dg.SensorDefinition] = [_sensor(status) for status in parents.STATES]

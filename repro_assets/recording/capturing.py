@@ -33,6 +33,11 @@ class Captured:
     host_facts: dict[str, Any]
     readings: dict[str, float]
     warnings: list[str] = field(default_factory=list)
+    files: SourceCapture | None = None
+
+    def edited(self) -> list[str]:
+        """Name the source files of loaded modules that are newer than this process."""
+        return sorted(self.files.edited_after_start()) if self.files is not None else []
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -44,7 +49,7 @@ def project_root(start: Path | None = None) -> Path:
     return folder
 
 
-def capture(home: Home, level: Level, root: Path | None = None) -> Captured:
+def capture(home: Home, level: Level, root: Path | None = None, *, with_source: bool = True) -> Captured:
     """Capture environment and, from the standard level on, the source tree.
 
     Parameters
@@ -55,22 +60,27 @@ def capture(home: Home, level: Level, root: Path | None = None) -> Captured:
         How much is captured.
     root : Path, optional
         The project's top folder; found from the current folder if left out.
+    with_source : bool
+        False where the source is known already, as in a replay.
     """
     environment = capture_environment(level)
     stored = repository.put(home, environment.document, "json", name="environment")
+    host = environment.document.get("host", {})
+    readings = dict(environment.readings)
+    if not with_source:
+        return Captured(level, stored, None, {}, host, readings)
     source = capture_source(root or project_root(), level)
     tree = None if level is Level.BASIC else _store_tree(home, source)
     warnings = []
     if source.document.get("dirty"):
         warnings.append("the source tree has uncommitted changes; they are stored with the run")
-    for path, reason in source.left_out:
-        if "secret" in reason:
-            warnings.append(f"{path} is not stored: {reason}")
+    for item in source.left_out:
+        if "secret" in item.reason:
+            warnings.append(f"{item.path} is not stored: {item.reason}")
     edited = source.edited_after_start()
     if edited:
         warnings.append(f"edited after the process started, so the run is not comparable: {', '.join(edited)}")
-    host = environment.document.get("host", {})
-    return Captured(level, stored, tree, source.document, host, dict(environment.readings), warnings)
+    return Captured(level, stored, tree, source.document, host, readings, warnings, source)
 
 
 def _store_tree(home: Home, source: SourceCapture) -> Artifact:

@@ -28,7 +28,7 @@ class Earlier:
 
     run_id: str
     outputs: dict[str, Artifact]
-    metrics: dict[str, float]
+    facts: dict[str, Any]
 
 
 def reuse_key(**facts: Any) -> Digest:
@@ -49,19 +49,17 @@ def find(home: Home, key: Digest) -> Earlier | None:
         return None
     if not all(output.is_whole() for output in outputs.values()):
         return None
-    return Earlier(raw["run_id"], outputs, raw["metrics"])
+    return Earlier(raw["run_id"], outputs, raw["facts"])
 
 
-def remember(
-    home: Home, key: Digest, run_id: str, outputs: Mapping[str, Artifact], metrics: Mapping[str, float]
-) -> None:
-    """Note that `run_id` did the work of this key."""
+def remember(home: Home, key: Digest, run_id: str, outputs: Mapping[str, Artifact], facts: Mapping[str, Any]) -> None:
+    """Note that `run_id` did the work of this key; `facts` (JSON) are shown where it is reused."""
     entry = {
         "run_id": run_id,
         "outputs": {
             slot: {"digest": str(artifact.digest), "name": artifact.name} for slot, artifact in outputs.items()
         },
-        "metrics": dict(metrics),
+        "facts": dict(facts),
     }
     durable.write_file(_path(home, key), [json.dumps(entry).encode()], home.temporary)
 

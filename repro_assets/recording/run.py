@@ -58,6 +58,8 @@ class Run:
         Where every consumer of randomness gets its seed.
     started : RunStarted
         What was recorded at the start.
+    edited_sources : list of str
+        Source files that were edited while the run executed; recorded at the end.
     """
 
     def __init__(self, home: Home, started: records.RunStarted) -> None:
@@ -71,6 +73,7 @@ class Run:
         self.params: dict[str, Any] = {}
         self.last_metrics: dict[str, float] = {}
         self.curves: dict[str, list[tuple[int, float]]] = {}
+        self.edited_sources: list[str] = []
         self._points: list[list[Any]] = []
         self._lock = threading.Lock()
         self._journal = journal_at(home.journal)
@@ -201,7 +204,7 @@ class Run:
                 if step is not None:
                     self.curves.setdefault(name, []).append((step, value))
 
-    def end(self, state: str = COMPLETED, error: BaseException | None = None, edited: list[str] | None = None) -> None:
+    def end(self, state: str = COMPLETED, error: BaseException | None = None) -> None:
         """Record the end. A second call changes nothing."""
         if self.state is not None:
             return
@@ -209,7 +212,7 @@ class Run:
         _flusher.forget(self)
         self._journal.append(
             records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
-            records.RunEnded(self.run_id, state, None if error is None else describe(error), edited or []),
+            records.RunEnded(self.run_id, state, None if error is None else describe(error), self.edited_sources),
         )
         self.state = state
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from repro_assets.artifacts import repository
-from repro_assets.determinism.mode import Mode
+from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
 from repro_assets.errors import ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.records import ReplayMade
@@ -108,7 +108,7 @@ def replay(home: Home, run_id: str, *, timeout: float | None = None, log: IO[byt
         tree = work / "tree"
         repository.by_digest(home, Digest.parse(str(runs[0].source)), name="source tree").lay_out(tree)
         make_plan(runs, home=home.root, tree=tree, parent=parent).write(work / "plan.json")
-        _execute(home, work, tree, Mode(**runs[0].mode) if runs[0].mode else Mode(), timeout, log)
+        _execute(work, tree, _environment(home, tree, runs[0]), timeout, log)
         result = Result.read(work / "result.json")
     seconds = time.monotonic() - began
     records = [_verdict(run, result, seconds) for run in runs]
@@ -123,15 +123,28 @@ def replay(home: Home, run_id: str, *, timeout: float | None = None, log: IO[byt
     )
 
 
-def _execute(home: Home, work: Path, tree: Path, mode: Mode, timeout: float | None, log: IO[bytes] | None) -> None:
-    environment = {
-        **os.environ,
-        **mode.environment(),
-        VARIABLE: str(home.root),
-        "PYTHONPATH": str(tree),
-        # The catalog of the launcher is refreshed by the launcher.
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+def _environment(home: Home, tree: Path, run: Recorded) -> dict[str, str]:
+    """Return the child's variables: the recorded ones that decide bits, and none of that kind which was not set."""
+    mode = Mode(**run.mode) if run.mode else Mode()
+    wanted: dict[str, str | None] = dict(mode.environment())
+    if run.settings:
+        wanted = {
+            **wanted,
+            **dict.fromkeys(RECORDED_VARIABLES),
+            **run.settings["variables"],
+            "PYTHONHASHSEED": run.settings["PYTHONHASHSEED"],
+            "CUBLAS_WORKSPACE_CONFIG": run.settings["cublas"]["workspace"],
+        }
+    found = {**os.environ, VARIABLE: str(home.root), "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name, value in wanted.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            found[name] = value
+    return found
+
+
+def _execute(work: Path, tree: Path, environment: dict[str, str], timeout: float | None, log: IO[bytes] | None) -> None:
     # A session of its own: a time limit ends the child and all that it started.
     process = subprocess.Popen(
         [sys.executable, "-m", CHILD, str(work / "plan.json"), str(work / "result.json")],
@@ -168,17 +181,17 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _verdict(run: Recorded, result: Result, seconds: float) -> ReplayMade:
     again = next((item for item in result.replays if item.original == run.run_id), None)
     differences = compare.setting_differences(run.settings, again.settings) if again is not None else []
-    products = compare.compare_products(
-        run.products, again.products if again is not None else {}, comparable=not (differences or result.wrong_code)
-    )
+    comparable = not (differences or result.wrong_code or run.edited_sources)
+    made = again.products if again is not None else {}
+    products = compare.compare_products(run.products, made, comparable=comparable)
     verdict = compare.worst([product.verdict for product in products])
-    if result.wrong_code:
+    if result.wrong_code or run.edited_sources:
         verdict = compare.NOT_COMPARABLE
     return ReplayMade(
         original_run=run.run_id,
         replay_run=again.run_id if again is not None else None,
         verdict=verdict,
-        reason=_reason(verdict, again, result, differences),
+        reason=_reason(run, verdict, again, result, differences),
         products=[dataclasses.asdict(product) for product in products],
         differences=differences,
         metrics=compare.metric_pairs(run.metrics, again.metrics if again is not None else {}),
@@ -186,9 +199,13 @@ def _verdict(run: Recorded, result: Result, seconds: float) -> ReplayMade:
     )
 
 
-def _reason(verdict: str, again: Replayed | None, result: Result, differences: list[dict[str, Any]]) -> str | None:
+def _reason(
+    run: Recorded, verdict: str, again: Replayed | None, result: Result, differences: list[dict[str, Any]]
+) -> str | None:
     if result.wrong_code:
         return f"wrong code: {', '.join(result.wrong_code)}"
+    if run.edited_sources:
+        return f"wrong code: edited while the original ran: {', '.join(run.edited_sources)}"
     if again is None or again.state != "COMPLETED":
         said = f": {result.error['type']}: {result.error['message']}" if result.error else ""
         return f"the replay did not complete{said}"

@@ -157,6 +157,7 @@ class Recorded:
     inputs: list[list[str | None]]
     products: dict[str, tuple[str, str]]
     metrics: dict[str, float] = field(default_factory=dict)
+    edited_sources: list[str] = field(default_factory=list)
 
 
 def check_replayable(runs: list[Recorded], variables: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ def recorded_runs(home: Home, run_id: str) -> list[Recorded]:
     with queries.connect(home) as connection:
         found = queries.read_rows(
             connection,
-            "SELECT run_id, state, source, environment, mode, settings, plan FROM runs "
+            "SELECT run_id, state, source, environment, mode, settings, plan, edited_sources FROM runs "
             "WHERE run_kind = 'asset' AND (run_id = $run OR (parent_run_id = $run AND replay_of IS NULL)) "
             "ORDER BY started_at, run_id",
             {"run": run_id},
@@ -54,6 +54,7 @@ def _recorded(connection: Any, row: dict[str, Any]) -> Recorded:
         inputs=[[item["slot"], item["partition"], item["digest"]] for item in inputs],
         products={item["slot"]: (item["name"], item["digest"]) for item in outputs},
         metrics={item["name"]: item["value"] for item in metrics},
+        edited_sources=list(row["edited_sources"] or []),
     )
 
 

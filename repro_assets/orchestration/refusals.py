@@ -1,0 +1,65 @@
+"""What a run that did not complete says to a person, in one line for each failure, and to a script, as one number.
+
+Nothing of Dagster is needed to read an answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from repro_assets.orchestration.request import RunAnswer
+
+INTERRUPTED_CODE = 130
+_SEVEREST_FIRST = (3, 2, INTERRUPTED_CODE, 1)
+# pydantic writes the field on a line of its own, then the rule, then "[type=…, input_value=…, input_type=…]".
+_FIELD = re.compile(
+    r"^(?P<field>\S.*)\n +(?P<rule>.*?) \[type=\w+, input_value=(?P<given>.*), input_type=\w+\]", re.MULTILINE
+)
+_SCHEMA = re.compile(r" ?Expected: \"\{(?P<members>.*)\}\"\.?$")
+_MEMBER = re.compile(r"(\w+)\??:")
+
+
+def exit_code(answers: Iterable[RunAnswer]) -> int:
+    """Return the exit code of one or several runs: 0 if all completed, else the severest, 3 before 2 before 1."""
+    codes = {code for answer in answers for code in _codes(answer)}
+    return next((code for code in _SEVEREST_FIRST if code in codes), 0)
+
+
+def lines(answer: RunAnswer) -> list[str]:
+    """Return one line for each failure, with its step and what the person can do."""
+    found = [_line(error) for error in answer.errors]
+    if not found and answer.state == "FAILED":
+        found = [f"the run failed without saying why (see: repro runs show {answer.run_id})"]
+    if not found and answer.state == "INTERRUPTED":
+        found = [f"the run was interrupted; its record is kept (see: repro runs show {answer.run_id})"]
+    return found
+
+
+def _codes(answer: RunAnswer) -> set[int]:
+    if answer.state == "COMPLETED":
+        return set()
+    if answer.errors:
+        return {int(error["exit_code"]) for error in answer.errors}
+    return {INTERRUPTED_CODE if answer.state == "INTERRUPTED" else 1}
+
+
+def _line(error: dict[str, Any]) -> str:
+    message = str(error["message"])
+    fields = [f"{m['field']} is {m['given']}: {m['rule']}" for m in _FIELD.finditer(message)]
+    if error["type"] == "ValidationError" and fields:
+        text = "; ".join(fields)
+    else:
+        text = _SCHEMA.sub(_known_members, " ".join(message.split()))
+        text = text if error["type"] in text or int(error["exit_code"]) != 1 else f"{error['type']}: {text}"
+    return f"{error['step']}: {text}" if error["step"] else text
+
+
+def _known_members(match: re.Match[str]) -> str:
+    # Dagster's schema of a field nests braces; only names of the outermost level are fields of the asset.
+    depth, outer = 0, ""
+    for letter in match["members"]:
+        depth += (letter in "{([") - (letter in "})]")
+        outer += letter if depth == 0 else ""
+    return f" (there are {', '.join(_MEMBER.findall(outer))})"
