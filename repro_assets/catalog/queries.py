@@ -21,7 +21,6 @@ Rows = list[dict[str, Any]]
 Parameters = dict[str, Any] | list[Any] | None
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "python_enable_replacements": False,
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
@@ -51,6 +50,7 @@ def connect(home: Home) -> duckdb.DuckDBPyConnection:
     try:
         path = str(home.catalog).replace("'", "''")
         connection.execute(f"ATTACH '{path}' AS catalog (READ_ONLY); USE catalog")
+        # Without external access DuckDB looks at Python's variables no more than at files.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
     except duckdb.Error:
         connection.close()

@@ -196,7 +196,7 @@ def _strongly_connected(follows: dict[str, set[str]]) -> list[list[str]]:
     """Return the groups of more than one node, and nodes that follow themselves."""
     import networkx
 
-    directed = networkx.DiGraph()
+    directed: networkx.DiGraph[str] = networkx.DiGraph()
     directed.add_edges_from((source, target) for source, targets in follows.items() for target in targets)
     return [
         sorted(group)

@@ -85,6 +85,11 @@ class Recorder:
         return run_id
 
 
+@pytest.fixture(scope="session")
+def new_recorder() -> type[Recorder]:
+    return Recorder
+
+
 @pytest.fixture
 def recorder(home: Home) -> Iterator[Recorder]:
     made = Recorder(home)

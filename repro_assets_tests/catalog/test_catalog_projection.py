@@ -18,7 +18,7 @@ from repro_assets.catalog.queries import rows
 from repro_assets.catalog.refresh import refresh_detached
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import records
-from repro_assets.journal.segments import Journal, list_segments
+from repro_assets.journal.segments import Journal
 from repro_assets.store.objects import open_objects
 
 
@@ -36,6 +36,10 @@ def test_refreshing_twice_changes_nothing(home, recorder, tables):
     assert publication.file_facts(home.catalog) == facts
     assert tables(home.catalog) == before
     assert len(before["main.metrics"]) == 20
+    # Without the note that says that nothing has happened, the journal is looked at again.
+    (home.cache / "catalog" / "published.json").unlink()
+    assert not refresh(home).changed
+    assert tables(home.catalog) == before
 
 
 def test_nothing_to_do_writes_nothing_and_needs_no_duckdb(home, recorder):
@@ -85,7 +89,7 @@ def test_every_order_of_segments_gives_the_same_rows(home, recorder, tables, tmp
     late.append(records.RunEnded("run-one", "FAILED", {"type": "ValueError", "message": "no", "trace": "t"}))
     recorder.journal.close()
     late.close()
-    first, second = recorder.journal.segment or list_segments(home.journal)[0].name, late.segment
+    first, second = recorder.journal.segment, late.segment
     results = []
     for order in ([first, second], [second, first]):
         copy = tmp_path / f"copy-{order[0]}"
@@ -114,7 +118,7 @@ def test_the_earliest_of_several_announcements_gives_the_row(home, recorder):
 def test_a_torn_last_line_waits_and_then_counts(home, recorder):
     recorder.run("run-one")
     recorder.journal.close()
-    (segment,) = [path for path in list_segments(home.journal) if b"run-one" in path.read_bytes()]
+    segment = home.journal / recorder.journal.segment
     whole = segment.read_bytes()
     lines = whole.splitlines(keepends=True)
     segment.write_bytes(b"".join(lines[:-1]) + lines[-1][:-20])
@@ -126,7 +130,7 @@ def test_a_torn_last_line_waits_and_then_counts(home, recorder):
 
 def test_a_damaged_line_is_named_and_later_lines_count(home, recorder):
     recorder.run("run-one")
-    (segment,) = [path for path in list_segments(home.journal) if b"run-one" in path.read_bytes()]
+    segment = home.journal / recorder.journal.segment
     data = bytearray(segment.read_bytes())
     place = data.index(b'"metrics"')
     data[place + 1] ^= 1
@@ -156,7 +160,7 @@ def test_a_copy_of_a_segment_counts_once(home, recorder, tables):
     recorder.run("run-one")
     refresh(home)
     before = tables(home.catalog)
-    (segment,) = [path for path in list_segments(home.journal) if b"run-one" in path.read_bytes()]
+    segment = home.journal / recorder.journal.segment
     shutil.copy(segment, home.journal / "a-backup.jsonl")
     refresh(home)
     recorder.run("run-two", 1)
@@ -225,7 +229,7 @@ def test_a_segment_that_was_cut_leads_to_a_rebuild(home, recorder):
     recorder.run("run-one")
     recorder.run("run-two", 1)
     refresh(home)
-    (segment,) = [path for path in list_segments(home.journal) if b"run-one" in path.read_bytes()]
+    segment = home.journal / recorder.journal.segment
     lines = segment.read_bytes().splitlines(keepends=True)
     segment.write_bytes(b"".join(line for line in lines if b"run-two" not in line))
     assert "was cut" in (refresh(home).rebuilt or "")
@@ -330,8 +334,8 @@ def test_a_reader_is_never_refused_and_never_sees_half(home, recorder, start):
     # A batch of ten points is one line, so a reader that sees part of one has seen half.
     question = "SELECT count(*) % 10, count(*) FROM metrics WHERE run_id = 'run-busy'"
     seen = []
-    until = time.monotonic() + 6
-    while time.monotonic() < until:
+    begin = time.monotonic()
+    while time.monotonic() - begin < 4 or (len(set(seen)) < 4 and time.monotonic() - begin < 60):
         done = subprocess.run(
             [command, "-readonly", "-noheader", "-list", str(home.catalog), question],
             check=False,
@@ -343,7 +347,7 @@ def test_a_reader_is_never_refused_and_never_sees_half(home, recorder, start):
         assert rest == 0
         seen.append(count)
     assert seen == sorted(seen)
-    assert len(set(seen)) > 2
+    assert len(set(seen)) >= 4
     assert all(refresher.poll() is None for refresher in refreshers)
 
 

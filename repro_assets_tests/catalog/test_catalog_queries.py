@@ -10,15 +10,29 @@ from repro_assets.catalog.queries import best_runs, list_runs, query, resolve_ru
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.journal import records
 from repro_assets.journal.segments import Journal
+from repro_assets.store.home import make_store
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, new_recorder):
+    """One store for all tests that only ask."""
+    recorder = new_recorder(make_store(tmp_path_factory.mktemp("shared") / "store"))
+    fill(recorder)
+    yield recorder.home
+    recorder.journal.close()
 
 
 @pytest.fixture
 def filled(home, recorder):
+    fill(recorder)
+    return home
+
+
+def fill(recorder):
     recorder.run("aaaaaaaa-1", 0, points=5)
     recorder.run("aaaaaaaa-2", 1, points=10)
     recorder.run("bbbbbbbb-1", 2, end="FAILED", trial=True)
     recorder.journal.append(records.RunStarted("parent-1", "parent", "job"), records.RunEnded("parent-1", "COMPLETED"))
-    return home
 
 
 @pytest.mark.parametrize(
@@ -55,17 +69,17 @@ def filled(home, recorder):
         "-- nothing",
     ],
 )
-def test_sql_that_writes_or_leaves_the_catalog_is_refused(filled, tmp_path, sql):
-    a_variable_of_python = query(filled, "SELECT 1 AS a")
+def test_sql_that_writes_or_leaves_the_catalog_is_refused(shared, tmp_path, sql):
+    a_variable_of_python = query(shared, "SELECT 1 AS a")
     assert a_variable_of_python.num_rows == 1
     secret = tmp_path / "secret.csv"
     secret.write_text("word\nhidden\n")
     with pytest.raises(InvalidValue) as caught:
-        rows(filled, sql.format(out=tmp_path / "out.db", secret=secret))
+        rows(shared, sql.format(out=tmp_path / "out.db", secret=secret))
     assert "\n" not in str(caught.value)
     assert "hidden" not in str(caught.value)
     assert not (tmp_path / "out.db").exists()
-    assert len(rows(filled, "FROM runs")) == 4
+    assert len(rows(shared, "FROM runs")) == 4
 
 
 @pytest.mark.parametrize(
@@ -82,26 +96,26 @@ def test_sql_that_writes_or_leaves_the_catalog_is_refused(filled, tmp_path, sql)
         "VALUES (1)",
     ],
 )
-def test_sql_that_reads_is_answered(filled, sql):
-    assert rows(filled, sql)
-    assert query(filled, sql).num_rows
+def test_sql_that_reads_is_answered(shared, sql):
+    assert rows(shared, sql)
+    assert query(shared, sql).num_rows
 
 
-def test_parameters_are_values_and_never_syntax(filled):
-    assert rows(filled, "SELECT ? AS v", ["'; DROP TABLE runs"]) == [{"v": "'; DROP TABLE runs"}]
-    assert rows(filled, "SELECT $v AS v", {"v": 3}) == [{"v": 3}]
+def test_parameters_are_values_and_never_syntax(shared):
+    assert rows(shared, "SELECT ? AS v", ["'; DROP TABLE runs"]) == [{"v": "'; DROP TABLE runs"}]
+    assert rows(shared, "SELECT $v AS v", {"v": 3}) == [{"v": 3}]
 
 
-def test_runs_are_listed_newest_first_and_by_condition(filled):
-    assert [row["run_id"] for row in list_runs(filled)] == ["parent-1", "bbbbbbbb-1", "aaaaaaaa-2", "aaaaaaaa-1"]
-    assert [row["run_id"] for row in list_runs(filled, "state = 'FAILED' -- why")] == ["bbbbbbbb-1"]
-    assert [row["run_id"] for row in list_runs(filled, "metrics['loss'] < 0.15")] == ["bbbbbbbb-1", "aaaaaaaa-2"]
-    assert len(list_runs(filled, limit=2)) == 2
+def test_runs_are_listed_newest_first_and_by_condition(shared):
+    assert [row["run_id"] for row in list_runs(shared)] == ["parent-1", "bbbbbbbb-1", "aaaaaaaa-2", "aaaaaaaa-1"]
+    assert [row["run_id"] for row in list_runs(shared, "state = 'FAILED' -- why")] == ["bbbbbbbb-1"]
+    assert [row["run_id"] for row in list_runs(shared, "metrics['loss'] < 0.15")] == ["bbbbbbbb-1", "aaaaaaaa-2"]
+    assert len(list_runs(shared, limit=2)) == 2
     for condition in ("nonsense = 1", "1 = 1) UNION (SELECT 1", "true; DROP TABLE runs"):
         with pytest.raises(InvalidValue):
-            list_runs(filled, condition)
+            list_runs(shared, condition)
     with pytest.raises(InvalidValue):
-        list_runs(filled, limit=-1)
+        list_runs(shared, limit=-1)
 
 
 def test_the_best_run_ends_best_and_a_loss_is_to_be_small(filled, recorder):
@@ -134,8 +148,8 @@ def test_the_best_run_ends_best_and_a_loss_is_to_be_small(filled, recorder):
         ("parent-1", "parent-1"),
     ],
 )
-def test_a_run_is_found_by_id_prefix_name_and_age(filled, text, run):
-    assert resolve_run(filled, text) == run
+def test_a_run_is_found_by_id_prefix_name_and_age(shared, text, run):
+    assert resolve_run(shared, text) == run
 
 
 def test_a_run_that_is_not_there_or_not_clear_is_an_error_with_help(filled, recorder):
@@ -225,8 +239,8 @@ def test_differences_between_runs_environments_and_artifacts(filled, recorder):
     ]
 
 
-def test_one_query_answers_what_made_a_model(filled):
-    (row,) = rows(filled, "SELECT * FROM provenance WHERE model = 'model-aaaaaaaa-2'")
+def test_one_query_answers_what_made_a_model(shared):
+    (row,) = rows(shared, "SELECT * FROM provenance WHERE model = 'model-aaaaaaaa-2'")
     assert (row["commit"], row["hardware"], row["seed"], row["dirty"]) == ("c0ffee", "A processor", 1, False)
     assert (row["input_slot"], row["model_version"]) == ("traces", "model-sft:v2")
     assert list(row)[:5] == ["model", "input", "commit", "hardware", "seed"]

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+import repro_assets
+from repro_assets.catalog import publication
+from repro_assets.catalog.projection import refresh
+from repro_assets.identity.digest import Digest
+from repro_assets.journal import records
+
+PAGE = Path(repro_assets.__file__).parents[1] / "docs" / "catalog.md"
+ROW = re.compile(r"^\| `([^`]+)` \| (?:([^|]+) \| )?(.*) \|$", re.MULTILINE)
+
+
+@pytest.fixture
+def schema():
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(publication.schema_text())
+        yield connection
+
+
+def described() -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
+    """Comment and columns of each table and view, as the page has them."""
+    found = {}
+    for section in PAGE.read_text("utf-8").split("\n### ")[1:]:
+        name, _, rest = section.partition("\n")
+        body = rest.split("\n## ")[0]
+        found[name] = (body.strip().split("\n")[0], ROW.findall(body))
+    return found
+
+
+def test_the_page_and_the_schema_say_the_same(schema):
+    page = described()
+    inherited = {name for name, _, _ in page["runs"][1]}
+    actual = {}
+    for kind, column in (("tables", "table_name"), ("views", "view_name")):
+        for namespace, name, comment in schema.execute(
+            f"SELECT schema_name, {column}, comment FROM duckdb_{kind}() WHERE NOT internal"
+        ).fetchall():
+            columns = schema.execute(
+                "SELECT column_name, data_type, comment FROM duckdb_columns() "
+                "WHERE schema_name = ? AND table_name = ? ORDER BY column_index",
+                [namespace, name],
+            ).fetchall()
+            if name == "runs_wide":
+                columns = [column for column in columns if column[0] not in inherited]
+            actual[name if namespace == "main" else f"{namespace}.{name}"] = (comment, columns)
+    assert page == actual
+    macros = schema.execute(
+        "SELECT function_name || '(' || list_aggregate(parameters, 'string_agg', ', ') || ')', comment "
+        "FROM duckdb_functions() WHERE NOT internal AND function_type = 'table_macro' ORDER BY 1"
+    ).fetchall()
+    section = PAGE.read_text("utf-8").split("\n## Macros\n")[1]
+    assert [(name, meaning) for name, _, meaning in ROW.findall(section)] == macros
+
+
+def test_every_column_is_explained(schema):
+    assert (
+        schema.execute(
+            "SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal AND comment IS NULL "
+            "AND NOT (table_name = 'runs_wide' AND column_name IN "
+            "(SELECT column_name FROM duckdb_columns() WHERE table_name = 'runs'))"
+        ).fetchall()
+        == []
+    )
+
+
+def test_every_example_on_the_page_answers(home, recorder):
+    recorder.run("RUN", 0)
+    recorder.run("OTHER", 1)
+    nothing = str(Digest.of(b""))
+    recorder.journal.append(
+        records.Metrics("RUN", [["validation/accuracy", 1, 0.9, 0.0], ["train/loss", 1, 0.1, 0.0]]),
+        records.RunOutput("RUN", "dataset", nothing, "dataset-cota_sft-v1"),
+        records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
+        records.ReplayMade("RUN", None, "identical"),
+        records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
+    )
+    refresh(home)
+    blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    statements = [text.strip() for block in blocks for text in block.split(";") if text.strip()]
+    assert len(statements) >= 13
+    may_be_empty = {
+        "FROM damages",
+        "FROM environment_diff('RUN', 'OTHER')",
+        "FROM manifest_diff('sha256:1…', 'sha256:2…')",
+    }
+    with duckdb.connect(str(home.catalog), read_only=True) as connection:
+        for statement in statements:
+            found = connection.execute(statement).fetchall()
+            assert found or statement in may_be_empty, statement
