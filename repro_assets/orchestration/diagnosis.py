@@ -85,7 +85,7 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Iterator[Finding]:
 def _python() -> Finding:
     from packaging.specifiers import SpecifierSet
 
-    wanted = importlib.metadata.metadata(DISTRIBUTION).get("Requires-Python") or ">=3.11"
+    wanted = importlib.metadata.metadata(DISTRIBUTION)["Requires-Python"]
     here = ".".join(map(str, sys.version_info[:3]))
     if not SpecifierSet(wanted).contains(here):
         return Finding("python", FAIL, f"Python {here}, needed is {wanted}", "make the environment with another Python")
@@ -151,8 +151,10 @@ def _writable(home: Home) -> Finding:
 def _space(home: Home) -> Finding:
     free = shutil.disk_usage(home.root).free
     detail = f"{free / (1 << 30):.1f} GiB free"
-    return Finding("disk space", OK, detail) if free >= LITTLE_SPACE else Finding(
-        "disk space", WARN, detail, "free some space"
+    return (
+        Finding("disk space", OK, detail)
+        if free >= LITTLE_SPACE
+        else Finding("disk space", WARN, detail, "free some space")
     )
 
 

@@ -64,16 +64,17 @@ def check(
         findings.checked += 1
         if progress is not None:
             progress(findings.checked)
-    affected: dict[Digest, list[str]] = {digest: [] for digest in bad}
+    affected: dict[Digest, list[str]] = {}
     gone: dict[Digest, list[str]] = {}
     for artifact, names in artifacts.items():
         for digest in _needs(objects, artifact, bad):
             if digest in bad:
-                affected[digest] += names
+                affected.setdefault(digest, []).extend(names)
             elif not objects.has(digest):
                 gone.setdefault(digest, []).extend(names)
     findings.corrupt = [
-        {"digest": str(digest), "affects": sorted(set(affected[digest])), "reason": bad[digest]} for digest in bad
+        {"digest": str(digest), "affects": sorted(set(affected.get(digest, []))), "reason": bad[digest]}
+        for digest in bad
     ]
     findings.missing = [{"digest": str(digest), "affects": sorted(set(names))} for digest, names in gone.items()]
     if objects.home.temporary.is_dir():
@@ -81,10 +82,11 @@ def check(
     return findings
 
 
-def _needs(objects: LocalObjects, artifact: Digest, bad: Mapping[Digest, str]) -> Iterable[Digest]:
-    yield artifact
+def _needs(objects: LocalObjects, artifact: Digest, bad: dict[Digest, str]) -> Iterable[Digest]:
     if artifact not in bad and objects.has(artifact):
         try:
             yield from Manifest.decode(objects.read(artifact)).objects()
-        except IntegrityError:
-            return
+        except IntegrityError as error:
+            # Its trailer is right, so only this read found it; it is in quarantine now.
+            bad[artifact] = str(error)
+    yield artifact

@@ -1,0 +1,189 @@
+"""Laying an artifact out where a person wants it.
+
+Laws: every object is hashed with SHA-256 before anything is written; files are made beside the target and renamed into
+place, so the target shows either what was there before or the whole artifact; something that differs is replaced only
+when that is asked for, and what is equal already is left alone. Files are copies: changing one changes nothing in the
+store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.errors import CorruptObject, InvalidValue, MissingObject, ReusedElsewhere, from_os_error
+from repro_assets.store import durable
+from repro_assets.store.objects import open_objects
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOut:
+    """What lies at the target now.
+
+    Parameters
+    ----------
+    digest : str
+        The artifact.
+    path : str
+        The target.
+    files, bytes : int
+        Files, and the sum of their sizes.
+    changed : bool
+        False if the same content was there before.
+    """
+
+    digest: str
+    path: str
+    files: int
+    bytes: int
+    changed: bool
+
+
+def check_out(artifact: Artifact, target: Path, *, force: bool = False) -> CheckedOut:
+    """Write an artifact as the file or folder `target`.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        What to write.
+    target : Path
+        Where; an empty folder counts as nothing where the artifact is a folder.
+    force : bool
+        Replace a file or folder that differs.
+
+    Raises
+    ------
+    MissingObject, CorruptObject
+        If bytes are gone or do not match; the artifact is named, and nothing was written.
+    ReusedElsewhere
+        If something else is there and `force` is not set.
+    InvalidValue
+        If `target` lies in the store.
+    MachineError
+        If it cannot be written; the target is as it was then.
+    """
+    target = Path(os.path.abspath(target))  # noqa: PTH100 (a link as last part is replaced, not followed)
+    home = artifact.home
+    own = (home.objects, home.journal, home.names, home.cache, home.temporary, home.quarantine, home.dagster)
+    where = target.resolve()
+    if any(folder.resolve() in (where, *where.parents) for folder in own):
+        raise InvalidValue(f"{target} lies in the store itself", "choose a folder of your own")
+    _verify(artifact)
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            artifact.lay_out(beside)
+            files, size = _measure(beside)
+            same = _is_same(beside, target)
+            if not same:
+                _sync(beside)
+                _place(beside, target, force=force)
+        finally:
+            _remove(beside)
+    except OSError as error:
+        raise from_os_error(error, target) from error
+    return CheckedOut(str(artifact.digest), str(target), files, size, not same)
+
+
+def _verify(artifact: Artifact) -> None:
+    objects = open_objects(artifact.home, DECODERS)
+    try:
+        objects.verify(artifact.digest)
+        for digest in dict.fromkeys(artifact.manifest.objects()):
+            objects.verify(digest)
+    except (MissingObject, CorruptObject) as error:
+        raise type(error)(f"{artifact} cannot be read: {error.message}", error.remedy) from error
+
+
+def _place(beside: Path, target: Path, *, force: bool) -> None:
+    if not _is_taken(target, beside):
+        # Between the look and the rename something may appear: neither call replaces it.
+        try:
+            if beside.is_dir():
+                beside.rename(target)
+            else:
+                os.link(beside, target)
+        except FileExistsError as error:
+            raise _taken(target) from error
+    elif not force:
+        raise _taken(target)
+    elif not beside.is_dir() and not target.is_dir():
+        beside.rename(target)
+    else:
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        target.rename(aside)
+        try:
+            beside.rename(target)
+        except BaseException:
+            aside.rename(target)
+            raise
+        _remove(aside)
+    durable.sync_folder(target.parent)
+
+
+def _taken(target: Path) -> ReusedElsewhere:
+    return ReusedElsewhere(f"{target} is there already and differs", "choose another path or give --force")
+
+
+def _is_taken(target: Path, beside: Path) -> bool:
+    if not os.path.lexists(target):
+        return False
+    empty_folder = target.is_dir() and not target.is_symlink() and not any(target.iterdir())
+    return not (empty_folder and beside.is_dir())
+
+
+def _is_same(made: Path, there: Path) -> bool:
+    if made.is_dir():
+        if there.is_symlink() or not there.is_dir():
+            return False
+        before, after = _names(there), _names(made)
+        return before == after and all(_is_same_entry(made / name, there / name) for name in after)
+    return _is_same_entry(made, there)
+
+
+def _is_same_entry(made: Path, there: Path) -> bool:
+    if made.is_symlink() or there.is_symlink():
+        return made.is_symlink() and there.is_symlink() and made.readlink() == there.readlink()
+    if made.is_dir():
+        return there.is_dir()
+    return (
+        there.is_file()
+        and filecmp.cmp(made, there, shallow=False)
+        and bool(made.stat().st_mode & 0o100) == bool(there.stat().st_mode & 0o100)
+    )
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def _measure(path: Path) -> tuple[int, int]:
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
+    return len(files), sum(file.stat().st_size for file in files)
+
+
+def _sync(path: Path) -> None:
+    inside = path.rglob("*") if path.is_dir() else ()
+    for item in (path, *inside):
+        if not item.is_symlink():
+            descriptor = os.open(item, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()

@@ -1,0 +1,164 @@
+"""Is everything that the journal names in the store, and right?
+
+Laws: what depends on what is read from the journal itself, so the check needs no catalog; every line of the journal
+and every claimed version is looked at; what is damaged is named together with the artifacts and runs that it affects;
+nothing is repaired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from repro_assets.artifacts import names
+from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.errors import InvalidValue, ReproError
+from repro_assets.identity.digest import Digest
+from repro_assets.journal import records
+from repro_assets.journal.segments import Damage, list_segments, read_segment
+from repro_assets.store import fsck
+from repro_assets.store.home import Home
+from repro_assets.store.objects import open_objects
+
+
+@dataclass(frozen=True, slots=True)
+class Soundness:
+    """What the check found.
+
+    Parameters
+    ----------
+    ok : bool
+        True if nothing below is damaged or missing.
+    checked : int
+        Objects that were looked at.
+    full : bool
+        Whether every byte was hashed again.
+    corrupt, missing : list of dict
+        ``digest`` and what it ``affects``; corrupt ones also the ``reason``.
+    journal : list of dict
+        ``segment``, ``offset`` and ``reason`` of each line that is no record.
+    claims : list of dict
+        ``claim`` and ``reason`` of each version whose file is damaged, gone, or another than the recorded one.
+    unfinished : int
+        Files that are being written, or were when a process died; no damage.
+    """
+
+    ok: bool
+    checked: int
+    full: bool
+    corrupt: list[dict[str, Any]] = field(default_factory=list)
+    missing: list[dict[str, Any]] = field(default_factory=list)
+    journal: list[dict[str, Any]] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    unfinished: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """Return the findings as a JSON object."""
+        return asdict(self)
+
+
+def check_store(home: Home, *, full: bool = False, progress: Callable[[int], None] | None = None) -> Soundness:
+    """Check objects, artifacts, journal and versions of a store.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    full : bool
+        Hash every byte with SHA-256; otherwise trailers, manifests and references are looked at.
+    progress : callable, optional
+        Told the number of objects checked so far.
+
+    Raises
+    ------
+    OSError
+        If a folder of the store cannot be read.
+    """
+    named: dict[Digest, list[str]] = {}
+    lines: list[dict[str, Any]] = []
+    claimed: dict[tuple[str, int], str] = {}
+    for segment in list_segments(home.journal):
+        for item, _ in read_segment(segment):
+            if isinstance(item, Damage):
+                lines.append({"segment": item.segment, "offset": item.offset, "reason": _in_one_line(item.reason)})
+                continue
+            if isinstance(item.payload, records.VersionClaimed):
+                claimed[item.payload.collection, item.payload.version] = item.payload.digest
+            for digest, name in _dependence(item.payload):
+                try:
+                    dependents = named.setdefault(Digest.parse(digest), [])
+                except InvalidValue as error:
+                    lines.append({"segment": segment.name, "offset": None, "reason": f"record {item.id}: {error}"})
+                    continue
+                if name is not None and name not in dependents:
+                    dependents.append(name)
+    claims = _check_claims(home, claimed, named)
+    found = fsck.check(open_objects(home, DECODERS), named, full=full, progress=progress)
+    return Soundness(
+        ok=found.ok and not lines and not claims,
+        checked=found.checked,
+        full=full,
+        corrupt=found.corrupt,
+        missing=found.missing,
+        journal=lines,
+        claims=claims,
+        unfinished=found.unfinished,
+    )
+
+
+def _dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
+    """Yield every artifact that a record names, and who depends on it; None where the record gives it no name."""
+    match payload:
+        case records.ArtifactStored():
+            yield payload.digest, None
+        case records.RunStarted():
+            for what, digest in (("environment", payload.environment), ("source tree", payload.source)):
+                if digest is not None:
+                    yield digest, f"{what} of run {payload.run_id}"
+        case records.RunInput():
+            yield payload.digest, f"input {payload.slot} of run {payload.run_id}"
+        case records.RunOutput():
+            yield payload.digest, payload.name
+        case records.VersionClaimed():
+            yield payload.digest, f"{payload.collection}:v{payload.version}"
+        case records.CheckpointSaved():
+            yield payload.digest, f"{payload.run_id}/{payload.name}"
+        case records.EvaluationMade():
+            yield payload.digest, payload.name
+        case _:
+            return
+
+
+def _check_claims(
+    home: Home, claimed: dict[tuple[str, int], str], named: dict[Digest, list[str]]
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    seen: set[tuple[str, int]] = set()
+    for collection in names.collections(home):
+        for path in sorted((home.names / collection).iterdir()):
+            claim = f"{collection}/{path.name}"
+            try:
+                version = names.read_version(path)
+            except (ReproError, OSError) as error:
+                found.append({"claim": claim, "reason": _in_one_line(str(error))})
+                if path.name.isdecimal():
+                    seen.add((collection, int(path.name)))
+                continue
+            seen.add((collection, version.number))
+            recorded = claimed.get((collection, version.number))
+            if recorded is not None and recorded != str(version.digest):
+                found.append({"claim": claim, "reason": f"it names {version.digest}, the journal {recorded}"})
+            # A kill between claim and record leaves a version that is valid and that no record names.
+            dependents = named.setdefault(version.digest, [])
+            if str(version) not in dependents:
+                dependents.append(str(version))
+    found += [
+        {"claim": f"{collection}/{number}", "reason": "the journal records this version, but its file is gone"}
+        for collection, number in sorted(claimed.keys() - seen)
+    ]
+    return found
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,28 @@
+"""``repro init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repro_assets.cli.options import AsJson
+
+
+def init(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Where; REPRO_HOME, or data beside the project, if left out."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a store, or find the one that is there."""
+    from repro_assets.cli.rendering import print_json, print_line
+    from repro_assets.store.home import MARKER, find_store, make_store
+
+    home = find_store(make=True) if folder is None else make_store(folder)
+    if as_json:
+        print_json({"path": home.root, "marker": home.root / MARKER})
+    else:
+        print_line(f"store: {home.root}")

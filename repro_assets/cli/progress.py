@@ -1,0 +1,90 @@
+"""The log of an executing process, in short: when each step began and how it ended.
+
+Laws: everything goes to stderr; the process is read until it has closed its end, so it never blocks on a full pipe;
+where it ends without an answer, the last thing that it said is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from repro_assets.cli.answering import say
+from repro_assets.errors import ReproError
+
+_EVENT = re.compile(
+    r" - dagster - \w+ - .* - (?P<step>\S+) - STEP_(?P<event>START|SUCCESS|FAILURE|SKIPPED|UP_FOR_RETRY) - (?P<text>.*)"
+)
+_SHOWN_EVERY = 50
+_SECONDS = re.compile(r"in (?P<time>[\d.]+ ?(?:ms|s|m\w*|h\w*).*?)\.?$")
+_WORDS = {"START": "begins", "SUCCESS": "done", "FAILURE": "FAILED", "SKIPPED": "skipped", "UP_FOR_RETRY": "retries"}
+
+
+@contextlib.contextmanager
+def shown_log(verbose: bool) -> Iterator[IO[bytes] | None]:
+    """Yield the file that takes the log of a process; None, for stderr itself, where everything is to be seen."""
+    if verbose:
+        yield None
+        return
+    reading, writing = os.pipe()
+    last: list[str] = []
+    thread = threading.Thread(target=_follow, args=(reading, last), daemon=True)
+    thread.start()
+    file = os.fdopen(writing, "wb")
+    try:
+        yield file
+    except ReproError:
+        _end(file, thread)
+        if last:
+            say(f"the executing process said last: {last[0]}")
+        raise
+    finally:
+        _end(file, thread)
+
+
+@contextlib.contextmanager
+def counter(what: str) -> Iterator[Callable[[int], None] | None]:
+    """Yield what shows a growing number on a terminal; None, and nothing is shown, where stderr is a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(count: int) -> None:
+        if count % _SHOWN_EVERY == 0:
+            sys.stderr.write(f"\r{count} {what}")
+            sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        sys.stderr.write("\r\x1b[K")
+
+
+def step_line(line: str) -> str | None:
+    """Return what a person is told of a line of Dagster's log; None where it is nothing."""
+    match = _EVENT.search(line)
+    if match is None:
+        return None
+    seconds = _SECONDS.search(match["text"])
+    return f"  {_WORDS[match['event']]:<8}{match['step']}" + (f"  {seconds['time']}" if seconds else "")
+
+
+def _follow(descriptor: int, last: list[str]) -> None:
+    with os.fdopen(descriptor, "r", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.strip():
+                last[:] = [line.strip()]
+            told = step_line(line.rstrip())
+            if told is not None:
+                say(told)
+
+
+def _end(file: IO[bytes], thread: threading.Thread) -> None:
+    file.close()
+    # A process that outlives the child and kept an end of the pipe is not waited for.
+    thread.join(timeout=5)

@@ -1,0 +1,170 @@
+"""Answers on stdout: one JSON document, or tables for people.
+
+Laws: JSON is valid JSON: NaN and infinities, which it does not have, are the strings "NaN", "Infinity" and
+"-Infinity"; digests are strings; times are ISO 8601 in UTC (the catalog's times are UTC without saying so); bytes are
+hexadecimal. On a pipe a table is as wide as its content and nothing is cut; what looks like markup is shown as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.tree import Tree
+
+_PIPE_WIDTH = 4000
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() and value.is_finite() else plain(float(value))
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, datetime):
+        return (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)).isoformat()
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, Iterable):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def print_json(document: Any, file: TextIO | None = None) -> None:
+    """Write one JSON document to stdout, or to a file."""
+    file = file or sys.stdout
+    file.write(json.dumps(plain(document), allow_nan=False, indent=2 if file.isatty() else None) + "\n")
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table shows it; an empty cell for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return value.replace(microsecond=0, tzinfo=None).isoformat(" ")
+    if isinstance(value, str):
+        return "".join(
+            letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in value
+        )
+    if isinstance(value, (Mapping, list, tuple)):
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            return cell(", ".join(value))
+        return cell(json.dumps(plain(value), ensure_ascii=False))
+    return cell(str(value))
+
+
+def short(digest: Any) -> str | None:
+    """Return the beginning of a digest, enough to name it."""
+    return None if digest is None else str(digest).removeprefix("sha256:")[:12]
+
+
+def size(count: int | None) -> str | None:
+    """Return a number of bytes in binary units."""
+    if count is None:
+        return None
+    amount = float(count)
+    for unit in _SIZES:
+        if amount < 1024 or unit == _SIZES[-1]:
+            break
+        amount /= 1024
+    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def print_table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str] | None = None,
+    title: str = "",
+    file: TextIO | None = None,
+) -> None:
+    """Write rows as a table.
+
+    Parameters
+    ----------
+    rows : sequence of mappings
+        The rows.
+    columns : sequence of str, optional
+        Which columns, in which order; those that are empty in every row are left out. The first row's if not given.
+    title : str
+        A line above.
+    file : text file, optional
+        Where to; stdout if left out.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    names = list(columns) if columns is not None else list(rows[0]) if rows else []
+    names = [name for name in names if not rows or columns is None or any(row.get(name) is not None for row in rows)]
+    table = Table(title=title or None, title_justify="left", box=_box(), show_edge=False, pad_edge=False)
+    for name in names:
+        numbers = any(isinstance(row.get(name), (int, float)) and not isinstance(row.get(name), bool) for row in rows)
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell(row.get(name))) for name in names))
+    if names:
+        _show(table, file)
+
+
+def print_facts(facts: Mapping[str, Any], title: str = "") -> None:
+    """Write names and values, one a line; what is None or empty is left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        if value is not None and value not in ("", [], {}):
+            table.add_row(Text(name), Text(cell(value)))
+    _show(table)
+
+
+def print_line(text: str) -> None:
+    """Write a line of text as it is."""
+    sys.stdout.write(cell(text) + "\n")
+
+
+def print_tree(tree: Tree) -> None:
+    """Write a rich tree."""
+    _show(tree)
+
+
+def _box() -> Any:
+    from rich import box
+
+    return box.SIMPLE_HEAD
+
+
+def _show(item: RenderableType, file: TextIO | None = None) -> None:
+    from rich.console import Console
+
+    # Resolved at each call: whoever captures stdout replaces it.
+    file = file or sys.stdout
+    if file.isatty():
+        Console(file=file, highlight=False, emoji=False).print(item)
+        return
+    whole = io.StringIO()
+    Console(file=whole, width=_PIPE_WIDTH, highlight=False, emoji=False).print(item)
+    file.write("\n".join(line.rstrip() for line in whole.getvalue().splitlines()) + "\n")

@@ -1,0 +1,50 @@
+"""``repro replay``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from repro_assets.cli.options import AsJson, RunName, Verbose
+
+_CODES = {"identical": 0, "equivalent": 0, "diverged": 1, "not_comparable": 4}
+
+
+def replay(
+    run: RunName,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="S", min=0.001, help="Seconds after which it is ended.")
+    ] = None,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> int:
+    """Run it again from its record and compare the bits; RUN may also name an artifact that a run made."""
+    from repro_assets.catalog.makers import resolve_maker
+    from repro_assets.cli.answering import say, settled
+    from repro_assets.cli.progress import shown_log
+    from repro_assets.cli.rendering import print_json, print_line, print_table, short
+
+    home = settled()
+    run_id = resolve_maker(home, run)
+    from repro_assets.orchestration.replaying import replay_and_show
+
+    with shown_log(verbose) as log:
+        report = replay_and_show(home, run_id, timeout=timeout, log=log)
+    document = report.document()
+    if as_json:
+        print_json(document)
+    else:
+        print_table(
+            [
+                {**product, "original": short(product["original"]), "replayed": short(product["replayed"])}
+                for product in document["products"]
+            ],
+            ("name", "verdict", "original", "replayed"),
+        )
+        if document["differences"]:
+            print_table(document["differences"], title="\nsettings that differ")
+        reason = f": {document['reason']}" if document["reason"] else ""
+        print_line(f"{report.verdict}{reason}")
+        say(f"run {report.original_run} was executed again as {report.replay_run} in {report.seconds:.1f} s")
+    return _CODES[report.verdict]

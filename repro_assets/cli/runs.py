@@ -1,0 +1,84 @@
+"""``repro runs``: list, show, best."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from repro_assets.cli.options import AsJson, RunName
+
+app = typer.Typer(help="Runs: list them, show one, find the best.")
+
+_LISTED = (
+    "run_id",
+    "name",
+    "asset",
+    "partition",
+    "state",
+    "seed",
+    "trial",
+    "replay_of",
+    "commit",
+    "started_at",
+    "seconds",
+)
+_LISTS = ("inputs", "outputs", "metrics", "checkpoints", "evaluations", "checks", "replays", "children")
+
+
+@app.command("list")
+def list_(
+    where: Annotated[str | None, typer.Option(metavar="SQL", help="A condition over the columns of runs_wide.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    from repro_assets.catalog import queries
+    from repro_assets.cli.answering import settled
+    from repro_assets.cli.rendering import print_json, print_table, short
+
+    found = queries.list_runs(settled(), where, limit)
+    if as_json:
+        print_json(found)
+    else:
+        print_table([{**row, "commit": short(row["commit"]), "trial": row["trial"] or None} for row in found], _LISTED)
+
+
+@app.command()
+def show(run: RunName, as_json: AsJson = False) -> None:
+    """Show the whole record of a run, with the command that runs it again."""
+    from repro_assets.catalog.descriptions import show_run
+    from repro_assets.cli.answering import settled
+    from repro_assets.cli.rendering import print_facts, print_json, print_table
+
+    record = show_run(settled(), run)
+    if as_json:
+        print_json(record)
+        return
+    print_facts(_without(record, *_LISTS), title=f"run {record['run_id']}")
+    for name in _LISTS:
+        if record[name]:
+            print_table(record[name], title=f"\n{name}")
+
+
+@app.command()
+def best(
+    metric: Annotated[str, typer.Argument(help="Name of a metric.")],
+    mode: Annotated[str | None, typer.Option(help="max or min; by the metric's name if left out.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """List completed runs by the last value of a metric, best first."""
+    from repro_assets.catalog import queries
+    from repro_assets.cli.answering import settled
+    from repro_assets.cli.rendering import print_json, print_table, short
+
+    found = queries.best_runs(settled(), metric, mode, limit)
+    if as_json:
+        print_json(found)
+    else:
+        print_table([{**row, "commit": short(row["commit"]), "trial": row["trial"] or None} for row in found])
+
+
+def _without(record: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name not in names}

@@ -1,0 +1,78 @@
+"""``repro sql``."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from repro_assets.cli.options import AsJson
+from repro_assets.errors import InvalidValue, from_os_error
+
+
+class Format(enum.StrEnum):
+    """How an answer is written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    parquet = "parquet"
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One statement that reads, such as: SELECT * FROM runs")],
+    format: Annotated[Format, typer.Option(help="How the rows are written.")] = Format.table,
+    output: Annotated[Path | None, typer.Option(help="A file for the rows; stdout if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the catalog in SQL; it is brought up to date first, and only read."""
+    from repro_assets.catalog import queries
+    from repro_assets.cli.answering import settled
+
+    if as_json and format is not Format.table and format is not Format.json:
+        raise InvalidValue(f"--json and --format {format.value} exclude each other", "give one")
+    chosen = Format.json if as_json else format
+    if chosen is Format.parquet and output is None and sys.stdout.isatty():
+        raise InvalidValue("Parquet is not for a terminal", "give --output FILE, or send it into a pipe")
+    table = queries.query(settled(), query)
+    twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if twice and chosen is not Format.csv:
+        raise InvalidValue(f"two columns are called {twice[0]!r}", "name one of them with AS")
+    if output is None:
+        _write(table, chosen)
+        return
+    try:
+        if chosen is Format.parquet:
+            _write_parquet(table, output)
+        else:
+            with output.open("w", encoding="utf-8", newline="") as file:
+                _write(table, chosen, file)
+    except OSError as error:
+        raise from_os_error(error, output) from error
+
+
+def _write(table: Any, format: Format, file: Any = None) -> None:
+    from repro_assets.cli.rendering import cell, plain, print_json, print_table
+
+    if format is Format.parquet:
+        _write_parquet(table, sys.stdout.buffer)
+    elif format is Format.csv:
+        writer = csv.writer(file or sys.stdout, lineterminator="\n")
+        writer.writerow(table.column_names)
+        columns = [column.to_pylist() for column in table.columns]
+        for row in zip(*columns, strict=True):
+            writer.writerow([cell(item) if isinstance(item, (dict, list)) else plain(item) for item in row])
+    elif format is Format.json:
+        print_json(table.to_pylist(), file)
+    else:
+        print_table(table.to_pylist(), None if table.num_rows else table.column_names, file=file)
+
+
+def _write_parquet(table: Any, target: Any) -> None:
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(table, target)

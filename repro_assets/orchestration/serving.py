@@ -1,0 +1,60 @@
+"""Dagster's webserver and daemon on this machine, with the variables that recipes need before Python starts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from typing import NoReturn
+
+from repro_assets.determinism.mode import Mode
+from repro_assets.errors import MachineError, ReusedElsewhere
+from repro_assets.orchestration.request import code_location, environment
+from repro_assets.recording.capturing import project_root
+from repro_assets.store.home import Home
+
+ADDRESS = "127.0.0.1"
+WORKSPACE = "workspace.yaml"
+
+
+def serve(home: Home, port: int) -> NoReturn:
+    """Become ``dagster dev`` for the project of this folder.
+
+    Parameters
+    ----------
+    home : Home
+        The store; Dagster's own storage lies in it.
+    port : int
+        A free port of 127.0.0.1.
+
+    Raises
+    ------
+    ReusedElsewhere
+        If something listens there already.
+    MachineError
+        If the port cannot be had.
+    """
+    from repro_assets.orchestration.instance import prepare
+
+    check_free(port)
+    prepare(home)
+    root = project_root()
+    module, attribute = code_location(root)
+    where = ["-w", WORKSPACE] if (root / WORKSPACE).is_file() else ["-m", module, "-a", attribute]
+    os.chdir(root)
+    words = [sys.executable, "-m", "dagster", "dev", "-h", ADDRESS, "-p", str(port), *where]
+    os.execve(sys.executable, words, environment(home, Mode()))
+
+
+def check_free(port: int) -> None:
+    """Raise if nothing can listen on this port."""
+    with socket.socket() as probe:
+        # As the server does; a connection that is still closing does not keep the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ReusedElsewhere(f"port {port} is taken", "choose another with --port") from error
+            raise MachineError(f"port {port} cannot be had: {error.strerror}", "choose one above 1023") from error
