@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repro_assets.catalog import queries
+from repro_assets.determinism.mode import Mode
+from repro_assets.store.home import VARIABLE, Home, make_store
+
+SMALL = Path(__file__).parent / "small_project"
+
+
+@dataclass
+class Project:
+    """A copy of the small project and a store of its own."""
+
+    root: Path
+    home: Home
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Variables of an executing process."""
+        return {
+            **os.environ,
+            **Mode().environment(),
+            VARIABLE: str(self.home.root),
+            "DAGSTER_HOME": str(self.home.dagster),
+            "PYTHONPATH": str(self.root),
+            **self.variables,
+            **more,
+        }
+
+    def request(self, name: str = "request", **asked: Any) -> Path:
+        """Write a request file."""
+        path = self.home.root.parent / f"{name}.json"
+        path.write_text(json.dumps({"module": "small.definitions", "format": 1, **asked}))
+        return path
+
+    def start(self, request: Path, **variables: str) -> subprocess.Popen[bytes]:
+        """Start the executing process in a session of its own."""
+        answer = request.with_suffix(".answer")
+        answer.unlink(missing_ok=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", "repro_assets.orchestration.run_child", str(request), str(answer)],
+            cwd=self.root,
+            env=self.environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def run(self, variables: dict[str, str] | None = None, **asked: Any) -> dict[str, Any]:
+        """Execute a request and return the answer."""
+        request = self.request(**asked)
+        process = self.start(request, **(variables or {}))
+        log, _ = process.communicate(timeout=300)
+        answer = request.with_suffix(".answer")
+        assert answer.is_file(), log.decode()[-4000:]
+        found: dict[str, Any] = json.loads(answer.read_text())
+        return found
+
+    def script(self, code: str, **variables: str) -> str:
+        """Execute Python code in the project and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=self.root,
+            env=self.environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    def digests(self, answer: dict[str, Any]) -> dict[str, str]:
+        """Digest of each product, by asset."""
+        assert answer["state"] == "COMPLETED", answer
+        return {product["asset"]: product["digest"] for product in answer["products"]}
+
+    def rows(self, sql: str, parameters: Any = None) -> list[dict[str, Any]]:
+        """Ask the catalog."""
+        return queries.rows(self.home, sql, parameters)
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Iterator[Callable[[str], Project]]:
+    def make(name: str) -> Project:
+        root = tmp_path / name / "project"
+        shutil.copytree(SMALL, root, ignore=shutil.ignore_patterns("__pycache__"))
+        return Project(root, make_store(tmp_path / name / "home"))
+
+    yield make
+
+
+@pytest.fixture
+def project(make_project: Callable[[str], Project]) -> Project:
+    return make_project("one")
