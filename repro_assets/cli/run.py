@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,6 +85,9 @@ def _execute_all(home: Any, asked: list[Any], mode: Any, verbose: bool) -> list[
     from repro_assets.orchestration import refusals
     from repro_assets.orchestration.request import execute
 
+    # The executing process has a session of its own, so whatever ends this command is passed on as Ctrl-C is.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     answers: list[RunAnswer] = []
     for number, request in enumerate(asked, start=1):
         if len(asked) > 1:

@@ -29,20 +29,20 @@ def exit_code(answers: Iterable[RunAnswer]) -> int:
 
 def lines(answer: RunAnswer) -> list[str]:
     """Return one line for each failure, with its step and what the person can do."""
+    if answer.state == "INTERRUPTED":
+        return [f"the run was interrupted; its record is kept (see: repro runs show {answer.run_id})"]
     found = [_line(error) for error in answer.errors]
     if not found and answer.state == "FAILED":
         found = [f"the run failed without saying why (see: repro runs show {answer.run_id})"]
-    if not found and answer.state == "INTERRUPTED":
-        found = [f"the run was interrupted; its record is kept (see: repro runs show {answer.run_id})"]
     return found
 
 
 def _codes(answer: RunAnswer) -> set[int]:
     if answer.state == "COMPLETED":
         return set()
-    if answer.errors:
-        return {int(error["exit_code"]) for error in answer.errors}
-    return {INTERRUPTED_CODE if answer.state == "INTERRUPTED" else 1}
+    if answer.state == "INTERRUPTED":
+        return {INTERRUPTED_CODE}
+    return {int(error["exit_code"]) for error in answer.errors} or {1}
 
 
 def _line(error: dict[str, Any]) -> str:

@@ -130,7 +130,8 @@ def environment(home: Home, mode: Mode) -> dict[str, str]:
 def execute(home: Home, request: RunRequest, mode: Mode, log: IO[bytes] | None = None) -> RunAnswer:
     """Start the executing process, wait for it, and return its answer.
 
-    Ctrl-C reaches the child too, which is in the same process group; this process waits for its last records.
+    The child has a session of its own, so that Ctrl-C reaches it once, from here; this process waits for its last
+    records. If this process dies, the child is told to end (on Linux).
 
     Parameters
     ----------
@@ -161,6 +162,7 @@ def execute(home: Home, request: RunRequest, mode: Mode, log: IO[bytes] | None =
             stdin=subprocess.DEVNULL,
             stdout=log or sys.stderr.fileno(),
             stderr=log,
+            start_new_session=True,
         )
         while True:
             try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,9 +23,13 @@ from repro_assets.orchestration.request import RunAnswer, RunRequest
 from repro_assets.recording.capturing import project_root
 from repro_assets.store.home import Home, find_store
 
+INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+PR_SET_PDEATHSIG = 1
+
 
 def main(arguments: list[str]) -> int:
     """Execute the request and write the answer."""
+    _end_with_parent()
     request = RunRequest.read(Path(arguments[0]))
     try:
         answer = materialize(find_store(make=True), request)
@@ -76,6 +83,9 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
         )
         parents.record_start(home, run, instance)
         result = execute_run(job, run, instance)
+        if _was_interrupted(result):
+            # Dagster takes a signal that it did not send itself for a failure.
+            instance.report_run_canceled(run, message="The run was interrupted.")
         parents.reconcile(home, instance, [run.run_id])
         answer = _answer(instance, run.run_id, result)
     refresh(home)
@@ -197,6 +207,22 @@ def _answer(instance: dg.DagsterInstance, run_id: str, result: Any) -> RunAnswer
     run = instance.get_run_by_id(run_id)
     assert run is not None
     return RunAnswer(run_id, parents.STATES.get(run.status, "FAILED"), products, failures)
+
+
+def _was_interrupted(result: Any) -> bool:
+    return any(
+        event.is_step_failure and _failure(event.step_failure_data.error)["type"] in INTERRUPTIONS
+        for event in result.all_events
+    )
+
+
+def _end_with_parent() -> None:
+    """Have Linux send SIGTERM, on which a run is cancelled in good order, when the command that waits for it dies."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _failure(error: Any) -> dict[str, Any]:
