@@ -1,0 +1,98 @@
+"""A person opens the graph in a browser, materializes one asset, and sees what the project adds to its page.
+
+Every page of Dagster's server is one shell with status 200, so only what a browser has rendered proves anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
+
+from dagster_page import ANSWERS_WITHIN, browser_page, chromium, graph_address, metadata, served
+
+from repro_assets.journal.records import Payload, Record, RunEnded, RunOutput, RunStarted
+from repro_assets.journal.segments import list_segments, read_segment
+from repro_assets.store.home import Home, make_store
+
+PROJECT = Path(__file__).parents[2]
+MATERIALIZES_WITHIN = 120_000
+REQUIRED = "REPRO_REQUIRE_BROWSER"
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(ANSWERS_WITHIN + 240)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A repository of its own with the project's files as they are now, nothing uncommitted in it."""
+    if chromium() is None:
+        reason = "chromium is not on PATH (Debian's package is called chromium)"
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{reason}, and {REQUIRED} is set")
+        pytest.skip(reason)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=PROJECT, capture_output=True, check=True
+    )
+    copy = tmp_path / "project"
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        source, target = PROJECT / name, copy / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org", "-C", str(copy)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "The project"], check=True)
+    return copy
+
+
+def _payloads(home: Home) -> list[Payload]:
+    lines = [line for path in list_segments(home.journal) for line, _ in read_segment(path)]
+    assert all(isinstance(line, Record) for line in lines)
+    return [line.payload for line in lines if isinstance(line, Record)]
+
+
+def test_an_asset_is_materialized_from_the_page_and_shows_what_made_it(project: Path, tmp_path: Path) -> None:
+    home = make_store(tmp_path / "home")
+    commit = subprocess.run(
+        ["git", "-C", str(project), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+    with (
+        served(project, home.root, tmp_path / "server.log") as address,
+        browser_page(last_picture=tmp_path / "page.png") as page,
+    ):
+        page.goto(graph_address(address))
+        for asset in ("digits", "cota_sft", "sft", "rft", "baselines"):
+            page.get_by_text(asset, exact=True).first.wait_for()
+
+        page.goto(f"{address}/assets/data/digits")
+        page.get_by_role("button", name=re.compile(r"Materialize$")).first.click()
+        # The page follows the run by itself, but for the metadata, which it reads when it is opened.
+        page.get_by_text("Never materialized", exact=True).wait_for(state="detached", timeout=MATERIALIZES_WITHIN)
+        page.goto(f"{address}/runs")
+        page.get_by_text("Success", exact=True).first.wait_for(timeout=MATERIALIZES_WITHIN)
+
+        page.goto(f"{address}/assets/data/digits")
+        page.get_by_text(re.compile(r"^sha256:[0-9a-f]{64}$")).first.wait_for()
+        page.get_by_text("runs again with", exact=True).wait_for()
+        shown = metadata(page)
+
+    records = _payloads(home)
+    (started,) = [item for item in records if isinstance(item, RunStarted) and item.asset == "data/digits"]
+    (output,) = [item for item in records if isinstance(item, RunOutput) and item.run_id == started.run_id]
+    (ended,) = [item for item in records if isinstance(item, RunEnded) and item.run_id == started.run_id]
+    assert ended.state == "COMPLETED"
+    assert shown["digest"] == output.digest
+    assert shown["run"] == started.run_id
+    assert shown["seed"] == str(started.seed) == "0"
+    assert shown["commit"] == commit
+    assert shown["dirty"] == "false"
+    assert shown["environment"] == started.environment
+    assert shown["name"] == output.name
+    assert shown["runs again with"].endswith(started.run_id)
