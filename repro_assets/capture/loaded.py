@@ -2,7 +2,8 @@
 
 Law: a first-party module whose file changed after this process started may have run in its old form; it is named, and
 the run is not comparable. The start is read when this module is imported, so that a forked child keeps its parent's.
-Limit: the start is known to a hundredth of a second, and a file written within it counts as changed.
+Limit: the start is known to a hundredth of a second; a file written within the one after it counts as unchanged, because
+an interpreter takes longer than that to reach its first module.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def changed_modules(files: Iterable[tuple[str, Stamp]]) -> dict[str, str]:
     dict
         Module name to the absolute path of its file, in order of the names.
     """
-    changed = {path for path, stamp in files if max(stamp.mtime_ns, stamp.ctime_ns) > PROCESS_START_NS - _TICK_NS}
+    changed = {path for path, stamp in files if max(stamp.mtime_ns, stamp.ctime_ns) > PROCESS_START_NS + _TICK_NS}
     if not changed:
         return {}
     found = {}

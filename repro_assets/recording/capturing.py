@@ -16,9 +16,12 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds.tree import TreeFile
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.level import Level
-from repro_assets.capture.source import SourceCapture, capture_source
+from repro_assets.capture.scanned import ScanCache
+from repro_assets.capture.source import SourceCapture, SourceFile, capture_source
+from repro_assets.errors import SourceChanged
 from repro_assets.store.home import Home
 
+ATTEMPTS = 4
 ROOT_MARKS = ("workspace.yaml", "pyproject.toml", ".git")
 
 
@@ -69,9 +72,8 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
     readings = dict(environment.readings)
     if not with_source:
         return Captured(level, stored, None, {}, host, readings)
-    source = capture_source(root or project_root(), level)
-    tree = None if level is Level.BASIC else _store_tree(home, source)
-    warnings = []
+    source, tree, moving = _source(home, root or project_root(), level)
+    warnings = [f"{path} is not stored: it was being written while the source was captured" for path in moving]
     if source.document.get("dirty"):
         warnings.append("the source tree has uncommitted changes; they are stored with the run")
     for item in source.left_out:
@@ -83,6 +85,36 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
     return Captured(level, stored, tree, source.document, host, readings, warnings, source)
 
 
-def _store_tree(home: Home, source: SourceCapture) -> Artifact:
-    files = [TreeFile(f.path, f.absolute, f.executable, f.link_target) for f in source.files]
-    return repository.put(home, files, "tree", name="source")
+def _source(home: Home, root: Path, level: Level) -> tuple[SourceCapture, Artifact | None, list[str]]:
+    """Capture and store the tree; a file that is written all the while is left out and named."""
+    cache = ScanCache(home.cache / "source")
+    moving: set[str] = set()
+    for attempt in range(ATTEMPTS):
+        source = capture_source(root, level, cache=cache)
+        if level is Level.BASIC:
+            return source, None, []
+        # What was scanned is what is stored: `SourceFile.read` refuses other bytes.
+        files = [
+            TreeFile(f.path, f.absolute, f.executable, f.link_target, f.read)
+            for f in source.files
+            if f.path not in moving
+        ]
+        try:
+            tree = repository.put(home, files, "tree", name="source")
+        except SourceChanged:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            if attempt:
+                moving |= {f.path for f in source.files if _changed(f)}
+            continue
+        cache.save()
+        return source, tree, sorted(moving)
+    raise AssertionError("unreachable")
+
+
+def _changed(file: SourceFile) -> bool:
+    try:
+        file.read()
+    except (SourceChanged, OSError):
+        return True
+    return False

@@ -8,11 +8,12 @@ whose facts say ``folder``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from repro_assets.errors import CorruptRecord, InvalidInput, InvalidValue
+from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.objects import LocalObjects
 
@@ -21,12 +22,16 @@ NAME = "tree"
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """One file to be stored: where it is in the tree, and where its bytes are now."""
+    """One file to be stored: where it is in the tree, and where its bytes are now.
+
+    `read` returns the bytes where not simply those of `source` are meant.
+    """
 
     path: str
     source: Path
     executable: bool = False
     link_target: str | None = None
+    read: Callable[[], bytes] | None = None
 
 
 class Tree(Mapping[str, bytes]):
@@ -66,7 +71,7 @@ def write(value: Path | Iterable[TreeFile], objects: LocalObjects) -> Manifest:
         elif file.source.is_dir():
             entries[file.path] = Entry(file.path, 0, (), {"folder": True})
         else:
-            digest, size = objects.put_file(file.source)
+            digest, size = _put(file, objects)
             entries[file.path] = Entry(file.path, size, (digest,), {"executable": file.executable})
     return Manifest(NAME, tuple(entries[path] for path in sorted(entries)))
 
@@ -103,6 +108,13 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
             path.chmod(0o755 if entry.facts.get("executable") else 0o644)
             files += 1
     return files
+
+
+def _put(file: TreeFile, objects: LocalObjects) -> tuple[Digest, int]:
+    if file.read is None:
+        return objects.put_file(file.source)
+    data = file.read()
+    return objects.put(data), len(data)
 
 
 def _walk(root: Path) -> Iterator[TreeFile]:

@@ -1,0 +1,195 @@
+"""Replay: the same bits from the record alone, and a plain word where that fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repro_assets.errors import InvalidValue
+from repro_assets.replay import launch
+from repro_assets.replay.launch import replay
+
+pytestmark = pytest.mark.slow
+
+
+def verdicts(report: Any) -> dict[str, str]:
+    return {product["name"]: product["verdict"] for product in report.document()["products"]}
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Any:
+    with (tmp_path / "replay.log").open("wb") as file:
+        yield file
+
+
+def test_every_step_of_a_run_replays_identical_with_the_checkout_gone(project: Any, log: Any) -> None:
+    answer = project.run(job="chain", settings={"seed": 5}, executor="multiprocess")
+    rebuilt = project.run(selection=["plain/up"], settings={"seed": 6})
+    assert rebuilt["state"] == "COMPLETED"
+    shutil.rmtree(project.root)
+    report = replay(project.home, answer["run_id"], log=log)
+    assert report.verdict == "identical", report.document()
+    assert len(report.records) == 3
+    original = {record.original_run for record in report.records}
+    assert original == {product["run_id"] for product in answer["products"]}
+    rows = project.rows("SELECT original_run, verdict FROM replays")
+    assert {row["original_run"] for row in rows} == original
+    assert {row["verdict"] for row in rows} == {"identical"}
+    # A replay gives no version and is never what others load by default.
+    assert project.rows("SELECT count(*) AS n FROM versions WHERE collection = 'plain-up'") == [{"n": 2}]
+    runs = project.rows("SELECT run_id, state FROM runs WHERE replay_of IS NOT NULL")
+    assert len(runs) == 3
+    assert {row["state"] for row in runs} == {"COMPLETED"}
+
+
+def test_partitions_dynamic_partitions_plain_assets_and_pinned_inputs_replay_identical(project: Any, log: Any) -> None:
+    project.script(
+        "from repro_assets.orchestration.instance import open_instance\n"
+        "from repro_assets.store.home import find_store\n"
+        "with open_instance(find_store()) as instance: instance.add_dynamic_partitions('days', ['2026-01-01'])\n"
+    )
+    answers = [
+        project.run(selection=["parts/up", "parts/mid"], partition="b", settings={"seed": 3}),
+        project.run(selection=["daily"], partition="2026-01-01"),
+        project.run(selection=["frame", "total"]),
+        project.run(selection=["plain/up"], settings={"seed": 1}),
+        project.run(selection=["plain/up"], settings={"seed": 2}),
+        project.run(selection=["plain/mid"], pins={"up": "plain-up:v1"}, assets={"mid": {"size": 3}}),
+    ]
+    for answer in answers:
+        project.digests(answer)
+    for answer in answers[:3] + answers[5:]:
+        report = replay(project.home, answer["run_id"], log=log)
+        assert report.verdict == "identical", report.document()
+
+
+def test_a_recipe_that_draws_from_elsewhere_replays_diverged(project: Any, log: Any) -> None:
+    answer = project.run(selection=["noise"])
+    report = replay(project.home, answer["products"][0]["run_id"], log=log)
+    assert report.verdict == "diverged"
+    assert list(verdicts(report).values()) == ["diverged"]
+    (product,) = report.document()["products"]
+    assert product["original"] != product["replayed"]
+
+
+def test_uncommitted_code_is_replayed_and_later_edits_take_no_part(project: Any, log: Any) -> None:
+    recipes = project.root / "small" / "recipes.py"
+    text = recipes.read_text()
+    recipes.write_text(text.replace("standard_normal(config.size)", "standard_normal(config.size) + 17"))
+    answer = project.run(selection=["plain/up"])
+    recipes.write_text(text.replace("standard_normal(config.size)", "standard_normal(config.size) - 17"))
+    report = replay(project.home, answer["products"][0]["run_id"], log=log)
+    assert report.verdict == "identical", report.document()
+
+
+def test_another_setting_that_decides_bits_makes_a_difference_not_comparable(
+    project: Any, log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = project.run(selection=["noise"])
+    original = launch._environment
+
+    def another(*arguments: Any) -> dict[str, str]:
+        return {**original(*arguments), "PYTHONHASHSEED": "77"}
+
+    monkeypatch.setattr(launch, "_environment", another)
+    report = replay(project.home, answer["products"][0]["run_id"], log=log)
+    assert report.verdict == "not_comparable"
+    assert "PYTHONHASHSEED" in {item["setting"] for item in report.document()["differences"]}
+    same = project.run(selection=["plain/up"])
+    report = replay(project.home, same["products"][0]["run_id"], log=log)
+    assert report.verdict == "identical"
+    assert report.document()["differences"], "settings that differ are listed although the bits are equal"
+
+
+def test_code_from_outside_the_recorded_tree_is_named(
+    project: Any, log: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answer = project.run(selection=["plain/up"])
+    shadow = tmp_path / "shadow"
+    shutil.copytree(project.root, shadow)
+    original = launch._environment
+
+    def shadowed(home: Any, tree: Path, run: Any) -> dict[str, str]:
+        shutil.rmtree(tree / "small")
+        return {**original(home, tree, run), "PYTHONPATH": str(shadow)}
+
+    monkeypatch.setattr(launch, "_environment", shadowed)
+    report = replay(project.home, answer["products"][0]["run_id"], log=log)
+    assert report.verdict == "not_comparable"
+    assert "wrong code" in str(report.document()["reason"])
+    assert "small.recipes" in str(report.document()["reason"])
+
+
+def test_what_cannot_be_replayed_is_refused_before_anything_starts(project: Any, log: Any) -> None:
+    failed = project.run(selection=["failing"])
+    with pytest.raises(InvalidValue, match="no run of an asset"):
+        replay(project.home, failed["run_id"], log=log)
+    basic = project.run(selection=["plain/up"], settings={"capture_level": "basic"})
+    with pytest.raises(InvalidValue, match="without its source tree"):
+        replay(project.home, basic["products"][0]["run_id"], log=log)
+
+
+def test_a_replay_that_takes_too_long_is_ended_with_all_that_it_started(project: Any, log: Any) -> None:
+    started = project.home.root.parent / "started"
+    answer = project.run({"SMALL_STARTED": str(started), "SMALL_SECONDS": "0"}, selection=["slow"])
+    started.unlink()
+    project.variables = {}
+    import os
+
+    os.environ.update({"SMALL_STARTED": str(started), "SMALL_SECONDS": "120"})
+    try:
+        with pytest.raises(launch.ReplayFailed, match="more than"):
+            replay(project.home, answer["products"][0]["run_id"], timeout=25, log=log)
+    finally:
+        del os.environ["SMALL_STARTED"], os.environ["SMALL_SECONDS"]
+    assert started.is_file()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)
+
+
+def test_equal_digests_in_another_home_folder_hash_seed_and_executor_and_others_with_another_seed(
+    make_project: Callable[[str], Any],
+) -> None:
+    first, second = make_project("first"), make_project("second")
+    second.variables = {"PYTHONHASHSEED": "12345"}
+    one = first.digests(first.run(job="chain", settings={"seed": 1, "force": True}))
+    two = second.digests(second.run(job="chain", settings={"seed": 1, "force": True}, executor="multiprocess"))
+    three = second.digests(second.run(job="chain", settings={"seed": 2, "force": True}))
+    assert one == two
+    assert all(one[asset] != three[asset] for asset in one)
+
+
+def test_reuse_executes_nothing_and_force_executes_again(project: Any) -> None:
+    first = project.run(job="chain", settings={"seed": 1})
+    again = project.run(job="chain", settings={"seed": 1})
+    assert [item["reused"] for item in again["products"]] == [True, True, True]
+    assert {item["run_id"] for item in again["products"]} == {item["run_id"] for item in first["products"]}
+    assert project.digests(again) == project.digests(first)
+    forced = project.run(job="chain", settings={"seed": 1, "force": True})
+    assert not any(item["reused"] for item in forced["products"])
+    only = project.run(job="chain", settings={"seed": 1}, assets={"mid": {"force": True}})
+    assert {item["asset"]: item["reused"] for item in only["products"]} == {
+        "plain/up": True,
+        "plain/mid": False,
+        "plain/down": True,
+    }
+    recipes = project.root / "small" / "recipes.py"
+    recipes.write_text(recipes.read_text().replace('source["values"] * 2', 'source["values"] * 2.0 + 0'))
+    changed = project.run(job="chain", settings={"seed": 1})
+    assert not any(item["reused"] for item in changed["products"])
+    assert project.digests(changed) == project.digests(first)
+    rows = project.rows("SELECT collection, max(version) AS v FROM versions GROUP BY collection ORDER BY collection")
+    assert rows == [{"collection": f"plain-{name}", "v": 1} for name in ("down", "mid", "up")]
+
+
+def test_the_answer_of_a_replay_is_json(project: Any, log: Any) -> None:
+    answer = project.run(selection=["plain/up"])
+    report = replay(project.home, answer["products"][0]["run_id"], log=log)
+    document = json.loads(json.dumps(report.document()))
+    assert set(document) >= {"verdict", "original_run", "replay_run", "products", "differences", "metrics"}
+    assert {"name", "original", "replayed"} <= set(document["metrics"][0])
