@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.execution.api import execute_run
+from sqlalchemy.exc import OperationalError
 
 from repro_assets import errors
 from repro_assets.catalog.projection import refresh
@@ -39,6 +40,10 @@ def main(arguments: list[str]) -> int:
         answer = RunAnswer(None, "FAILED", errors=[_said("", InvalidValue(_config_message(error)))])
     except OSError as error:
         answer = RunAnswer(None, "FAILED", errors=[_said("", errors.from_os_error(error, error.filename or "store"))])
+    except OperationalError as error:
+        # Dagster's own storage: SQLite says a full or read-only disk in its own words.
+        said = MachineError(f"Dagster's storage cannot be used: {error.orig}", "check the disk's space and mode")
+        answer = RunAnswer(None, "FAILED", errors=[_said("", said)])
     answer.write(Path(arguments[1]))
     return 0
 
@@ -88,7 +93,11 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
             instance.report_run_canceled(run, message="The run was interrupted.")
         parents.reconcile(home, instance, [run.run_id])
         answer = _answer(instance, run.run_id, result)
-    refresh(home)
+    try:
+        refresh(home)
+    except MachineError as error:
+        # The run is over and on record; the catalog can be made again at any time.
+        print(f"warning: the catalog was not refreshed: {error}", file=sys.stderr)
     return answer
 
 

@@ -41,7 +41,7 @@ class Project:
 
     def request(self, name: str = "request", **asked: Any) -> Path:
         """Write a request file."""
-        path = self.home.root.parent / f"{name}.json"
+        path = self.root.parent / f"{name}.json"
         path.write_text(json.dumps({"module": "small.definitions", "format": 1, **asked}))
         return path
 
