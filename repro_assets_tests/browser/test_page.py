@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
 
+import git
 from dagster_page import ANSWERS_WITHIN, browser_page, chromium, graph_address, metadata, served
 
 from repro_assets.journal.records import Payload, Record, RunEnded, RunOutput, RunStarted
@@ -44,10 +45,10 @@ def project(tmp_path: Path) -> Path:
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
-    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org", "-C", str(copy)]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", "The project"], check=True)
+    someone = git.Actor("Test", "test@example.org")
+    with git.Repo.init(copy) as repository:
+        repository.git.add(all=True)
+        repository.index.commit("The project", author=someone, committer=someone)
     return copy
 
 
@@ -59,9 +60,8 @@ def _payloads(home: Home) -> list[Payload]:
 
 def test_an_asset_is_materialized_from_the_page_and_shows_what_made_it(project: Path, tmp_path: Path) -> None:
     home = make_store(tmp_path / "home")
-    commit = subprocess.run(
-        ["git", "-C", str(project), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    with git.Repo(project) as repository:
+        commit = repository.head.commit.hexsha
 
     with (
         served(project, home.root, tmp_path / "server.log") as address,

@@ -1,0 +1,1 @@
+"""What things cost, measured: one subject per module, run together by ``python -m benchmarks``."""

@@ -1,0 +1,102 @@
+"""Repeated measurements, and the page they are written to.
+
+Laws: a figure is the median of all repetitions and stands beside the smallest and the greatest; no repetition is left
+out; a section of the page names the machine that it was measured on.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPETITIONS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One thing that was measured: seconds of each repetition."""
+
+    what: str
+    seconds: tuple[float, ...]
+    limit: float | None = None
+
+    @property
+    def median(self) -> float:
+        """Median, seconds."""
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What one module measured."""
+
+    title: str
+    about: str
+    figures: Sequence[Figure]
+
+
+def repeated(what: str, once: Callable[[], float], limit: float | None = None) -> Figure:
+    """Measure `REPETITIONS` times; `once` returns seconds."""
+    return Figure(what, tuple(once() for _ in range(REPETITIONS)), limit)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Wall-clock seconds that `work` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def machine() -> str:
+    """CPU model, usable cores, operating system and Python, in one line."""
+    cpuinfo = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.M) if cpuinfo.is_file() else []
+    cpu = models[0] if models else platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cpu}, {cores} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+
+
+def as_markdown(section: Section) -> str:
+    """Return the section as Markdown, headed by its title."""
+    lines = [
+        f"## {section.title}",
+        "",
+        section.about,
+        "",
+        f"Measured on {machine()}; load of the last minute {os.getloadavg()[0]:.1f}. Median of {REPETITIONS}, seconds.",
+        "",
+        "| what | median | smallest | greatest | limit |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for figure in section.figures:
+        limit = "" if figure.limit is None else f"{figure.limit:g}"
+        numbers = " | ".join(f"{value:.3f}" for value in (figure.median, min(figure.seconds), max(figure.seconds)))
+        lines.append(f"| {figure.what} | {numbers} | {limit} |")
+    return "\n".join([*lines, ""])
+
+
+def write_section(page: Path, section: Section) -> None:
+    """Put the section into the page in place of the one with its title, or at the end."""
+    text = page.read_text() if page.is_file() else "# Benchmarks\n\nWritten by `make bench`. No test asserts a time.\n"
+    head, *old = re.split(r"^(?=## )", text, flags=re.M)
+    new = as_markdown(section)
+    titles = [part.splitlines()[0] for part in old]
+    if f"## {section.title}" in titles:
+        old[titles.index(f"## {section.title}")] = new
+    else:
+        old.append(new)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("\n".join(part.rstrip("\n") + "\n" for part in [head, *old]))
+
+
+def show(section: Section) -> None:
+    """Print the section."""
+    sys.stdout.write(as_markdown(section) + "\n")
+    sys.stdout.flush()
