@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+
+import pydantic
+import pytest
+
+from repro_assets.cli.progress import step_line
+from repro_assets.cli.run_options import Words, listed, pairs, parsed, read_words, requests, seeds_of
+from repro_assets.errors import InvalidInput, InvalidValue
+from repro_assets.orchestration import refusals
+from repro_assets.orchestration.request import RunAnswer
+
+
+def test_seeds_are_ranges_and_numbers_in_their_order():
+    assert seeds_of("0-4") == [0, 1, 2, 3, 4]
+    assert seeds_of("7, 1-2") == [7, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["", "4-1", "a", "1,1", "0-2,1", "-1", "0-999999999999", "1.5"])
+def test_seeds_that_do_not_read_are_refused(text):
+    with pytest.raises(InvalidValue, match="--seeds"):
+        seeds_of(text)
+
+
+def test_several_seeds_are_one_study():
+    asked, _ = requests(Words(seeds="3,5", tags=["a"]))
+    assert [request.settings["seed"] for request in asked] == [3, 5]
+    (study,) = {request.tags["study"] for request in asked}
+    assert all(request.settings["labels"] == ["a", f"study={study}"] for request in asked)
+    other, _ = requests(Words(seeds="3,5"))
+    assert other[0].tags["study"] != study
+
+
+def test_values_are_json_where_they_are_json():
+    assert [parsed(text) for text in ("1", "0.5", "true", "null", "[1]", "adam", "1e-3")] == [
+        1, 0.5, True, None, [1], "adam", 0.001,
+    ]  # fmt: skip
+
+
+def test_a_selection_keeps_the_commas_within_its_brackets():
+    assert listed(["a,b", "roots(c,d),e"]) == ["a", "b", "roots(c,d)", "e"]
+
+
+def test_pairs_need_a_name_and_a_value_once():
+    assert pairs(["a=1", "b=x=y"], "--set") == {"a": "1", "b": "x=y"}
+    for wrong in (["a"], ["=1"], ["a=1", "a=2"]):
+        with pytest.raises(InvalidValue, match="--set"):
+            pairs(wrong, "--set")
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("seed", "--seed"), ("capture_level", "--capture-level"), ("repro.threads", "--threads"), ("labels", "--tags")],
+)
+def test_a_run_wide_setting_has_a_flag_of_its_own(name, flag):
+    with pytest.raises(InvalidValue, match=flag):
+        requests(Words(set={name: 1}))
+
+
+def test_a_field_belongs_to_an_asset():
+    asked, _ = requests(Words(set={"sft.steps": 3, "models/rft.steps": 4}))
+    assert asked[0].assets == {"sft": {"steps": 3}, "models/rft": {"steps": 4}}
+    alone, _ = requests(Words(select=["models/sft"], set={"steps": 3}))
+    assert alone[0].assets == {"models/sft": {"steps": 3}}
+    for select in ([], ["sft", "rft"], ["sft*"]):
+        with pytest.raises(InvalidValue, match="which asset"):
+            requests(Words(select=select, set={"steps": 3}))
+
+
+def test_what_is_not_said_is_left_to_the_definitions():
+    (asked,), mode = requests(Words())
+    assert (asked.settings, asked.tags, asked.assets, asked.selection) == ({}, {}, {}, [])
+    assert mode.threads == 1
+    (asked,), mode = requests(Words(seed=0, threads=2, deterministic=False, force=False, capture_level="3"))
+    assert asked.settings == {
+        "seed": 0, "threads": 2, "deterministic": False, "force": False, "capture_level": "complete",
+    }  # fmt: skip
+    assert (mode.threads, mode.deterministic) == (2, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        Words(seed=1, seeds="0-1"),
+        Words(job="reference", select=["sft"]),
+        Words(executor="ray"),
+        Words(threads=0),
+        Words(capture_level="all"),
+    ],
+)
+def test_words_that_exclude_each_other_or_mean_nothing_are_refused(words):
+    with pytest.raises(InvalidValue):
+        requests(words)
+
+
+def test_a_trial_is_tagged_so():
+    (asked,), _ = requests(Words(trial=True))
+    assert asked.tags == {"trial": "true"}
+
+
+@pytest.mark.parametrize("ending", ["yaml", "json"])
+def test_a_flag_wins_over_the_file(tmp_path, ending):
+    path = tmp_path / f"run.{ending}"
+    said = {"seed": 3, "exp-name": "e", "tags": "a,b", "set": {"sft": {"steps": 3}, "rft.steps": 4}, "capture-level": 2}
+    if ending == "json":
+        path.write_text(json.dumps(said))
+    else:
+        path.write_text("seed: 3\nexp-name: e\ntags: a,b\nset:\n  sft: {steps: 3}\n  rft.steps: 4\ncapture-level: 2\n")
+    file = read_words(path)
+    merged = Words(seed=4, set={"sft.steps": 5}).over(file)
+    assert (merged.seed, merged.exp_name, merged.tags, merged.capture_level) == (4, "e", ["a", "b"], "2")
+    assert merged.set == {"sft.steps": 5, "rft.steps": 4}
+    assert Words(seeds="0-1").over(file).seed is None
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        ("sed: 3", InvalidValue, "seed"),
+        ("seed: three", InvalidValue, "int"),
+        ("trial: 1", InvalidValue, "bool"),
+        ("- a", InvalidInput, "mapping"),
+        ("a: [", InvalidInput, "YAML"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused_by_its_name(tmp_path, text, error, said):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(error, match=said) as raised:
+        read_words(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_value_out_of_range_is_one_line_with_its_field_and_range():
+    class Small(pydantic.BaseModel):
+        steps: int = pydantic.Field(ge=1)
+        rate: float = pydantic.Field(lt=1)
+
+    with pytest.raises(pydantic.ValidationError) as raised:
+        Small(steps=0, rate=2.5)
+    error = {"step": "sft", "type": "ValidationError", "message": str(raised.value), "exit_code": 2}
+    (line,) = refusals.lines(RunAnswer("r", "FAILED", errors=[error]))
+    assert line.startswith("sft: steps is 0: ")
+    assert "greater than or equal to 1" in line
+    assert "rate is 2.5" in line
+    assert "http" not in line
+
+
+def test_the_severest_failure_decides_the_exit_code():
+    def failed(*codes: int) -> RunAnswer:
+        return RunAnswer(
+            "r", "FAILED", errors=[{"step": "", "type": "E", "message": "m", "exit_code": c} for c in codes]
+        )
+
+    done = RunAnswer("r", "COMPLETED")
+    assert refusals.exit_code([done]) == 0
+    assert refusals.exit_code([failed()]) == 1
+    assert refusals.exit_code([done, failed(1, 2)]) == 2
+    assert refusals.exit_code([failed(1, 2), failed(3), done]) == 3
+    assert refusals.exit_code([failed(1), RunAnswer("r", "INTERRUPTED")]) == 130
+
+
+def test_only_steps_are_told_of_dagsters_log():
+    line = (
+        "2026-01-01 00:00:00 +0000 - dagster - DEBUG - job - run - 1 - models__sft - STEP_SUCCESS - Finished in 2.5s."
+    )
+    assert step_line(line) == "  done    models__sft  2.5s"
+    assert step_line(line.replace("STEP_SUCCESS", "STEP_OUTPUT")) is None
+    assert step_line("STEP_START") is None
