@@ -19,7 +19,7 @@ from typing import Any
 
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import hash_seed_in_effect
-from repro_assets.errors import NoStore, ReproError
+from repro_assets.errors import NoStore, ReproError, from_os_error
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.orchestration.request import code_location, environment
 from repro_assets.recording.capturing import project_root
@@ -78,6 +78,9 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Iterator[Finding]:
         yield check()
     except ReproError as error:
         yield Finding(name, FAIL, error.message, error.remedy)
+    except OSError as error:
+        named = from_os_error(error, error.filename or name)
+        yield Finding(name, FAIL, named.message, named.remedy)
     except Exception as error:  # noqa: BLE001 (whatever stops a check is its finding)
         yield Finding(name, FAIL, f"{type(error).__name__}: {' '.join(str(error).split())}", "mend this first")
 

@@ -12,9 +12,7 @@ from repro_assets.replay.launch import Report, replay
 from repro_assets.store.home import Home
 
 
-def replay_and_show(
-    home: Home, run_id: str, *, timeout: float | None = None, log: IO[bytes] | None = None
-) -> Report:
+def replay_and_show(home: Home, run_id: str, *, timeout: float | None = None, log: IO[bytes] | None = None) -> Report:
     """Replay a run and put the verdict on the pages of the assets that it made; arguments as for `launch.replay`."""
     report = replay(home, run_id, timeout=timeout, log=log)
     made = queries.rows(home, "SELECT run_id, asset, partition FROM run_outputs WHERE asset IS NOT NULL")

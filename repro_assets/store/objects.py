@@ -144,7 +144,7 @@ class LocalObjects:
                     self._publish(descriptor, partial, digest)
                 return digest, size
         except OSError as error:
-            raise from_os_error(error, path) from error
+            raise from_os_error(error, self.home.objects) from error
 
     def placement(self, digest: Digest) -> Placement:
         """Describe the stored file.

@@ -134,7 +134,7 @@ def test_a_full_disk_is_3_and_leaves_a_store_that_verifies(project, small_disk, 
     assert project.repro("artifacts", "put", tmp_path / "small", "--name", "small", home=home).code == 0
     said = project.repro("artifacts", "put", tmp_path / "large", "--name", "large", "--json", home=home)
     assert (said.code, said.out) == (3, "")
-    assert said.err.startswith("error: no space left")
+    assert said.err.startswith(f"error: no space left while writing {home}")
     assert said.err.count("\n") == 1
     rest = os.statvfs(small_disk)
     (small_disk / "filler").write_bytes(b"\0" * (rest.f_bavail * rest.f_frsize))
