@@ -116,12 +116,13 @@ def _select(definition: dg.RepositoryDefinition, selection: list[str]) -> set[dg
         elif any(sign in text for sign in '*+:()" ') and text:
             try:
                 found |= dg.AssetSelection.from_string(text).resolve(graph)
-            except (dg.DagsterInvalidSubsetError, dg.DagsterError) as error:
+            except dg.DagsterError as error:
                 raise UnknownName(f"the selection {text!r} does not read: {error}") from error
         else:
             near = sorted(name for name in known if text and text in name)[:4] or sorted(known)
             raise UnknownName(f"there is no asset named {text!r}", f"there are {', '.join(near)}")
-    return found
+    # One function makes several assets: they are made together.
+    return dg.AssetSelection.assets(*found).required_multi_asset_neighbors().resolve(graph) if found else found
 
 
 def _partition_tags(

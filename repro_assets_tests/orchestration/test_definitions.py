@@ -1,0 +1,106 @@
+"""The code location, in one snapshot that a reviewer can read, and the files that must agree with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from repro_assets.definitions import defs
+from repro_assets.determinism.mode import Mode
+from repro_assets.orchestration.naming import COLLECTION, DISPLAY
+from repro_assets.orchestration.resource import Repro
+
+ROOT = Path(__file__).parents[2]
+
+GRAPH = """
+data/cota_raw <- data/sft_images | data | team:data | table | dataset-cota_raw | dataset-cota_raw-v{version}
+data/cota_rft <- data/digits | data | team:data | numpy | dataset-cota_rft | dataset-cota_rft-v{version}
+data/cota_sft <- data/cota_raw | data | team:data | table | dataset-cota_sft | dataset-cota_sft-v{version}
+data/digits <-  | data | team:data | csv,numpy | dataset-digits | dataset-digits-v{version}
+data/sft_images <- data/digits | data | team:data | numpy | dataset-sft_images | dataset-sft_images-v{version}
+data/stream <- data/digits | data | team:data | numpy | dataset-stream | dataset-stream-v{version}
+data/test <- data/digits | data | team:data | numpy | dataset-test | dataset-test-v{version}
+data/validation <- data/digits | data | team:data | numpy | dataset-validation | dataset-validation-v{version}
+evaluations/baselines <- data/sft_images data/test | evaluation | team:ml | json,scikitlearn | eval-baselines-on-test \
+| eval-baselines-on-test-v{version}
+evaluations/rft_on_test <- data/test models/rft | evaluation | team:ml | json | eval-rft-on-test \
+| eval-{model}-on-{dataset}
+evaluations/rft_on_validation <- data/validation models/rft | evaluation | team:ml | json | eval-rft-on-validation \
+| eval-{model}-on-{dataset}
+evaluations/sft_on_test <- data/test models/sft | evaluation | team:ml | json | eval-sft-on-test \
+| eval-{model}-on-{dataset}
+evaluations/sft_on_validation <- data/validation models/sft | evaluation | team:ml | json | eval-sft-on-validation \
+| eval-{model}-on-{dataset}
+models/rft <- data/cota_rft data/validation models/sft | training | team:ml | torch | model-rft | model-{run}
+models/sft <- data/cota_sft data/sft_images data/validation | training | team:ml | torch | model-sft | model-{run}
+"""
+
+
+def described() -> list[str]:
+    graph = defs.resolve_asset_graph()
+    lines = []
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        parents = " ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
+        kinds = ",".join(sorted(kind.removeprefix("dagster/kind/") for kind in node.tags if "/kind/" in kind))
+        facts = [node.group_name, ",".join(node.owners), kinds, node.metadata[COLLECTION], node.metadata[DISPLAY]]
+        lines.append(f"{key.to_user_string()} <- {parents} | {' | '.join(map(str, facts))}")
+    return lines
+
+
+def test_the_graph_is_what_it_is_said_to_be() -> None:
+    assert described() == GRAPH.strip().split("\n")
+
+
+def test_every_asset_has_a_derived_code_version_a_description_and_three_checks() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.code_version, key
+        assert node.description, key
+        names = {check.name for check in graph.asset_check_keys if check.asset_key == key}
+        assert names == {"products_verify", "environment_captured", "lineage_sound"}
+
+
+def test_jobs_sensors_and_the_executor_are_listed() -> None:
+    repository = defs.get_repository_def()
+    assert set(repository.job_names) == {"__ASSET_JOB", "reference", "prepare_data", "train_models", "evaluate_models"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "record_success",
+        "record_failure",
+        "record_canceled",
+    }
+    assert defs.resolve_job_def("reference").executor_def.name == "in_process_first"
+
+
+def test_the_run_wide_setting_is_one_resource_with_ranges() -> None:
+    assert set(Repro.model_fields) == {
+        "seed",
+        "deterministic",
+        "threads",
+        "capture_level",
+        "force",
+        "experiment",
+        "labels",
+    }
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        Repro(seed=-1)
+
+
+def test_dagster_dev_reads_the_variables_of_the_default_mode() -> None:
+    lines = [line for line in (ROOT / ".env").read_text().splitlines() if line and not line.startswith("#")]
+    assert dict(line.split("=", 1) for line in lines) == Mode().environment()
+
+
+def test_the_projects_dagster_settings_are_those_of_every_store() -> None:
+    packaged = ROOT / "repro_assets" / "orchestration" / "dagster.yaml"
+    assert (ROOT / "dagster.yaml").read_bytes() == packaged.read_bytes()
+
+
+def test_no_partition_per_run_and_no_single_run_backfill() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        policy = graph.get(key).backfill_policy
+        assert policy is None or policy.policy_type != dg.BackfillPolicy.single_run().policy_type

@@ -1,0 +1,115 @@
+"""The reference graph with few steps: equal bits everywhere, every product replays, no split leaks, no secret stays."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repro_assets.replay.launch import replay
+from repro_assets.store.home import make_store
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+FEW = {"sft": {"steps": 6}, "rft": {"steps": 2}, "cota_raw": {"per_image": 2}}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the project's tracked and untracked files, with a git repository of its own."""
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+    ).stdout.split(b"\0")
+    target = tmp_path / "checkout"
+    for name in (raw.decode() for raw in names if raw):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+def test_the_graph_gives_equal_bits_in_another_place_and_executor_and_replays_identical(
+    checkout: Path, make_project: Callable[[str], Any], tmp_path: Path
+) -> None:
+    first, second = make_project("first"), make_project("second")
+    first.root = checkout
+    second.root = ROOT
+    second.home = make_store(tmp_path / "elsewhere" / "store")
+    second.variables = {"PYTHONHASHSEED": "999"}
+    asked = {"module": "repro_assets.definitions", "assets": FEW}
+    one = first.run(**asked)
+    assert len(first.digests(one)) == 15
+    two = second.run(**asked, executor="multiprocess", settings={"force": True})
+    assert first.digests(one) == second.digests(two)
+
+    checks = first.rows(
+        "SELECT name, count(*) AS n, bool_and(passed) AS passed FROM checks GROUP BY name ORDER BY name"
+    )
+    assert checks == [
+        {"name": name, "n": 15, "passed": True} for name in ("environment_captured", "lineage_sound", "products_verify")
+    ]
+    evaluations = first.rows("SELECT model, dataset, metrics FROM evaluations")
+    made = first.digests(one)
+    assert {(row["model"], row["dataset"]) for row in evaluations} == {
+        (made[f"models/{model}"], made[f"data/{split}"]) for model in ("sft", "rft") for split in ("validation", "test")
+    }
+
+    shutil.rmtree(checkout)
+    with (tmp_path / "replay.log").open("wb") as log:
+        report = replay(first.home, one["run_id"], log=log)
+    assert report.verdict == "identical", report.document()
+    assert len(report.document()["products"]) == 15
+
+
+def test_a_missing_or_malformed_raw_file_fails_the_run_and_names_file_line_and_remedy(
+    checkout: Path, make_project: Callable[[str], Any]
+) -> None:
+    project = make_project("raw")
+    project.root = checkout
+    raw = checkout / "data" / "raw" / "digits.csv"
+    lines = raw.read_text().splitlines()
+    raw.write_text("\n".join([*lines[:6], lines[6] + ",7", *lines[7:]]) + "\n")
+    asked: dict[str, Any] = {"module": "repro_assets.definitions", "selection": ["digits"]}
+    malformed = project.run(**asked)
+    assert malformed["state"] == "FAILED"
+    assert "data/raw/digits.csv, line 7" in malformed["errors"][0]["message"]
+    raw.unlink()
+    missing = project.run(**asked)
+    assert "data/raw/digits.csv is missing" in missing["errors"][0]["message"]
+    assert "git checkout" in missing["errors"][0]["message"]
+    assert {answer["errors"][0]["exit_code"] for answer in (malformed, missing)} == {2}
+    rows = project.rows("SELECT state, error_message FROM runs WHERE run_kind = 'asset'")
+    assert [row["state"] for row in rows] == ["FAILED", "FAILED"]
+    assert project.rows("SELECT count(*) AS n FROM run_outputs") == [{"n": 0}]
+
+
+def test_a_malformed_trace_is_named(checkout: Path, make_project: Callable[[str], Any], tmp_path: Path) -> None:
+    import pandas as pd
+
+    from repro_assets.artifacts import repository
+
+    project = make_project("traces")
+    project.root = checkout
+    frame = pd.DataFrame(
+        {
+            "image_id": [1, 2],
+            "trace_id": [0, 0],
+            "label": [3, 4],
+            "actions": [[3, 19], [40, 20]],
+            "thoughts": [["3 (0.900) or 4 (0.100)"] * 2, ["4 (0.900) or 3 (0.100)"] * 2],
+        }
+    )
+    repository.claim(repository.put(project.home, frame), "my_traces")
+    project.run(module="repro_assets.definitions", selection=["data/digits", "sft_images", "cota_raw"], assets=FEW_RAW)
+    answer = project.run(module="repro_assets.definitions", selection=["cota_sft"], pins={"cota_raw": "my_traces"})
+    assert answer["state"] == "FAILED"
+    assert answer["errors"][0]["exit_code"] == 2
+    assert "40" in answer["errors"][0]["message"], answer
+
+
+FEW_RAW = {"cota_raw": {"per_image": 1}}
