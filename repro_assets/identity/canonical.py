@@ -8,7 +8,8 @@ must change the encoding:
 - a member name that begins with ``$`` gets one more ``$``.
 
 ``decode(encode(v)) == v`` for null, booleans, numbers, strings, lists and objects with string names. A tuple is written
-as a list. JSON has one number type: ``1.0`` is written, and read back, as ``1``.
+as a list. JSON has one number type: ``1.0`` is written, and read back, as ``1``; an integer in the text beyond
+±(2^53 - 1) can only have been a float, and is read as one. ``encode(decode(b)) == b`` for every b that was encoded.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def encode(value: Any) -> bytes:
     InvalidValue
         If the value holds something that JSON cannot; the path to it is named.
     """
-    return rfc8785.dumps(_outward(value, "value"))
+    try:
+        return rfc8785.dumps(_outward(value, "value"))
+    except RecursionError as error:
+        raise InvalidValue("the value is nested too deeply, or holds itself") from error
 
 
 def decode(data: bytes) -> Any:
@@ -43,11 +47,11 @@ def decode(data: bytes) -> Any:
     Raises
     ------
     CorruptRecord
-        If `data` is not JSON.
+        If `data` is not JSON, or uses ``$`` in another way than stated.
     """
     try:
-        return _inward(json.loads(data))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return _inward(json.loads(data, parse_int=_number))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptRecord(f"not canonical JSON: {error}") from error
 
 
@@ -60,11 +64,7 @@ def _outward(value: Any, path: str) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InvalidValue(f"{path} holds a string that is not Unicode text") from error
-        return str(value)
+        return _text(value, path)
     if isinstance(value, int):
         return int(value) if abs(value) <= _EXACT else {"$int": str(int(value))}
     if isinstance(value, float):
@@ -82,9 +82,24 @@ def _outward(value: Any, path: str) -> Any:
         for name, item in value.items():
             if not isinstance(name, str):
                 raise InvalidValue(f"{path} has the member name {name!r}", "member names are strings")
-            written["$" + name if name.startswith("$") else name] = _outward(item, f"{path}.{name}")
+            text = _text(name, f"{path}, in a member name,")
+            written["$" + text if text.startswith("$") else text] = _outward(item, f"{path}.{text}")
         return written
     raise InvalidValue(f"{path} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _text(value: str, path: str) -> str:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"{path} holds a string that is not Unicode text") from error
+    # The string itself, also where a subclass (an enumeration) shows itself as something else.
+    return str.__str__(value)
+
+
+def _number(text: str) -> int | float:
+    number = int(text)
+    return number if abs(number) <= _EXACT else float(text)
 
 
 def _inward(value: Any) -> Any:

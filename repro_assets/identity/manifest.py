@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from repro_assets.errors import CorruptRecord, UnsupportedFormat
+from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
 
@@ -105,7 +105,7 @@ class Manifest:
             If a newer version wrote it.
         """
         raw = canonical.decode(data)
-        if not isinstance(raw, dict) or "format" not in raw:
+        if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
             raise CorruptRecord("these bytes are not a manifest")
         if raw["format"] > FORMAT:
             raise UnsupportedFormat(f"manifest format {raw['format']} is newer than {FORMAT}", "upgrade repro-assets")
@@ -123,5 +123,5 @@ class Manifest:
                     for item in raw["entries"]
                 ),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, InvalidValue) as error:
             raise CorruptRecord(f"these bytes are not a manifest: {error}") from error
