@@ -12,7 +12,8 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro_assets.errors import CorruptRecord, NoStore, NotWritable, UnsupportedFormat, from_os_error
+from repro_assets.errors import CorruptRecord, NoStore, NotWritable, UnsupportedFormat
+from repro_assets.store import durable
 
 MARKER = "repro-store.json"
 FORMAT = 1
@@ -76,19 +77,9 @@ def make_store(root: Path) -> Home:
     """
     root = root.expanduser().absolute()
     if not (root / MARKER).is_file():
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            temporary = root / f".{MARKER}.{uuid.uuid4().hex}"
-            temporary.write_text(json.dumps({"format": FORMAT, "store_id": uuid.uuid4().hex}) + "\n")
-            try:
-                # A link refuses to replace: of two processes that make one store, the first one's id stays.
-                os.link(temporary, root / MARKER)
-            except FileExistsError:
-                pass
-            finally:
-                temporary.unlink()
-        except OSError as error:
-            raise from_os_error(error, root) from error
+        content = json.dumps({"format": FORMAT, "store_id": uuid.uuid4().hex}) + "\n"
+        # Exclusively: of two processes that make one store, the first one's id stays.
+        durable.write_file(root / MARKER, [content.encode()], Home(root).temporary, exclusive=True)
     return open_store(root)
 
 
@@ -111,7 +102,7 @@ def open_store(root: Path) -> Home:
     except PermissionError as error:
         raise NotWritable(f"cannot read {marker}", "check its owner and mode") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptRecord(f"{marker} is damaged", "write the marker again with: repro init") from error
+        raise CorruptRecord(f"{marker} is damaged", f"remove it and run: repro init {root}") from error
     if version > FORMAT:
         raise UnsupportedFormat(f"the store in {root} has format {version}", "use a newer repro-assets")
     return Home(root)

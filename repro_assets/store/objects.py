@@ -5,10 +5,11 @@ object that is there is whole; every read verifies; bytes that do not match are 
 ``quarantine`` and an error names the digest. Putting bytes that are there already writes nothing, but checks them.
 
 A loose object is ``objects/ab/<62 hex>``: the stored bytes, then a trailer of 64 bytes that describes them, so the
-file needs no index to be read and its bytes start at offset 0, where a reflink can share them::
+file needs no index to be read and its bytes start at offset 0, where a reflink can share them. It names the digest
+too, so that a whole file under another's name is damage. Other names in the folder are no objects::
 
     8  magic "reproOB1"     16  codec, ASCII, padded with NUL      8  size of the uncompressed bytes
-    8  zero                 16  XXH3-128 of the stored bytes       8  XXH3-64 of the 56 bytes before
+    8  start of the digest  16  XXH3-128 of the stored bytes       8  XXH3-64 of the 56 bytes before
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import struct
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,8 +40,10 @@ from repro_assets.store import durable
 from repro_assets.store.home import Home
 
 RAW = "raw"
-_TRAILER = struct.Struct("<8s16sQQ16sQ")
+_TRAILER = struct.Struct("<8s16sQ8s16sQ")
 _MAGIC = b"reproOB1"
+_FOLDER = re.compile(r"[0-9a-f]{2}")
+_REST = re.compile(r"[0-9a-f]{62}")
 
 Decoder = Callable[[bytes], bytes]
 
@@ -139,8 +143,8 @@ class LocalObjects:
                 if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
                     raise SourceChanged(f"{path} changed while it was read", "run the command again when it is still")
                 digest = Digest(hashed.hexdigest())
-                if not self._settled(digest):
-                    durable.write_all(descriptor, [_trailer(RAW, size, check.digest())])
+                if not self._settled(digest, RAW):
+                    durable.write_all(descriptor, [_trailer(digest, RAW, size, check.digest())])
                     self._publish(descriptor, partial, digest)
                 return digest, size
         except OSError as error:
@@ -208,8 +212,11 @@ class LocalObjects:
         if not self.home.objects.is_dir():
             return
         for folder in sorted(self.home.objects.iterdir()):
+            if not _FOLDER.fullmatch(folder.name):
+                continue
             for path in sorted(folder.iterdir()):
-                yield Digest(folder.name + path.name)
+                if _REST.fullmatch(path.name):
+                    yield Digest(folder.name + path.name)
 
     def _load(self, digest: Digest) -> tuple[bytes, str]:
         try:
@@ -228,21 +235,26 @@ class LocalObjects:
             raise UnsupportedFormat(f"{digest} is stored with the codec {codec!r}, which is not known here")
         return decoder(stored)
 
-    def _settled(self, digest: Digest) -> bool:
+    def _settled(self, digest: Digest, codec: str) -> bool:
         if not self.has(digest):
             return False
         try:
-            self.read_stored(digest)
+            _, stored_as = self.read_stored(digest)
         except (CorruptObject, MissingObject):
             return False
+        if codec not in (RAW, stored_as):
+            # Whoever asks for a codec reads the stored form; the raw form can be had from any.
+            return False
+        # Another process may have renamed the file a moment ago and not have reached the disk with its name.
+        durable.sync_folder(self.path(digest).parent)
         return True
 
     def _store(self, digest: Digest, codec: str, size: int, stored: bytes | memoryview) -> None:
-        if self._settled(digest):
-            return
         try:
+            if self._settled(digest, codec):
+                return
             with durable.temporary_file(self.home.temporary) as (descriptor, partial):
-                durable.write_all(descriptor, [stored, _trailer(codec, size, xxhash.xxh3_128_digest(stored))])
+                durable.write_all(descriptor, [stored, _trailer(digest, codec, size, xxhash.xxh3_128_digest(stored))])
                 self._publish(descriptor, partial, digest)
         except OSError as error:
             raise from_os_error(error, self.path(digest)) from error
@@ -271,14 +283,15 @@ def concatenate(objects: ObjectStore, digests: Iterable[Digest]) -> bytes:
     return b"".join(objects.read(digest) for digest in digests)
 
 
-def _trailer(codec: str, size: int, check: bytes) -> bytes:
-    head = _TRAILER.pack(_MAGIC, codec.encode("ascii"), size, 0, check, 0)[:-8]
+def _trailer(digest: Digest, codec: str, size: int, check: bytes) -> bytes:
+    head = _TRAILER.pack(_MAGIC, codec.encode("ascii"), size, bytes.fromhex(digest.hex[:16]), check, 0)[:-8]
     return head + struct.pack("<Q", xxhash.xxh3_64_intdigest(head))
 
 
 def _read_trailer(data: bytes, digest: Digest) -> tuple[str, int, bytes]:
     if len(data) == _TRAILER.size:
-        magic, codec, size, _, check, seal = _TRAILER.unpack(data)
-        if magic == _MAGIC and seal == xxhash.xxh3_64_intdigest(data[:-8]):
+        magic, codec, size, start, check, seal = _TRAILER.unpack(data)
+        right = start == bytes.fromhex(digest.hex[:16])
+        if right and magic == _MAGIC and seal == xxhash.xxh3_64_intdigest(data[:-8]):
             return codec.rstrip(b"\0").decode("ascii"), size, check
     raise CorruptObject(f"the file stored under {digest} is damaged or cut short", "restore it: repro store fsck")
