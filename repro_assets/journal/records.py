@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import xxhash
 
-from repro_assets.errors import CorruptRecord, UnsupportedFormat
+from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 
 SCHEMA_VERSION = 1
 _SEAL = b',"xxh3":"'
@@ -310,19 +310,30 @@ class Record:
 
 
 def write_line(payload: Payload, *, seq: int, time: float, follows: tuple[str, ...] = ()) -> bytes:
-    """Encode one record as its line, newline included."""
-    body = json.dumps(
-        {
-            "v": SCHEMA_VERSION,
-            "kind": payload.kind,
-            "seq": seq,
-            "time": time,
-            "follows": list(follows),
-            "data": {f.name: getattr(payload, f.name) for f in dataclasses.fields(payload)},
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    ).encode("utf-8", "surrogateescape")[:-1]
+    """Encode one record as its line, newline included.
+
+    Raises
+    ------
+    InvalidValue
+        If the payload holds something that JSON cannot.
+    """
+    record = {
+        "v": SCHEMA_VERSION,
+        "kind": payload.kind,
+        "seq": seq,
+        "time": time,
+        "follows": list(follows),
+        "data": {f.name: getattr(payload, f.name) for f in dataclasses.fields(payload)},
+    }
+    try:
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        try:
+            body = text.encode()[:-1]
+        except UnicodeEncodeError:
+            # A lone surrogate, as in a file name that is not UTF-8: only an escape can write it.
+            body = json.dumps(record, separators=(",", ":")).encode()[:-1]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValue(f"a record of the kind {payload.kind!r} cannot be written: {error}") from error
     return body + _SEAL + xxhash.xxh3_64_hexdigest(body).encode() + b'"}\n'
 
 
@@ -339,7 +350,7 @@ def read_line(line: bytes, segment: str) -> Record:
     body, seal, rest = line.rpartition(_SEAL)
     if not seal or rest.rstrip(b"\n") != xxhash.xxh3_64_hexdigest(body).encode() + b'"}':
         raise CorruptRecord(f"a line of journal segment {segment} does not match its checksum")
-    raw = json.loads(body.decode("utf-8", "surrogateescape") + "}")
+    raw = json.loads(body.decode() + "}")
     if raw["v"] > SCHEMA_VERSION:
         raise UnsupportedFormat(
             f"record {segment}:{raw['seq']} has schema version {raw['v']}",

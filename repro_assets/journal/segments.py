@@ -2,8 +2,9 @@
 
 Laws: a process writes only its own segment; a record is on the disk before `Journal.append` returns; while the process
 lives it holds an exclusive ``flock`` on its segment, so its end is known without trusting process ids; after a fork the
-child drops the handle and opens a segment of its own (a kept descriptor would keep the lock alive); a line that cannot
-be read is reported with its place and never hides the lines after it.
+child drops the handle and opens a segment of its own (a kept descriptor would keep the lock alive); a segment shows
+under its name only when it is locked and has its first record; a stretch that cannot be read is reported with its
+place and never hides the records after it, even where the newline between them is what was damaged.
 
 Another host cannot see the lock. For it the segment's modification time is the heartbeat: it is renewed every 30 s
 while a run is open, and one older than 5 minutes means that nothing is known.
@@ -11,6 +12,7 @@ while a run is open, and one older than 5 minutes means that nothing is known.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import fcntl
 import os
@@ -29,6 +31,7 @@ from repro_assets.journal.records import Payload, Process, Record, read_line, wr
 
 HEARTBEAT_SECONDS = 30.0
 HEARTBEAT_LOST_SECONDS = 300.0
+_OPENING = b'{"v":'
 
 
 class Liveness(enum.Enum):
@@ -80,6 +83,9 @@ class Journal:
         """
         with self._lock:
             try:
+                if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+                    # The store was deleted under a living process; what is appended to no name is lost.
+                    self.close()
                 if self._descriptor is None:
                     self._open()
                 assert self._descriptor is not None
@@ -119,13 +125,16 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"{platform.node() or 'host'}-{os.getpid()}-{uuid.uuid4().hex}.jsonl"
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
-        descriptor = os.open(self.folder / name, flags, 0o644)
+        opening = self.folder / f"{name}.opening"
+        descriptor = os.open(opening, flags, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             host_id, boot_id = host_identity()
             header = Process(host=platform.node(), host_id=host_id, boot_id=boot_id, pid=os.getpid(), argv=_program())
             _write_all(descriptor, write_line(header, seq=0, time=time.time()))
             os.fsync(descriptor)
+            # Whoever looks at the segments must not take one that is being opened for one whose writer is gone.
+            opening.rename(self.folder / name)
             folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
@@ -133,6 +142,7 @@ class Journal:
                 os.close(folder)
         except BaseException:
             os.close(descriptor)
+            opening.unlink(missing_ok=True)
             raise
         self._descriptor, self._segment, self._sequence = descriptor, name, 1
 
@@ -176,18 +186,34 @@ def list_segments(folder: Path) -> list[Path]:
 def read_segment(path: Path, offset: int = 0) -> Iterator[tuple[Record | Damage, int]]:
     """Yield each complete line after `offset` with the offset behind it.
 
-    A last line without its newline is not yielded. A line that does not read as a record is yielded as `Damage`.
+    A last line without its newline is not yielded. What does not read as a record is yielded as `Damage`; records
+    that stand behind it in the same line, because their newline is gone, are still found.
     """
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):
                 return
-            start, offset = offset, offset + len(line)
-            try:
-                yield read_line(line, path.name), offset
-            except (ReproError, ValueError, KeyError, TypeError) as error:
-                yield Damage(path.name, start, str(error)), offset
+            for item, length in _items(line, path.name, offset):
+                offset += length
+                yield item, offset
+
+
+def _items(line: bytes, segment: str, offset: int) -> Iterator[tuple[Record | Damage, int]]:
+    try:
+        yield read_line(line, segment), len(line)
+        return
+    except (ReproError, ValueError, KeyError, TypeError) as error:
+        reason = str(error)
+    place = line.find(_OPENING, 1)
+    while place > 0:
+        with contextlib.suppress(ReproError, ValueError, KeyError, TypeError):
+            record = read_line(line[place:], segment)
+            yield Damage(segment, offset, reason), place
+            yield record, len(line) - place
+            return
+        place = line.find(_OPENING, place + 1)
+    yield Damage(segment, offset, reason), len(line)
 
 
 def liveness(path: Path) -> Liveness:
