@@ -71,13 +71,24 @@ class Artifact:
         objects = self._objects()
         return kind_named(self.kind).lay_out(Manifest.decode(objects.read(self.digest)), objects, target)
 
-    def is_whole(self) -> bool:
-        """Tell whether the manifest reads and every object is there (without hashing them)."""
+    def is_whole(self, *, read: bool = False) -> bool:
+        """Tell whether the manifest reads and every object is there.
+
+        Parameters
+        ----------
+        read : bool
+            Also read every object and check its bytes.
+        """
         objects = self._objects()
         try:
-            return all(objects.has(digest) for digest in set(self.manifest.objects()))
+            for digest in set(self.manifest.objects()):
+                if read:
+                    objects.read_stored(digest)
+                elif not objects.has(digest):
+                    return False
         except IntegrityError:
             return False
+        return True
 
     def _objects(self) -> LocalObjects:
         return open_objects(self.home, DECODERS)

@@ -18,6 +18,7 @@ from repro_assets.store import durable
 from repro_assets.store.home import Home
 
 _COLLECTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
+_NUMBER = re.compile(r"[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,13 @@ def check_collection(name: str) -> str:
 
 def collections(home: Home) -> list[str]:
     """All collections, by name."""
-    return sorted(path.name for path in home.names.iterdir()) if home.names.is_dir() else []
+    return sorted(path.name for path in home.names.iterdir() if path.is_dir()) if home.names.is_dir() else []
 
 
 def versions(home: Home, collection: str) -> list[Version]:
     """All versions of a collection, oldest first; empty where there is none."""
     folder = home.names / check_collection(collection)
-    if not folder.is_dir():
-        return []
-    return [read_version(folder / str(number)) for number in sorted(int(path.name) for path in folder.iterdir())]
+    return [read_version(folder / str(number)) for number in _numbers(folder)]
 
 
 def newest(home: Home, collection: str, *, trials: bool = False) -> Version:
@@ -71,7 +70,9 @@ def newest(home: Home, collection: str, *, trials: bool = False) -> Version:
     UnknownName
         If there is none.
     """
-    for version in reversed(versions(home, collection)):
+    folder = home.names / check_collection(collection)
+    for number in reversed(_numbers(folder)):
+        version = read_version(folder / str(number))
         if trials or not version.trial:
             return version
     raise UnknownName(f"there is no artifact named {collection!r}", "see: repro artifacts list")
@@ -87,8 +88,8 @@ def version(home: Home, collection: str, number: int) -> Version:
     """
     path = home.names / check_collection(collection) / str(number)
     if not path.is_file():
-        known = versions(home, collection)
-        remedy = f"the newest is v{known[-1].number}" if known else "see: repro artifacts list"
+        known = _numbers(path.parent)
+        remedy = f"the newest is v{known[-1]}" if known else "see: repro artifacts list"
         raise UnknownName(f"{collection} has no version {number}", remedy)
     return read_version(path)
 
@@ -105,15 +106,25 @@ def claim(
     new : bool
         Whether it was claimed by this call.
     """
+    folder = home.names / check_collection(collection)
+    content = json.dumps({"digest": str(digest), "kind": kind, "run_id": run_id, "trial": trial}) + "\n"
     while True:
-        known = versions(home, collection)
-        if known and known[-1].digest == digest and (trial or not known[-1].trial):
-            return known[-1], False
-        claimed = Version(collection, known[-1].number + 1 if known else 1, digest, kind, run_id, trial)
-        content = json.dumps({"digest": str(digest), "kind": kind, "run_id": run_id, "trial": trial}) + "\n"
-        path = home.names / collection / str(claimed.number)
+        known = _numbers(folder)
+        if known:
+            last = read_version(folder / str(known[-1]))
+            if last.digest == digest and (trial or not last.trial):
+                return last, False
+        claimed = Version(collection, known[-1] + 1 if known else 1, digest, kind, run_id, trial)
+        path = folder / str(claimed.number)
         if durable.write_file(path, [content.encode()], home.temporary, exclusive=True):
             return claimed, True
+
+
+def _numbers(folder: Path) -> list[int]:
+    """Return the claimed numbers in order; a file that some other program left there is none."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if _NUMBER.fullmatch(path.name))
 
 
 def read_version(path: Path) -> Version:

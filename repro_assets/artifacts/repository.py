@@ -1,6 +1,7 @@
 """Storing artifacts and finding them by what the store alone knows: digests, collections, versions.
 
-Laws: objects and manifest are durable before the record names them; the record is durable before `put` returns.
+Laws: objects and manifest are durable before the record names them; the record is durable before `put` returns, also
+where an earlier process stored the same and died before it could record it: each process records what it stores once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from repro_assets.journal.records import ArtifactStored, VersionClaimed
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home
 from repro_assets.store.objects import open_objects
+
+_recorded: set[tuple[str, Digest]] = set()
+"""Segment and digest of what this process has recorded as stored."""
 
 
 def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = None) -> Artifact:
@@ -45,8 +49,10 @@ def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = N
     manifest = kind_named(kind).write(value, objects)
     known = objects.has(manifest.digest)
     digest = objects.put(manifest.encode())
-    if not known:
-        journal_at(home.journal).append(ArtifactStored(str(digest), kind, manifest.size, len(manifest.entries)))
+    journal = journal_at(home.journal)
+    if not known or (journal.segment, digest) not in _recorded:
+        journal.append(ArtifactStored(str(digest), kind, manifest.size, len(manifest.entries)))
+        _recorded.add((journal.segment, digest))
     return Artifact(home, digest, kind, name=name)
 
 

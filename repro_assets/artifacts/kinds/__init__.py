@@ -68,6 +68,7 @@ def kind_of(value: Any) -> str:
 
 def _holds_tensors(value: Any) -> bool:
     pending = [value]
+    seen: set[int] = set()
     array_types = tuple(
         getattr(sys.modules[module], attribute)
         for module, attribute in (("torch", "Tensor"), ("numpy", "ndarray"), ("numpy", "generic"))
@@ -77,6 +78,10 @@ def _holds_tensors(value: Any) -> bool:
         item = pending.pop()
         if isinstance(item, array_types) and not isinstance(item, (bool, int, float, str)):
             return True
+        if id(item) in seen:
+            continue
+        if isinstance(item, (dict, list, tuple)):
+            seen.add(id(item))
         if isinstance(item, dict):
             pending.extend(item.values())
         elif isinstance(item, (list, tuple)):

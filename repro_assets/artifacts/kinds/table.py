@@ -2,12 +2,18 @@
 
 Laws: identity is over column names, types and canonical values, so it does not depend on the version of the Parquet
 writer, on chunks, or on whether a string column was "large"; the bytes are kept as Parquet with fixed options, which
-is a codec of the object. A table has no index: a DataFrame's must be the default one.
+is a codec of the object. A table has no index: a DataFrame's must be the default one. Whole numbers with nulls
+come back as pandas' nullable integers, because floats would round them. Times in seconds become milliseconds, which
+are the least that Parquet has, and dictionaries their values.
+
+The object is the header, then the columns one after the other. The header is the length of what follows in it (64
+bits, little-endian) and the canonical JSON of rows, column names and types; with it, two tables that share their values
+and not their names or types are two objects, as their Parquet files are.
 
 Canonical bytes of a column of n rows, all little-endian: one byte (0: no nulls, 1: nulls follow), then for 1 one byte
 a row (1 valid, 0 null); then by type: numbers, times: the values, nulls as zero; booleans: one byte a row; text and
 binary: n + 1 offsets of 64 bits, then the bytes, nulls empty; lists: n + 1 offsets of 64 bits, then the child column;
-structs: each member column. The object is the columns one after the other.
+structs: each member column.
 """
 
 from __future__ import annotations
@@ -16,7 +22,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro_assets.errors import InvalidValue
+from repro_assets.errors import InvalidValue, UnsupportedFormat
+from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.objects import LocalObjects
@@ -40,10 +47,13 @@ def write(value: Any, objects: LocalObjects) -> Manifest:
     import pyarrow.parquet
 
     table = _plain(value)
-    columns = [_column_bytes(table.column(index).combine_chunks()) for index in range(table.num_columns)]
-    data = b"".join(columns)
+    columns = _columns(table)
+    data = b"".join([_header(table), *columns])
     buffer = io.BytesIO()
-    pyarrow.parquet.write_table(table, buffer, compression="zstd", version="2.6", write_statistics=False)
+    try:
+        pyarrow.parquet.write_table(table, buffer, compression="zstd", version="2.6", write_statistics=False)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+        raise InvalidValue(f"the table has a column that Parquet does not hold: {error}") from error
     facts = {
         "rows": table.num_rows,
         "columns": [
@@ -58,20 +68,32 @@ def read_arrow(manifest: Manifest, objects: LocalObjects) -> pyarrow.Table:
     """Return the value as an Arrow table."""
     import pyarrow.parquet
 
-    stored, _ = objects.read_stored(manifest.entries[0].objects[0])
-    return pyarrow.parquet.read_table(io.BytesIO(stored))
+    return pyarrow.parquet.read_table(io.BytesIO(_stored(manifest, objects)))
 
 
 def read(manifest: Manifest, objects: LocalObjects) -> pandas.DataFrame:
     """Return the value as a DataFrame."""
-    frame: pandas.DataFrame = read_arrow(manifest, objects).to_pandas()
+    import pandas
+    import pyarrow
+    from pyarrow import types
+
+    table = read_arrow(manifest, objects)
+    if not table.num_columns:
+        return pandas.DataFrame(index=pandas.RangeIndex(manifest.facts["rows"]))
+    frame: pandas.DataFrame = table.to_pandas()
+    nullable = {
+        getattr(pyarrow, name.lower())(): getattr(pandas, f"{name}Dtype")()
+        for name in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
+    }
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if types.is_integer(field.type) and column.null_count:
+            frame[field.name] = column.to_pandas(types_mapper=nullable.get)
     return frame
 
 
 def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
     """Write a Parquet file."""
-    stored, _ = objects.read_stored(manifest.entries[0].objects[0])
-    target.write_bytes(stored)
+    target.write_bytes(_stored(manifest, objects))
     return 1
 
 
@@ -80,7 +102,35 @@ def decode(stored: bytes) -> bytes:
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(io.BytesIO(stored))
-    return b"".join(_column_bytes(table.column(index).combine_chunks()) for index in range(table.num_columns))
+    return b"".join([_header(table), *_columns(table)])
+
+
+def _stored(manifest: Manifest, objects: LocalObjects) -> bytes:
+    digest = manifest.entries[0].objects[0]
+    stored, codec = objects.read_stored(digest)
+    if codec != CODEC:
+        raise UnsupportedFormat(f"the table {digest} is stored with the codec {codec!r} and not as Parquet")
+    return stored
+
+
+def _header(table: pyarrow.Table) -> bytes:
+    columns = [[field.name, _type_description(field.type)] for field in table.schema]
+    text = canonical.encode({"rows": table.num_rows, "columns": columns})
+    return len(text).to_bytes(8, "little") + text
+
+
+def _type_description(kind: pyarrow.DataType) -> Any:
+    from pyarrow import types
+
+    if types.is_list(kind):
+        return {"list": _type_description(kind.value_type)}
+    if types.is_struct(kind):
+        return {"struct": [[member.name, _type_description(member.type)] for member in kind]}
+    return str(kind)
+
+
+def _columns(table: pyarrow.Table) -> list[bytes]:
+    return [_column_bytes(table.column(index).combine_chunks()) for index in range(table.num_columns)]
 
 
 def _plain(value: Any) -> pyarrow.Table:
@@ -97,12 +147,15 @@ def _plain(value: Any) -> pyarrow.Table:
             raise InvalidValue("the DataFrame has column names that are not text", "rename the columns")
         try:
             value = pyarrow.Table.from_pandas(value, preserve_index=False)
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, pyarrow.ArrowNotImplementedError) as error:
+        except (pyarrow.ArrowException, ValueError, TypeError, OverflowError) as error:
             raise InvalidValue(f"the DataFrame has a column that a table does not hold: {error}") from error
     if len(set(value.column_names)) != value.num_columns:
         raise InvalidValue("the table has two columns of one name", "rename one")
     fields = [pyarrow.field(field.name, _plain_type(field.type, field.name)) for field in value.schema]
-    return value.cast(pyarrow.schema(fields)).replace_schema_metadata(None)
+    try:
+        return value.cast(pyarrow.schema(fields)).replace_schema_metadata(None)
+    except pyarrow.ArrowException as error:
+        raise InvalidValue(f"the table has a column that cannot be brought into its plain type: {error}") from error
 
 
 def _plain_type(kind: pyarrow.DataType, path: str) -> pyarrow.DataType:
@@ -118,8 +171,14 @@ def _plain_type(kind: pyarrow.DataType, path: str) -> pyarrow.DataType:
     if types.is_list(kind) or types.is_large_list(kind):
         return pyarrow.list_(pyarrow.field("item", _plain_type(kind.value_type, f"{path}[]")))
     if types.is_struct(kind):
+        if len({member.name for member in kind}) != kind.num_fields:
+            raise InvalidValue(f"column {path} has two members of one name", "rename one")
         return pyarrow.struct([(f.name, _plain_type(f.type, f"{path}.{f.name}")) for f in kind])
-    if types.is_primitive(kind) or types.is_null(kind):
+    if types.is_timestamp(kind) and kind.unit == "s":
+        return pyarrow.timestamp("ms", kind.tz)
+    if types.is_time32(kind) and kind.unit == "s":
+        return pyarrow.time32("ms")
+    if (types.is_primitive(kind) and kind.bit_width in (1, 8, 16, 32, 64)) or types.is_null(kind):
         return kind
     raise InvalidValue(f"column {path} has the type {kind}, which a table does not hold", "convert it first")
 

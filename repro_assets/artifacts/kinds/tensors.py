@@ -3,7 +3,8 @@
 Laws: one object per tensor, raw, little-endian, in C order, split at 64 MiB (a constant of the format); dtype and
 shape are part of the identity, strides and devices are not; one tensor that is named twice is stored once and comes
 back as one tensor; members of a dictionary are written sorted by key, so insertion order does not change the digest.
-Tensors that overlap without being the same view are stored separately. Tensors come back on the CPU.
+Entries are named by their path, with ``#2`` and so on behind it where two paths read alike. Tensors that
+overlap without being the same view are stored separately. Tensors come back on the CPU.
 
 Nesting, in the manifest's facts: ``{"tensor": i}`` and ``{"array": i}`` refer to entries; ``{"dict": [[key, node],
 …]}``, ``{"list": […]}``, ``{"tuple": […]}``; a number that is a float but integral is ``{"float": n}``; the other
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 NAME = "tensors"
 PART_BYTES = 64 << 20
+_FLOATING = ("float16", "float32", "float64", "complex64", "complex128")
 
 
 def write(value: Any, objects: LocalObjects) -> Manifest:
@@ -50,16 +52,24 @@ def read(manifest: Manifest, objects: LocalObjects) -> Any:
 
 
 def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
-    """Write a folder: ``nesting.json`` and one ``.npy`` file for each tensor (bfloat16 as its bits in uint16)."""
+    """Write a folder: ``nesting.json`` and one ``.npy`` file for each tensor.
+
+    NumPy has no bfloat16 and no float8: these are laid out as their bits in uint16 and uint8. Nor has it
+    complex32: pairs of float16.
+    """
     import json
 
     import numpy
 
     target.mkdir()
     for index, entry in enumerate(manifest.entries):
-        dtype = "uint16" if entry.facts["dtype"] == "bfloat16" else entry.facts["dtype"]
+        dtype, shape = entry.facts["dtype"], list(entry.facts["shape"])
+        if dtype == "complex32":
+            dtype, shape = "float16", [*shape, 2]
+        elif dtype == "bfloat16" or dtype.startswith("float8"):
+            dtype = "uint16" if dtype == "bfloat16" else "uint8"
         data = numpy.frombuffer(concatenate(objects, entry.objects), numpy.dtype(dtype))
-        numpy.save(target / f"{index:05d}.npy", data.reshape(entry.facts["shape"]))
+        numpy.save(target / f"{index:05d}.npy", data.reshape(shape))
     names = [{"file": f"{i:05d}.npy", "name": e.name, **e.facts} for i, e in enumerate(manifest.entries)]
     (target / "nesting.json").write_text(
         json.dumps({"nesting": manifest.facts["nesting"], "tensors": names}, indent=2) + "\n"
@@ -72,6 +82,7 @@ class _Writer:
         self.objects = objects
         self.entries: list[Entry] = []
         self._seen: dict[tuple[Any, ...], int] = {}
+        self._names: set[str] = set()
         # Keeps every value alive while addresses stand for identity in `_seen`.
         self._held: list[Any] = []
 
@@ -98,7 +109,7 @@ class _Writer:
         import numpy
 
         if isinstance(value, (numpy.ndarray, numpy.generic)):
-            return {"array": self._array(numpy.asarray(value), path)}
+            return {"array": self._array(numpy.asanyarray(value), path)}
         raise InvalidValue(f"{path or 'the value'} is a {type(value).__name__}", "give tensors, arrays and scalars")
 
     def _tensor(self, tensor: torch.Tensor, path: str) -> int:
@@ -106,7 +117,9 @@ class _Writer:
 
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
             raise InvalidValue(f"{path} is not a dense tensor", "call to_dense() or dequantize() first")
-        where = (tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+        # Conjugates and negatives are lazy: other values in the same memory.
+        lazy = (tensor.is_conj(), tensor.is_neg())
+        where = (tensor.device, tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype, lazy)
         if tensor.numel() and where in self._seen:
             return self._seen[where]
         self._held.append(tensor)
@@ -119,7 +132,9 @@ class _Writer:
     def _array(self, array: Any, path: str) -> int:
         import numpy
 
-        if array.dtype.kind not in "biufc" or array.dtype.itemsize > 16:
+        # A long double has padding bytes of no meaning; a masked array's mask would be lost.
+        numeric = array.dtype.kind in "biu" or array.dtype.name in _FLOATING
+        if not numeric or isinstance(array, numpy.ma.MaskedArray):
             raise InvalidValue(f"{path} is an array of {array.dtype}", "give numbers; put text into a table")
         where = ("array", array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str)
         if array.size and where in self._seen:
@@ -131,7 +146,12 @@ class _Writer:
 
     def _add(self, data: memoryview, dtype: str, shape: tuple[int, ...], path: str) -> int:
         parts = tuple(self._put(data))
-        self.entries.append(Entry(path, data.nbytes, parts, {"dtype": dtype, "shape": list(shape)}))
+        name, count = path, 1
+        while name in self._names:
+            count += 1
+            name = f"{path}#{count}"
+        self._names.add(name)
+        self.entries.append(Entry(name, data.nbytes, parts, {"dtype": dtype, "shape": list(shape)}))
         return len(self.entries) - 1
 
     def _put(self, data: memoryview) -> Iterator[Digest]:

@@ -1,7 +1,8 @@
 """Kind ``tree``: files under relative POSIX paths, with their executable bit; symbolic links as such.
 
 Laws: each file is one object, so its whole-file SHA-256 stands in the manifest; times, owners and other mode bits are
-no part of it; paths are sorted, relative, without ``..``, and no two of them are the same. Empty folders are entries
+no part of it; paths are sorted, relative, without ``..``, no two of them are the same, and none lies below one that
+is a file or a link, so that nothing is ever written through a link. Empty folders are entries
 whose facts say ``folder``.
 """
 
@@ -57,7 +58,8 @@ def write(value: Path | Iterable[TreeFile], objects: LocalObjects) -> Manifest:
     Raises
     ------
     InvalidInput
-        If something in the folder is neither file, folder nor symbolic link, or a name is not Unicode text.
+        If the folder cannot be read, something in it is neither file, folder nor symbolic link, or a name or the target
+        of a link is not Unicode text.
     SourceChanged
         If a file changes while it is read.
     """
@@ -67,6 +69,7 @@ def write(value: Path | Iterable[TreeFile], objects: LocalObjects) -> Manifest:
         if file.path in entries:
             raise InvalidValue(f"the tree names {file.path!r} twice")
         if file.link_target is not None:
+            _check_text(file.link_target, f"the target of the link {file.path!r}")
             entries[file.path] = Entry(file.path, 0, (), {"link": file.link_target})
         elif file.source.is_dir():
             entries[file.path] = Entry(file.path, 0, (), {"folder": True})
@@ -89,8 +92,11 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
     CorruptRecord
         If a path would leave `target`; nothing is written then.
     """
+    closed = {entry.name for entry in manifest.entries if "folder" not in entry.facts}
     for entry in manifest.entries:
         _checked(entry.name)
+        if any(str(above) in closed for above in PurePosixPath(entry.name).parents):
+            raise CorruptRecord(f"the tree has {entry.name!r} below something that is no folder")
         link = entry.facts.get("link")
         if link is not None and _leaves(PurePosixPath(entry.name).parent, link):
             raise CorruptRecord(f"the link {entry.name!r} of the tree points outside of it")
@@ -118,7 +124,9 @@ def _put(file: TreeFile, objects: LocalObjects) -> tuple[Digest, int]:
 
 
 def _walk(root: Path) -> Iterator[TreeFile]:
-    for folder, folders, names in os.walk(root):
+    if not root.is_dir():
+        raise InvalidInput(f"{root} is not a folder", "give a folder")
+    for folder, folders, names in os.walk(root, onerror=_refuse):
         here = Path(folder)
         if not folders and not names and here != root:
             yield TreeFile(here.relative_to(root).as_posix(), here)
@@ -137,8 +145,16 @@ def _checked(path: str) -> None:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\0" in path or path != str(PurePosixPath(path)):
         raise CorruptRecord(f"{path!r} is not a relative path inside a tree")
-    if not path.isprintable() and any(0xDC80 <= ord(letter) <= 0xDCFF for letter in path):
-        raise InvalidInput(f"the file name {path!r} is not Unicode text", "rename it or leave it out")
+    _check_text(path, f"the file name {path!r}")
+
+
+def _check_text(text: str, what: str) -> None:
+    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise InvalidInput(f"{what} is not Unicode text", "rename it or leave it out")
+
+
+def _refuse(error: OSError) -> None:
+    raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}", "check its owner and mode") from error
 
 
 def _leaves(folder: PurePosixPath, link: str) -> bool:
