@@ -2,7 +2,8 @@
 
 Laws: two executions are the same work if their key is equal: code version, config, seed, mode, input digests, versions
 of the distributions that the code imports, device and instruction set. The index under ``cache/reuse`` only says where
-to look; an entry counts only if every artifact that it names is whole, and losing the index costs a recomputation.
+to look; an entry counts only if every byte of every artifact that it names is there and right, and losing the index
+costs a recomputation.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.errors import ReproError
 from repro_assets.identity.canonical import digest_of
 from repro_assets.identity.digest import Digest
+from repro_assets.recording.redaction import redact
 from repro_assets.store import durable
 from repro_assets.store.home import Home
 
@@ -44,12 +46,12 @@ def find(home: Home, key: Digest) -> Earlier | None:
             slot: repository.by_digest(home, Digest.parse(item["digest"]), name=item["name"], run_id=raw["run_id"])
             for slot, item in raw["outputs"].items()
         }
-    except (FileNotFoundError, ValueError, KeyError, ReproError):
+        if not all(output.is_whole(read=True) for output in outputs.values()):
+            return None
+        return Earlier(raw["run_id"], outputs, raw["facts"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, ReproError):
         # A lost or damaged entry is no entry: the work is done again.
         return None
-    if not all(output.is_whole() for output in outputs.values()):
-        return None
-    return Earlier(raw["run_id"], outputs, raw["facts"])
 
 
 def remember(home: Home, key: Digest, run_id: str, outputs: Mapping[str, Artifact], facts: Mapping[str, Any]) -> None:
@@ -59,7 +61,7 @@ def remember(home: Home, key: Digest, run_id: str, outputs: Mapping[str, Artifac
         "outputs": {
             slot: {"digest": str(artifact.digest), "name": artifact.name} for slot, artifact in outputs.items()
         },
-        "facts": dict(facts),
+        "facts": redact(dict(facts), "facts")[0],
     }
     durable.write_file(_path(home, key), [json.dumps(entry).encode()], home.temporary)
 

@@ -1,21 +1,26 @@
 """The run handle that every recipe is given.
 
 Laws: a run's start is on the disk before its recipe begins; what it logs is on the disk within a second, or when
-`Run.flush` has returned, or when the run has ended; nothing is dropped: a full buffer makes the caller wait; the end
-is recorded once. A run whose process dies has no end record, and is shown as INTERRUPTED by whoever looks.
+`Run.flush` has returned, or when the run has ended; nothing is dropped: a full buffer makes the caller wait, and what a
+run is given after its end is refused; the end is recorded once, by the process that began the run: a forked child that
+has it too only adds to it, in a segment of its own. A run whose process dies has no end record, and is shown as
+INTERRUPTED by whoever looks. What looks like a credential is not recorded (`repro_assets.recording.redaction`).
 
-`Run.log_metric` only appends to a list; one thread of the process writes all buffers twice a second.
+`Run.log_metric` only appends to a deque; one thread of the process writes all buffers twice a second.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
+import operator
 import os
 import secrets
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +30,7 @@ from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue
 from repro_assets.journal import records
 from repro_assets.journal.segments import HEARTBEAT_SECONDS, journal_at
+from repro_assets.recording.redaction import redact, redact_start
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
@@ -58,14 +64,18 @@ class Run:
         Where every consumer of randomness gets its seed.
     started : RunStarted
         What was recorded at the start.
+    warnings : list of str
+        Those of the start, and what was redacted since.
     edited_sources : list of str
         Source files that were edited while the run executed; recorded at the end.
     """
 
     def __init__(self, home: Home, started: records.RunStarted) -> None:
+        started = redact_start(started)
         self.home = home
         self.run_id = started.run_id
         self.started = started
+        self.warnings = list(started.warnings)
         self.seeds = Seeds(started.seed or 0)
         self.state: str | None = None
         self.outputs: dict[str, Artifact] = {}
@@ -74,21 +84,38 @@ class Run:
         self.last_metrics: dict[str, float] = {}
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.edited_sources: list[str] = []
-        self._points: list[list[Any]] = []
-        self._lock = threading.Lock()
+        # A deque, because `append` and `popleft` of two threads cannot lose an item, and the caller needs no lock.
+        self._points: deque[list[Any]] = deque()
+        self._lock = threading.RLock()
+        self._forked = False
         self._journal = journal_at(home.journal)
         self._journal.append(started)
         _flusher.watch(self)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; a later value of one name wins."""
-        self.params.update(params)
-        self._journal.append(records.Params(self.run_id, dict(params)))
+        shown, found = redact(dict(params), "params")
+        self._journal.append(records.Params(self.run_id, shown))
+        self.params.update(shown)
+        self.warnings += found
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
-        """Record one point of a metric; it is durable within a second."""
-        self._points.append([name, step, float(value), time.time()])
-        if len(self._points) >= BUFFER_ROWS:
+        """Record one point of a metric; it is durable within a second.
+
+        Raises
+        ------
+        InvalidValue
+            If the run has ended.
+        MachineError
+            If the buffer is full and cannot be written; nothing is lost.
+        """
+        if self.state is not None:
+            raise InvalidValue(f"run {self.run_id} has ended and takes no more metrics")
+        if self._forked:
+            _flusher.watch(self)
+        self._points.append([str(name), None if step is None else operator.index(step), float(value), time.time()])
+        # The run may have ended between the look at its state and here.
+        if len(self._points) >= BUFFER_ROWS or self.state is not None:
             self.flush()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -184,20 +211,22 @@ class Run:
 
     def log_check(self, name: str, passed: bool, **details: Any) -> None:
         """Record the answer of a check about this run."""
+        shown, found = redact(details, f"check.{name}")
+        self.warnings += found
         self._journal.append(
-            records.CheckMade(name, passed, self.run_id, self.started.asset, self.started.partition, details=details)
+            records.CheckMade(name, passed, self.run_id, self.started.asset, self.started.partition, details=shown)
         )
 
     def flush(self) -> None:
         """Put everything that was logged on the disk before returning."""
         with self._lock:
-            points, self._points = self._points, []
+            points = [self._points.popleft() for _ in range(len(self._points))]
             if not points:
                 return
             try:
                 self._journal.append(records.Metrics(self.run_id, points))
             except BaseException:
-                self._points = points + self._points
+                self._points.extendleft(reversed(points))
                 raise
             for name, step, value, _ in points:
                 self.last_metrics[name] = value
@@ -205,16 +234,31 @@ class Run:
                     self.curves.setdefault(name, []).append((step, value))
 
     def end(self, state: str = COMPLETED, error: BaseException | None = None) -> None:
-        """Record the end. A second call changes nothing."""
-        if self.state is not None:
-            return
-        self.flush()
+        """Record the end. A second call changes nothing; in a forked child only what it logged is written."""
+        with self._lock:
+            if self.state is not None:
+                return
+            if self._forked:
+                self.flush()
+                return
+            # From here on metrics are refused, so that none is taken that no flush will see.
+            self.state = state
+            try:
+                self.flush()
+                self._journal.append(
+                    records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
+                    records.RunEnded(
+                        self.run_id, state, None if error is None else describe(error), self.edited_sources
+                    ),
+                )
+            except BaseException:
+                self.state = None
+                raise
         _flusher.forget(self)
-        self._journal.append(
-            records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
-            records.RunEnded(self.run_id, state, None if error is None else describe(error), self.edited_sources),
-        )
-        self.state = state
+
+    def _after_fork(self) -> None:
+        # The rows in the buffer are the parent's to write, and a thread of it may have held the lock.
+        self._points, self._lock, self._forked = deque(), threading.RLock(), True
 
 
 def begin(home: Home, started: records.RunStarted) -> Run:
@@ -272,10 +316,13 @@ class _Flusher:
     def __init__(self) -> None:
         self._runs: list[Run] = []
         self._thread: threading.Thread | None = None
-        os.register_at_fork(after_in_child=self._forked)
+        os.register_at_fork(after_in_child=self._after_fork)
+        # A script may leave without ending its run; what it logged in the last half second is still written.
+        atexit.register(self._flush_all)
 
     def watch(self, run: Run) -> None:
-        self._runs.append(run)
+        if run not in self._runs:
+            self._runs.append(run)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._loop, name="repro-flush", daemon=True)
             self._thread.start()
@@ -298,8 +345,14 @@ class _Flusher:
             if beat:
                 beaten = time.monotonic()
 
-    def _forked(self) -> None:
-        # The child has no such thread, and the open runs are its parent's.
+    def _flush_all(self) -> None:
+        for run in list(self._runs):
+            run.flush()
+
+    def _after_fork(self) -> None:
+        # The child has no such thread, and the open runs are its parent's until it logs to one.
+        for run in self._runs:
+            run._after_fork()
         self._runs, self._thread = [], None
 
 
