@@ -363,23 +363,24 @@ def test_the_catalog_is_made_again_from_the_journal(repro, home):
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
+    ("error", "code", "words"),
     [
-        (RequestError("wrong"), 2),
-        (DiskFull("full"), 3),
-        (OSError(errno.ENOSPC, "full", "file"), 3),
-        (OSError(errno.EROFS, "read-only", "file"), 3),
-        (RuntimeError("two\nlines"), 3),
-        (KeyboardInterrupt(), 130),
+        (RequestError("wrong"), 2, "error: wrong\n"),
+        (DiskFull("full"), 3, "error: full\n"),
+        (OSError(errno.ENOSPC, "full", "file"), 3, "no space left while writing file"),
+        (OSError(errno.EROFS, "read-only", "file"), 3, "cannot write file: read-only"),
+        (RuntimeError("two\nlines"), 3, "RuntimeError: two lines (this was not foreseen"),
+        (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
-def test_every_error_is_one_line_and_a_code(capsys, error, code):
+def test_every_error_is_one_line_and_a_code(capsys, error, code, words):
     def fail() -> None:
         raise error
 
     assert exit_code_of(fail) == code
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
+    assert words in said.err
 
 
 def test_a_traceback_is_shown_only_where_it_is_asked_for(repro, home, monkeypatch):
