@@ -2,8 +2,8 @@
 
 Law: a first-party module whose file changed after this process started may have run in its old form; it is named, and
 the run is not comparable. The start is read when this module is imported, so that a forked child keeps its parent's.
-Limit: the start is known to a hundredth of a second; a file written within the one after it counts as unchanged, because
-an interpreter takes longer than that to reach its first module.
+Limit: the start is known to a hundredth of a second; a file written within the one after it counts as unchanged,
+because an interpreter takes longer than that to reach its first module.
 """
 
 from __future__ import annotations

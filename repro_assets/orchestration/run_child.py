@@ -122,7 +122,7 @@ def _select(definition: dg.RepositoryDefinition, selection: list[str]) -> set[dg
             near = sorted(name for name in known if text and text in name)[:4] or sorted(known)
             raise UnknownName(f"there is no asset named {text!r}", f"there are {', '.join(near)}")
     # One function makes several assets: they are made together.
-    return dg.AssetSelection.assets(*found).required_multi_asset_neighbors().resolve(graph) if found else found
+    return set(dg.AssetSelection.assets(*found).required_multi_asset_neighbors().resolve(graph)) if found else found
 
 
 def _partition_tags(

@@ -98,7 +98,7 @@ def test_a_malformed_trace_is_named(checkout: Path, make_project: Callable[[str]
     frame = pd.DataFrame(
         {
             "image_id": [1, 2],
-            "trace_id": [0, 0],
+            "trace_id": [0, 1],
             "label": [3, 4],
             "actions": [[3, 19], [40, 20]],
             "thoughts": [["3 (0.900) or 4 (0.100)"] * 2, ["4 (0.900) or 3 (0.100)"] * 2],
