@@ -4,7 +4,8 @@ Laws: identity is over column names, types and canonical values, so it does not 
 writer, on chunks, or on whether a string column was "large"; the bytes are kept as Parquet with fixed options, which
 is a codec of the object. A table has no index: a DataFrame's must be the default one. Whole numbers with nulls
 come back as pandas' nullable integers, because floats would round them. Times in seconds become milliseconds, which
-are the least that Parquet has, and dictionaries their values.
+are the least that Parquet has, dates in milliseconds become days, and dictionaries their values. Rows without a column
+are refused: nothing could hold how many there were.
 
 The object is the header, then the columns one after the other. The header is the length of what follows in it (64
 bits, little-endian) and the canonical JSON of rows, column names and types; with it, two tables that share their values
@@ -42,7 +43,8 @@ def write(value: Any, objects: LocalObjects) -> Manifest:
     Raises
     ------
     InvalidValue
-        If a column has no name or a type that a table does not hold, or if the index is not the default one.
+        If a column has no name or a type that a table does not hold, if there are rows and no column, or if the index
+        is not the default one.
     """
     import pyarrow.parquet
 
@@ -78,8 +80,6 @@ def read(manifest: Manifest, objects: LocalObjects) -> pandas.DataFrame:
     from pyarrow import types
 
     table = read_arrow(manifest, objects)
-    if not table.num_columns:
-        return pandas.DataFrame(index=pandas.RangeIndex(manifest.facts["rows"]))
     frame: pandas.DataFrame = table.to_pandas()
     nullable = {
         getattr(pyarrow, name.lower())(): getattr(pandas, f"{name}Dtype")()
@@ -145,10 +145,14 @@ def _plain(value: Any) -> pyarrow.Table:
             raise InvalidValue("the DataFrame has an index of its own", "call reset_index() first")
         if not all(isinstance(name, str) for name in value.columns):
             raise InvalidValue("the DataFrame has column names that are not text", "rename the columns")
+        if len(value) and not len(value.columns):
+            raise InvalidValue(f"the DataFrame has {len(value)} rows and no column", "give it one")
         try:
             value = pyarrow.Table.from_pandas(value, preserve_index=False)
         except (pyarrow.ArrowException, ValueError, TypeError, OverflowError) as error:
             raise InvalidValue(f"the DataFrame has a column that a table does not hold: {error}") from error
+    if value.num_rows and not value.num_columns:
+        raise InvalidValue(f"the table has {value.num_rows} rows and no column", "give it one")
     if len(set(value.column_names)) != value.num_columns:
         raise InvalidValue("the table has two columns of one name", "rename one")
     fields = [pyarrow.field(field.name, _plain_type(field.type, field.name)) for field in value.schema]
@@ -178,6 +182,8 @@ def _plain_type(kind: pyarrow.DataType, path: str) -> pyarrow.DataType:
         return pyarrow.timestamp("ms", kind.tz)
     if types.is_time32(kind) and kind.unit == "s":
         return pyarrow.time32("ms")
+    if types.is_date64(kind):
+        return pyarrow.date32()
     if (types.is_primitive(kind) and kind.bit_width in (1, 8, 16, 32, 64)) or types.is_null(kind):
         return kind
     raise InvalidValue(f"column {path} has the type {kind}, which a table does not hold", "convert it first")
