@@ -47,10 +47,10 @@ def decode(data: bytes) -> Any:
     Raises
     ------
     CorruptRecord
-        If `data` is not JSON, or uses ``$`` in another way than stated.
+        If `data` is not JSON, names a member twice, or uses ``$`` in another way than stated.
     """
     try:
-        return _inward(json.loads(data, parse_int=_number))
+        return json.loads(data, parse_int=_number, parse_constant=_refuse, object_pairs_hook=_members)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptRecord(f"not canonical JSON: {error}") from error
 
@@ -102,15 +102,23 @@ def _number(text: str) -> int | float:
     return number if abs(number) <= _EXACT else float(text)
 
 
-def _inward(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_inward(item) for item in value]
-    if isinstance(value, dict):
-        if len(value) == 1:
-            (name, item), *_ = value.items()
-            if name == "$float":
-                return _FLOATS[item]
-            if name == "$int":
-                return int(item)
-        return {name[1:] if name.startswith("$$") else name: _inward(item) for name, item in value.items()}
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> Any:
+    if len(pairs) == 1:
+        ((name, item),) = pairs
+        if name == "$float":
+            return _FLOATS[item]
+        if name == "$int":
+            return int(item)
+    value: dict[str, Any] = {}
+    for name, item in pairs:
+        if name.startswith("$") and not name.startswith("$$"):
+            raise ValueError(f"the member name {name!r} has no meaning")
+        text = name.removeprefix("$")
+        if text in value:
+            raise ValueError(f"the member name {name!r} stands twice")
+        value[text] = item
     return value

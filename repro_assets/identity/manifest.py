@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
+
+_T = TypeVar("_T")
 
 FORMAT = 1
 KINDS = ("tensors", "table", "tree", "json", "bytes", "segments")
@@ -111,17 +113,29 @@ class Manifest:
             raise UnsupportedFormat(f"manifest format {raw['format']} is newer than {FORMAT}", "upgrade repro-assets")
         try:
             return cls(
-                kind=raw["kind"],
-                facts=raw["facts"],
+                kind=_typed(raw["kind"], str),
+                facts=_typed(raw["facts"], dict),
                 entries=tuple(
                     Entry(
-                        name=item["name"],
-                        size=item["size"],
-                        objects=tuple(Digest.parse(text) for text in item["objects"]),
-                        facts=item["facts"],
+                        name=_typed(item["name"], str),
+                        size=_counted(item["size"]),
+                        objects=tuple(Digest.parse(_typed(text, str)) for text in item["objects"]),
+                        facts=_typed(item["facts"], dict),
                     )
                     for item in raw["entries"]
                 ),
             )
-        except (KeyError, TypeError, AttributeError, InvalidValue) as error:
+        except (KeyError, TypeError, InvalidValue) as error:
             raise CorruptRecord(f"these bytes are not a manifest: {error}") from error
+
+
+def _typed(value: Any, kind: type[_T]) -> _T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _counted(value: Any) -> int:
+    if _typed(value, int) < 0:
+        raise TypeError(f"{value!r} is no size")
+    return int(value)

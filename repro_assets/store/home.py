@@ -97,7 +97,7 @@ def open_store(root: Path) -> Home:
     try:
         facts = json.loads(marker.read_text())
         version = int(facts["format"])
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NoStore(f"there is no store in {root}", f"make one with: repro init {root}") from error
     except PermissionError as error:
         raise NotWritable(f"cannot read {marker}", "check its owner and mode") from error

@@ -49,8 +49,19 @@ def test_a_digest_is_sha256_and_reads_back_from_its_text(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sha256:", "a" * 64, "sha256:" + "A" * 64, "sha256:" + "a" * 63, "sha256:" + "a" * 65, "md5:" + "a" * 64]
-    + ["sha256:" + "a" * 63 + "g", " sha256:" + "a" * 64, "sha256:" + "a" * 64 + "\n", "sha256" + "a" * 64],
+    [
+        "",
+        "sha256:",
+        "a" * 64,
+        "sha256:" + "A" * 64,
+        "sha256:" + "a" * 63,
+        "sha256:" + "a" * 65,
+        "sha256:" + "a" * 63 + "g",
+        " sha256:" + "a" * 64,
+        "sha256:" + "a" * 64 + "\n",
+        "sha256" + "a" * 64,
+        "md5:" + "a" * 64,
+    ],
 )
 def test_a_malformed_digest_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue):
@@ -99,7 +110,7 @@ def test_values_that_are_easily_mixed_up_differ(one: Any, other: Any) -> None:
 
 
 def test_a_tuple_is_a_list_and_an_enumeration_its_value() -> None:
-    class Colour(str, enum.Enum):
+    class Colour(enum.StrEnum):
         RED = "red"
 
     assert canonical.encode((1, (2,))) == canonical.encode([1, [2]])
@@ -128,7 +139,23 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         canonical.encode(endless)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b'{"$float":"x"}', b'{"$int":"x"}', b'{"$int":[1]}', b"[" * 10**5])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 10**5,
+        b"NaN",
+        b"[-Infinity]",
+        b'{"a":1,"a":2}',
+        b'{"$float":"x"}',
+        b'{"$float":"nan","a":1}',
+        b'{"$int":"x"}',
+        b'{"$int":[1]}',
+        b'{"$other":1}',
+    ],
+)
 def test_bytes_that_are_not_canonical_json_are_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptRecord):
         canonical.decode(data)
@@ -165,7 +192,17 @@ def test_a_manifest_of_a_newer_format_is_refused_by_its_number() -> None:
         {"format": "1"},
         {"format": 1, "kind": "json", "facts": {}},
         {"format": 1, "kind": "json", "facts": {}, "entries": [1]},
-        {"format": 1, "kind": "json", "facts": {}, "entries": [{"name": "a", "size": 1, "facts": {}, "objects": ["x"]}]},
+        {"format": 1, "kind": "json", "facts": [], "entries": []},
+        {"format": 1, "kind": 1, "facts": {}, "entries": []},
+        *(
+            {
+                "format": 1,
+                "kind": "json",
+                "facts": {},
+                "entries": [{"name": "a", "size": 1, "facts": {}, "objects": []} | wrong],
+            }
+            for wrong in ({"objects": ["x"]}, {"size": -1}, {"size": "1"}, {"name": 1}, {"facts": None})
+        ),
     ],
 )
 def test_what_is_no_manifest_is_corrupt(value: Any) -> None:
