@@ -9,6 +9,7 @@ store.
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import os
 import shutil
@@ -111,8 +112,11 @@ def _place(beside: Path, target: Path, *, force: bool) -> None:
                 beside.rename(target)
             else:
                 os.link(beside, target)
-        except FileExistsError as error:
-            raise _taken(target) from error
+        except OSError as error:
+            # A folder is refused with ENOTEMPTY or EEXIST, a file in the place of a folder with ENOTDIR.
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) and os.path.lexists(target):
+                raise _taken(target) from error
+            raise
     elif not force:
         raise _taken(target)
     elif not beside.is_dir() and not target.is_dir():

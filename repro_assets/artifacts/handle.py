@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,15 +63,22 @@ class Artifact:
             If bytes are gone or do not match; the artifact is named.
         """
         objects = self._objects()
-        try:
+        with self._named():
             return kind_named(self.kind).read(Manifest.decode(objects.read(self.digest)), objects)
-        except (MissingObject, CorruptObject) as error:
-            raise type(error)(f"{self} cannot be read: {error.message}", error.remedy) from error
 
     def lay_out(self, target: Path) -> int:
-        """Write the artifact as file or folder `target` and return the number of files."""
+        """Write the artifact as file or folder `target` and return the number of files.
+
+        Raises
+        ------
+        MissingObject, CorruptObject
+            If bytes are gone or do not match; the artifact is named.
+        OSError
+            If `target` is there, as a folder, or cannot be written.
+        """
         objects = self._objects()
-        return kind_named(self.kind).lay_out(Manifest.decode(objects.read(self.digest)), objects, target)
+        with self._named():
+            return kind_named(self.kind).lay_out(Manifest.decode(objects.read(self.digest)), objects, target)
 
     def is_whole(self, *, read: bool = False) -> bool:
         """Tell whether the manifest reads and every object is there.
@@ -89,6 +98,13 @@ class Artifact:
         except IntegrityError:
             return False
         return True
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except (MissingObject, CorruptObject) as error:
+            raise type(error)(f"{self} cannot be read: {error.message}", error.remedy) from error
 
     def _objects(self) -> LocalObjects:
         return open_objects(self.home, DECODERS)

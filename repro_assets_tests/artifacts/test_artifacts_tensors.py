@@ -53,8 +53,24 @@ def assert_same(one: Any, other: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "bfloat16 float16 float32 float64 complex32 complex64 complex128 float8_e4m3fn "
-    "bool uint8 int8 int16 int32 int64 uint16 uint64".split(),
+    [
+        "bfloat16",
+        "float16",
+        "float32",
+        "float64",
+        "complex32",
+        "complex64",
+        "complex128",
+        "float8_e4m3fn",
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint16",
+        "uint64",
+    ],
 )
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (7,), (2, 3)])
 def test_a_tensor_comes_back_bit_by_bit(home: Home, name: str, shape: tuple[int, ...]) -> None:

@@ -2,8 +2,9 @@
 
 Laws: each file is one object, so its whole-file SHA-256 stands in the manifest; times, owners and other mode bits are
 no part of it; paths are sorted, relative, without ``..``, no two of them are the same, and none lies below one that
-is a file or a link, so that nothing is ever written through a link. Empty folders are entries
-whose facts say ``folder``.
+is a file or a link, so that nothing is ever written through a link; a link whose target is absolute or outside is
+refused, because it would mean something else wherever the tree is laid out. What is stored can be laid out: `write`
+refuses what `lay_out` would. Empty folders are entries whose facts say ``folder``.
 """
 
 from __future__ import annotations
@@ -58,24 +59,36 @@ def write(value: Path | Iterable[TreeFile], objects: LocalObjects) -> Manifest:
     Raises
     ------
     InvalidInput
-        If the folder cannot be read, something in it is neither file, folder nor symbolic link, or a name or the target
-        of a link is not Unicode text.
+        If the folder cannot be read, something in it is neither file, folder nor symbolic link, a name or the target
+        of a link is not Unicode text, or a link leads out of the tree.
+    InvalidValue
+        If a path is not inside the tree, stands there twice, or lies below a file or a link.
     SourceChanged
         If a file changes while it is read.
     """
     entries: dict[str, Entry] = {}
     for file in _walk(value) if isinstance(value, Path) else value:
-        _checked(file.path)
+        if not _is_inside(file.path):
+            raise InvalidValue(f"{file.path!r} is not a relative path inside a tree")
+        _check_text(file.path, f"the file name {file.path!r}")
         if file.path in entries:
             raise InvalidValue(f"the tree names {file.path!r} twice")
         if file.link_target is not None:
             _check_text(file.link_target, f"the target of the link {file.path!r}")
+            if _leaves(PurePosixPath(file.path).parent, file.link_target):
+                raise InvalidInput(
+                    f"the link {file.path!r} leads out of the tree, to {file.link_target!r}",
+                    "make it relative and inside, or leave it out",
+                )
             entries[file.path] = Entry(file.path, 0, (), {"link": file.link_target})
         elif file.source.is_dir():
             entries[file.path] = Entry(file.path, 0, (), {"folder": True})
         else:
             digest, size = _put(file, objects)
             entries[file.path] = Entry(file.path, size, (digest,), {"executable": file.executable})
+    below = _below_no_folder(entries.values())
+    if below is not None:
+        raise InvalidValue(f"the tree has {below!r} below something that is no folder")
     return Manifest(NAME, tuple(entries[path] for path in sorted(entries)))
 
 
@@ -92,14 +105,15 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
     CorruptRecord
         If a path would leave `target`; nothing is written then.
     """
-    closed = {entry.name for entry in manifest.entries if "folder" not in entry.facts}
     for entry in manifest.entries:
-        _checked(entry.name)
-        if any(str(above) in closed for above in PurePosixPath(entry.name).parents):
-            raise CorruptRecord(f"the tree has {entry.name!r} below something that is no folder")
+        if not _is_inside(entry.name):
+            raise CorruptRecord(f"{entry.name!r} is not a relative path inside a tree")
         link = entry.facts.get("link")
         if link is not None and _leaves(PurePosixPath(entry.name).parent, link):
             raise CorruptRecord(f"the link {entry.name!r} of the tree points outside of it")
+    below = _below_no_folder(manifest.entries)
+    if below is not None:
+        raise CorruptRecord(f"the tree has {below!r} below something that is no folder")
     target.mkdir(parents=True)
     files = 0
     for entry in manifest.entries:
@@ -141,11 +155,20 @@ def _walk(root: Path) -> Iterator[TreeFile]:
                 raise InvalidInput(f"{path} is neither a file, a folder nor a link", "remove it or leave it out")
 
 
-def _checked(path: str) -> None:
+def _is_inside(path: str) -> bool:
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\0" in path or path != str(PurePosixPath(path)):
-        raise CorruptRecord(f"{path!r} is not a relative path inside a tree")
-    _check_text(path, f"the file name {path!r}")
+    return (
+        bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path and path == "/".join(parts)
+    )
+
+
+def _below_no_folder(entries: Iterable[Entry]) -> str | None:
+    """Return a path that lies below a file or a link, if there is one."""
+    paths = {entry.name: "folder" not in entry.facts for entry in entries}
+    for path in paths:
+        if any(paths.get(str(above), False) for above in PurePosixPath(path).parents):
+            return path
+    return None
 
 
 def _check_text(text: str, what: str) -> None:
