@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from repro_assets.errors import IntegrityError, UnsupportedFormat
+from repro_assets.errors import IntegrityError, RequestError
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store.objects import LocalObjects
@@ -59,7 +59,7 @@ def check(
                 objects.verify(digest)
             else:
                 objects.placement(digest)
-        except (IntegrityError, UnsupportedFormat) as error:
+        except (IntegrityError, RequestError) as error:
             # What cannot be checked here is named as well, and does not keep the rest from being checked.
             bad[digest] = str(error)
         findings.checked += 1
@@ -87,7 +87,7 @@ def _needs(objects: LocalObjects, artifact: Digest, bad: dict[Digest, str]) -> I
     if artifact not in bad and objects.has(artifact):
         try:
             yield from Manifest.decode(objects.read(artifact)).objects()
-        except (IntegrityError, UnsupportedFormat) as error:
+        except (IntegrityError, RequestError) as error:
             # Its trailer is right, so only this read found it; bytes that do not match are in quarantine now.
             bad[artifact] = str(error)
     yield artifact

@@ -19,11 +19,12 @@ import hashlib
 import os
 import re
 import struct
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol, TypeVar
 
 import xxhash
 
@@ -45,7 +46,17 @@ _MAGIC = b"reproOB1"
 _FOLDER = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
 
+# What file systems stamp times with advances in steps of up to 10 ms (a kernel tick at 100 Hz).
+_CLOCK_STEP_NS = 20_000_000
+
+_T = TypeVar("_T")
+
 Decoder = Callable[[bytes], bytes]
+"""Returns the uncompressed bytes; a ValueError says that the stored ones are none of its codec."""
+
+
+class _State(Protocol):
+    def update(self, data: bytes, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +143,22 @@ class LocalObjects:
             raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check that it is there") from error
         try:
             with source, durable.temporary_file(self.home.temporary) as (descriptor, partial):
-                before = os.fstat(source.fileno())
+                before, begun = os.fstat(source.fileno()), time.time_ns()
                 hashed, check, size = hashlib.sha256(), xxhash.xxh3_128(), 0
-                while block := source.read(durable.BLOCK):
+                for block in _source_blocks(source, path):
                     hashed.update(block)
                     check.update(block)
                     size += len(block)
                     durable.write_all(descriptor, [block])
-                after = os.fstat(source.fileno())
-                if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or size != after.st_size:
-                    raise SourceChanged(f"{path} changed while it was read", "run the command again when it is still")
                 digest = Digest(hashed.hexdigest())
+                after = os.fstat(source.fileno())
+                still = _state(before) == _state(after) and size == after.st_size
+                if still and begun - before.st_mtime_ns < _CLOCK_STEP_NS:
+                    # A write in the same step of the file system's clock leaves the time as it was.
+                    source.seek(0)
+                    still = Digest.of_chunks(_source_blocks(source, path)) == digest
+                if not still:
+                    raise SourceChanged(f"{path} changed while it was read", "run the command again when it is still")
                 if not self._settled(digest, RAW):
                     durable.write_all(descriptor, [_trailer(digest, RAW, size, check.digest())])
                     self._publish(descriptor, partial, digest)
@@ -167,7 +183,7 @@ class LocalObjects:
                 file.seek(max(0, length - _TRAILER.size))
                 codec, size, _ = _read_trailer(file.read(), digest)
         except FileNotFoundError as error:
-            raise MissingObject(f"no bytes are stored under {digest}", "pull them or replay the run") from error
+            raise _missing(digest) from error
         return Placement(codec, size, length - _TRAILER.size)
 
     def read(self, digest: Digest) -> bytes:
@@ -178,22 +194,16 @@ class LocalObjects:
         MissingObject
             If nothing is stored under `digest`.
         CorruptObject
-            If the stored bytes do not match; they are in quarantine then.
+            If the stored bytes do not match (they are in quarantine then), or their decoder refuses them.
+        UnsupportedFormat
+            If nothing here decodes them.
         """
         stored, codec = self.read_stored(digest)
         return self._decode(stored, codec, digest)
 
     def read_stored(self, digest: Digest) -> tuple[bytes, str]:
         """Return the verified bytes as stored, and their codec."""
-        try:
-            return self._load(digest)
-        except CorruptObject:
-            pass
-        try:
-            return self._load(digest)
-        except CorruptObject:
-            self._set_aside(digest)
-            raise
+        return self._twice(self._load, digest)
 
     def verify(self, digest: Digest) -> None:
         """Hash the uncompressed bytes again with SHA-256.
@@ -203,7 +213,10 @@ class LocalObjects:
         CorruptObject
             If they do not match; they are in quarantine then.
         """
-        if Digest.of(self.read(digest)) != digest:
+        codec, hashed = self._twice(self._hash, digest)
+        if codec != RAW:
+            hashed = Digest.of(self.read(digest))
+        if hashed != digest:
             self._set_aside(digest)
             raise CorruptObject(f"the bytes stored under {digest} hash to another digest", "restore it from a copy")
 
@@ -218,28 +231,67 @@ class LocalObjects:
                 if _REST.fullmatch(path.name):
                     yield Digest(folder.name + path.name)
 
+    def _twice(self, look: Callable[[Digest], _T], digest: Digest) -> _T:
+        try:
+            return look(digest)
+        except CorruptObject:
+            pass
+        try:
+            return look(digest)
+        except CorruptObject:
+            self._set_aside(digest)
+            raise
+
     def _load(self, digest: Digest) -> tuple[bytes, str]:
         try:
             data = self.path(digest).read_bytes()
         except FileNotFoundError as error:
-            raise MissingObject(f"no bytes are stored under {digest}", "pull them or replay the run") from error
+            raise _missing(digest) from error
         codec, _, check = _read_trailer(data[-_TRAILER.size :], digest)
         stored = data[: -_TRAILER.size]
         if xxhash.xxh3_128_digest(stored) != check:
-            raise CorruptObject(f"the bytes stored under {digest} do not match", "restore it: repro store fsck")
+            raise _mismatch(digest)
         return stored, codec
+
+    def _scan(self, digest: Digest, *states: _State) -> str:
+        """Verify the stored bytes in constant memory, update `states` with them, and return their codec."""
+        try:
+            file = self.path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise _missing(digest) from error
+        with file:
+            left = file.seek(0, os.SEEK_END) - _TRAILER.size
+            file.seek(max(0, left))
+            codec, _, check = _read_trailer(file.read(), digest)
+            file.seek(0)
+            seen = xxhash.xxh3_128()
+            while left and (block := file.read(min(left, durable.BLOCK))):
+                left -= len(block)
+                for state in (seen, *states):
+                    state.update(block)
+        if seen.digest() != check:
+            raise _mismatch(digest)
+        return codec
+
+    def _hash(self, digest: Digest) -> tuple[str, Digest]:
+        hashed = hashlib.sha256()
+        codec = self._scan(digest, hashed)
+        return codec, Digest(hashed.hexdigest())
 
     def _decode(self, stored: bytes, codec: str, digest: Digest) -> bytes:
         decoder = self._decoders.get(codec)
         if decoder is None:
             raise UnsupportedFormat(f"{digest} is stored with the codec {codec!r}, which is not known here")
-        return decoder(stored)
+        try:
+            return decoder(stored)
+        except ValueError as error:
+            raise CorruptObject(f"the bytes stored under {digest} are no {codec}: {error}") from error
 
     def _settled(self, digest: Digest, codec: str) -> bool:
         if not self.has(digest):
             return False
         try:
-            _, stored_as = self.read_stored(digest)
+            stored_as = self._twice(self._scan, digest)
         except (CorruptObject, MissingObject):
             return False
         if codec not in (RAW, stored_as):
@@ -281,6 +333,27 @@ def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> L
 def concatenate(objects: ObjectStore, digests: Iterable[Digest]) -> bytes:
     """Return the verified bytes of several objects, one after the other."""
     return b"".join(objects.read(digest) for digest in digests)
+
+
+def _source_blocks(source: IO[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        while block := source.read(durable.BLOCK):
+            yield block
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check the file and its disk") from error
+
+
+def _state(facts: os.stat_result) -> tuple[int, int, int]:
+    # The time of the last change of the inode as well: a writer can set back the other one.
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def _missing(digest: Digest) -> MissingObject:
+    return MissingObject(f"no bytes are stored under {digest}", "pull them or replay the run")
+
+
+def _mismatch(digest: Digest) -> CorruptObject:
+    return CorruptObject(f"the bytes stored under {digest} do not match", "restore it: repro store fsck")
 
 
 def _trailer(digest: Digest, codec: str, size: int, check: bytes) -> bytes:
