@@ -283,6 +283,8 @@ def test_a_file_that_is_written_meanwhile_is_refused_or_stored_as_it_was_at_one_
 class WrittenWhileRead(type(Path())):  # type: ignore[misc]
     """A path whose file is changed in place, once, after its first block was read."""
 
+    unseen = 0
+
     def open(self, *arguments: object) -> io.FileIO:  # type: ignore[override]
         class Reader(io.FileIO):
             blocks = 0
@@ -291,10 +293,13 @@ class WrittenWhileRead(type(Path())):  # type: ignore[misc]
                 block = super().read(size)
                 self.blocks += 1
                 if self.blocks == 1:
+                    before = os.fstat(self.fileno()).st_ctime_ns
                     with io.FileIO(self.name, "r+") as writer:
                         writer.write(b"b")
+                    WrittenWhileRead.unseen += os.fstat(self.fileno()).st_ctime_ns == before
                 return block
 
+        Path(self).write_bytes(b"a" * 100)
         return Reader(str(self))
 
 
@@ -311,15 +316,11 @@ def coarse_clock(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_change_within_one_step_of_the_file_systems_clock_is_seen(objects: LocalObjects, coarse_clock: Path) -> None:
-    unseen = 0
+    WrittenWhileRead.unseen = 0
     for number in range(20):
-        source = WrittenWhileRead(coarse_clock / f"source{number}")
-        Path(source).write_bytes(b"a" * 100)
-        before = source.stat().st_ctime_ns
         with pytest.raises(SourceChanged):
-            objects.put_file(source)
-        unseen += source.stat().st_ctime_ns == before
-    assert unseen
+            objects.put_file(WrittenWhileRead(coarse_clock / f"source{number}"))
+    assert WrittenWhileRead.unseen
 
 
 def test_a_large_file_is_stored_checked_and_verified_in_constant_memory(objects: LocalObjects, tmp_path: Path) -> None:
