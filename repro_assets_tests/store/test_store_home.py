@@ -1,0 +1,88 @@
+"""A store is known by its marker, made once, and found from where one stands."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from repro_assets.errors import CorruptRecord, MachineError, NoStore, UnsupportedFormat
+from repro_assets.store.home import FORMAT, MARKER, Home, find_store, make_store, open_store
+
+
+def test_making_a_store_twice_changes_nothing(tmp_path: Path) -> None:
+    home = make_store(tmp_path / "any name")
+    marker = (home.root / MARKER).read_bytes()
+    assert make_store(home.root) == open_store(home.root) == home
+    assert (home.root / MARKER).read_bytes() == marker
+
+
+def test_of_many_that_make_one_store_the_firsts_id_stays(tmp_path: Path) -> None:
+    def identity(_: int) -> str:
+        home = make_store(tmp_path / "store")
+        return str(json.loads((home.root / MARKER).read_text())["store_id"])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(identity, range(16)))) == 1
+
+
+@pytest.mark.parametrize("root", ["missing", "file", "folder"])
+def test_where_no_marker_is_there_is_no_store(tmp_path: Path, root: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "objects").mkdir()
+    with pytest.raises(NoStore, match=root):
+        open_store(tmp_path / root)
+
+
+def test_a_store_cannot_be_made_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="file"):
+        make_store(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": "x"}', '{"format": null}'])
+def test_a_damaged_marker_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / MARKER).write_text(content)
+    with pytest.raises(CorruptRecord, match=MARKER):
+        open_store(tmp_path)
+
+
+def test_a_store_of_a_newer_format_is_refused_by_its_number(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text(json.dumps({"format": FORMAT + 1}))
+    with pytest.raises(UnsupportedFormat, match=f"format {FORMAT + 1}"):
+        open_store(tmp_path)
+
+
+def test_the_variable_decides_and_then_the_nearest_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outer, inner = make_store(tmp_path / "data"), make_store(tmp_path / "project" / "data")
+    below = tmp_path / "project" / "deep" / "down"
+    below.mkdir(parents=True)
+    assert find_store(below) == find_store(inner.root) == inner
+    assert find_store(tmp_path) == outer
+    monkeypatch.setenv("REPRO_HOME", str(outer.root))
+    assert find_store(below) == outer
+
+
+def test_a_store_that_the_variable_names_and_is_not_there_is_not_replaced_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_store(tmp_path / "data")
+    monkeypatch.setenv("REPRO_HOME", str(tmp_path / "elsewhere"))
+    with pytest.raises(NoStore, match="elsewhere"):
+        find_store(tmp_path)
+    assert find_store(tmp_path, make=True) == Home(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize("sign", ["workspace.yaml", ".git", None])
+def test_a_new_store_is_made_at_the_projects_root(tmp_path: Path, sign: str | None) -> None:
+    below = tmp_path / "project" / "deep"
+    below.mkdir(parents=True)
+    with pytest.raises(NoStore):
+        find_store(below)
+    if sign is not None:
+        (tmp_path / "project" / sign).touch()
+    expected = below if sign is None else tmp_path / "project"
+    assert find_store(below, make=True).root == expected / "data"
