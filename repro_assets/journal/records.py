@@ -350,13 +350,16 @@ def read_line(line: bytes, segment: str) -> Record:
     body, seal, rest = line.rpartition(_SEAL)
     if not seal or rest.rstrip(b"\n") != xxhash.xxh3_64_hexdigest(body).encode() + b'"}':
         raise CorruptRecord(f"a line of journal segment {segment} does not match its checksum")
-    raw = json.loads(body.decode() + "}")
-    if raw["v"] > SCHEMA_VERSION:
-        raise UnsupportedFormat(
-            f"record {segment}:{raw['seq']} has schema version {raw['v']}",
-            "read it with a newer repro-assets",
-        )
-    kind = PAYLOADS.get(raw["kind"])
-    if kind is None:
-        raise UnsupportedFormat(f"record {segment}:{raw['seq']} is of the unknown kind {raw['kind']!r}")
-    return Record(segment, raw["seq"], raw["time"], tuple(raw["follows"]), kind(**raw["data"]))
+    try:
+        raw = json.loads(body.decode() + "}")
+        if raw["v"] > SCHEMA_VERSION:
+            raise UnsupportedFormat(
+                f"record {segment}:{raw['seq']} has schema version {raw['v']}",
+                "read it with a newer repro-assets",
+            )
+        kind = PAYLOADS.get(raw["kind"])
+        if kind is None:
+            raise UnsupportedFormat(f"record {segment}:{raw['seq']} is of the unknown kind {raw['kind']!r}")
+        return Record(segment, raw["seq"], raw["time"], tuple(raw["follows"]), kind(**raw["data"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptRecord(f"a line of journal segment {segment} is no record: {error!r}") from error

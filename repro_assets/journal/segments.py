@@ -17,6 +17,7 @@ import enum
 import fcntl
 import os
 import platform
+import re
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ from repro_assets.journal.records import Payload, Process, Record, read_line, wr
 HEARTBEAT_SECONDS = 30.0
 HEARTBEAT_LOST_SECONDS = 300.0
 _OPENING = b'{"v":'
+_ENDING = re.compile(rb',"xxh3":"[0-9a-f]{16}"}\Z')
 
 
 class Liveness(enum.Enum):
@@ -94,18 +96,23 @@ class Journal:
                     write_line(payload, seq=self._sequence + index, time=now, follows=follows)
                     for index, payload in enumerate(payloads)
                 ]
+                ids = [f"{self._segment}:{self._sequence + index}" for index in range(len(payloads))]
+                data = b"".join(lines)
                 end = os.lseek(self._descriptor, 0, os.SEEK_END)
                 try:
-                    _write_all(self._descriptor, b"".join(lines))
+                    _write_all(self._descriptor, data)
                     os.fsync(self._descriptor)
-                except OSError:
-                    # A torn line in the middle would make the next one unreadable.
-                    os.ftruncate(self._descriptor, end)
+                    self._sequence += len(payloads)
+                except BaseException as error:
+                    # A reader may have seen these ids already: they are spent.
+                    self._sequence += len(payloads)
+                    whole = os.fstat(self._descriptor).st_size == end + len(data)
+                    if isinstance(error, OSError) or not whole:
+                        # A torn line in the middle would make the next one unreadable.
+                        os.ftruncate(self._descriptor, end)
                     raise
             except OSError as error:
                 raise from_os_error(error, self.folder / self._segment) from error
-            ids = [f"{self._segment}:{self._sequence + index}" for index in range(len(payloads))]
-            self._sequence += len(payloads)
             return ids
 
     def beat(self) -> None:
@@ -146,8 +153,15 @@ class Journal:
             raise
         self._descriptor, self._segment, self._sequence = descriptor, name, 1
 
+    def _pause(self) -> None:
+        # A fork in the middle of an append would copy a descriptor that is not known yet, and with it the lock.
+        self._lock.acquire()
+
+    def _resume(self) -> None:
+        self._lock.release()
+
     def _forget(self) -> None:
-        # Runs in a forked child: the descriptor is the parent's lock, and another thread may have held the mutex.
+        # Runs in a forked child: the descriptor is the parent's lock.
         self._lock = threading.RLock()
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -159,17 +173,32 @@ class _OpenJournals:
 
     def __init__(self) -> None:
         self._items: list[Journal] = []
+        self._lock = threading.RLock()
 
     def add(self, journal: Journal) -> None:
-        self._items.append(journal)
+        with self._lock:
+            self._items.append(journal)
+
+    def pause_all(self) -> None:
+        self._lock.acquire()
+        for journal in self._items:
+            journal._pause()
+
+    def resume_all(self) -> None:
+        for journal in self._items:
+            journal._resume()
+        self._lock.release()
 
     def forget_all(self) -> None:
+        self._lock = threading.RLock()
         for journal in self._items:
             journal._forget()
 
 
 _journals = _OpenJournals()
-os.register_at_fork(after_in_child=_journals.forget_all)
+os.register_at_fork(
+    before=_journals.pause_all, after_in_parent=_journals.resume_all, after_in_child=_journals.forget_all
+)
 
 
 @cache
@@ -186,28 +215,33 @@ def list_segments(folder: Path) -> list[Path]:
 def read_segment(path: Path, offset: int = 0) -> Iterator[tuple[Record | Damage, int]]:
     """Yield each complete line after `offset` with the offset behind it.
 
-    A last line without its newline is not yielded. What does not read as a record is yielded as `Damage`; records
-    that stand behind it in the same line, because their newline is gone, are still found.
+    A last line without its newline is not yielded, because it is being written or its writer died; but one that has
+    another byte in place of its newline was written whole, and is damaged. What does not read as a record is yielded as
+    `Damage`; records that stand behind it in the same line, because their newline is gone, are still found.
     """
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") and not _is_whole(line[:-1]):
                 return
             for item, length in _items(line, path.name, offset):
                 offset += length
                 yield item, offset
 
 
+def _is_whole(line: bytes) -> bool:
+    return _ENDING.search(line) is not None
+
+
 def _items(line: bytes, segment: str, offset: int) -> Iterator[tuple[Record | Damage, int]]:
     try:
         yield read_line(line, segment), len(line)
         return
-    except (ReproError, ValueError, KeyError, TypeError) as error:
+    except ReproError as error:
         reason = str(error)
     place = line.find(_OPENING, 1)
     while place > 0:
-        with contextlib.suppress(ReproError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(ReproError):
             record = read_line(line[place:], segment)
             yield Damage(segment, offset, reason), place
             yield record, len(line) - place
@@ -221,7 +255,8 @@ def liveness(path: Path) -> Liveness:
     header = next(read_segment(path), None)
     process = header[0].payload if header and isinstance(header[0], Record) else None
     if isinstance(process, Process) and (process.host_id, process.boot_id) != host_identity():
-        if process.host_id == host_identity()[0]:
+        # Machines that were made from one image may share the id; then their names tell them apart.
+        if (process.host_id, process.host) == (host_identity()[0], platform.node()):
             return Liveness.GONE
         age = time.time() - path.stat().st_mtime
         return Liveness.ALIVE if age < HEARTBEAT_LOST_SECONDS else Liveness.UNKNOWN
