@@ -19,7 +19,7 @@ from typing import Any
 from repro_assets.capture.secrets import find_secrets
 from repro_assets.journal.records import RunStarted
 
-FIELDS = ("tags", "mode", "settings", "config", "plan")
+FIELDS = ("name", "experiment", "tags", "mode", "settings", "config", "plan")
 SECRET_NAMES = re.compile(
     r"(?i)(?:^|[^a-z])(?:passwords?|passwd|passphrase|pwd|secrets?|(?:api|access|account|private|secret)[_-]?keys?"
     r"|client[_-]?secret|credentials?|(?:api|auth|access|bearer|refresh)[_-]?token)$"

@@ -17,6 +17,7 @@ import dataclasses
 import operator
 import os
 import secrets
+import sys
 import threading
 import time
 import traceback
@@ -95,7 +96,7 @@ class Run:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; a later value of one name wins."""
         shown, found = redact(dict(params), "params")
-        self._journal.append(records.Params(self.run_id, shown))
+        self._record(records.Params(self.run_id, shown))
         self.params.update(shown)
         self.warnings += found
 
@@ -105,15 +106,18 @@ class Run:
         Raises
         ------
         InvalidValue
-            If the run has ended.
+            If the run has ended, `value` is no number or `step` is no integer.
         MachineError
             If the buffer is full and cannot be written; nothing is lost.
         """
-        if self.state is not None:
-            raise InvalidValue(f"run {self.run_id} has ended and takes no more metrics")
+        self._refuse_if_ended()
         if self._forked:
             _flusher.watch(self)
-        self._points.append([str(name), None if step is None else operator.index(step), float(value), time.time()])
+        try:
+            point = [str(name), None if step is None else operator.index(step), float(value), time.time()]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {value!r}: {error}") from error
+        self._points.append(point)
         # The run may have ended between the look at its state and here.
         if len(self._points) >= BUFFER_ROWS or self.state is not None:
             self.flush()
@@ -127,7 +131,7 @@ class Run:
         """Record the fingerprint of each tensor after `step`."""
         from repro_assets.determinism.fingerprints import fingerprint
 
-        self._journal.append(records.Fingerprints(self.run_id, step, fingerprint(tensors)))
+        self._record(records.Fingerprints(self.run_id, step, fingerprint(tensors)))
 
     def use(
         self,
@@ -139,7 +143,7 @@ class Run:
         pinned: bool = False,
     ) -> None:
         """Record that the run reads an artifact."""
-        self._journal.append(
+        self._record(
             records.RunInput(self.run_id, slot, str(artifact.digest), asset, partition, artifact.run_id, pinned)
         )
 
@@ -153,9 +157,10 @@ class Run:
         metrics: Mapping[str, float] | None = None,
     ) -> Artifact:
         """Store a checkpoint under the display name ``checkpoint_<kind>_<identifier>``."""
+        self._refuse_if_ended()
         name = f"checkpoint_{kind}_{identifier}"
         artifact = repository.put(self.home, value, name=f"{self.run_id}/{name}")
-        self._journal.append(
+        self._record(
             records.CheckpointSaved(
                 self.run_id, name, kind, str(identifier), str(artifact.digest), step, dict(metrics or {})
             )
@@ -186,12 +191,13 @@ class Run:
         collection : str, optional
             Where it gets a version; none if left out, as for a replay.
         """
+        self._refuse_if_ended()
         artifact = value if isinstance(value, Artifact) else repository.put(self.home, value, name=name)
         if collection is not None:
             artifact = repository.claim(artifact, collection, run_id=self.run_id, trial=self.started.trial)
         name = name.replace("{version}", str(artifact.version or artifact.digest.hex[:8]))
         artifact = dataclasses.replace(artifact, name=name, run_id=self.run_id)
-        self._journal.append(
+        self._record(
             records.RunOutput(
                 self.run_id, slot, str(artifact.digest), name, asset, partition, collection, artifact.version
             )
@@ -203,7 +209,7 @@ class Run:
         self, name: str, model: Artifact, dataset: Artifact, result: Artifact, metrics: Mapping[str, float]
     ) -> None:
         """Record that `result` is what `model` reached on `dataset`."""
-        self._journal.append(
+        self._record(
             records.EvaluationMade(
                 self.run_id, name, str(model.digest), str(dataset.digest), str(result.digest), dict(metrics)
             )
@@ -212,10 +218,10 @@ class Run:
     def log_check(self, name: str, passed: bool, **details: Any) -> None:
         """Record the answer of a check about this run."""
         shown, found = redact(details, f"check.{name}")
-        self.warnings += found
-        self._journal.append(
+        self._record(
             records.CheckMade(name, passed, self.run_id, self.started.asset, self.started.partition, details=shown)
         )
+        self.warnings += found
 
     def flush(self) -> None:
         """Put everything that was logged on the disk before returning."""
@@ -255,6 +261,15 @@ class Run:
                 self.state = None
                 raise
         _flusher.forget(self)
+
+    def _record(self, payload: records.Payload) -> None:
+        with self._lock:
+            self._refuse_if_ended()
+            self._journal.append(payload)
+
+    def _refuse_if_ended(self) -> None:
+        if self.state is not None:
+            raise InvalidValue(f"run {self.run_id} has ended and takes nothing more")
 
     def _after_fork(self) -> None:
         # The rows in the buffer are the parent's to write, and a thread of it may have held the lock.
@@ -316,11 +331,18 @@ class _Flusher:
     def __init__(self) -> None:
         self._runs: list[Run] = []
         self._thread: threading.Thread | None = None
+        self._forked = False
         os.register_at_fork(after_in_child=self._after_fork)
         # A script may leave without ending its run; what it logged in the last half second is still written.
         atexit.register(self._flush_all)
 
     def watch(self, run: Run) -> None:
+        if self._forked:
+            # A forked worker of multiprocessing leaves by `os._exit`, past atexit; it was imported then.
+            self._forked = False
+            util = sys.modules.get("multiprocessing.util")
+            if util is not None:
+                util.Finalize(None, self._flush_all, exitpriority=0)
         if run not in self._runs:
             self._runs.append(run)
         if self._thread is None or not self._thread.is_alive():
@@ -353,7 +375,7 @@ class _Flusher:
         # The child has no such thread, and the open runs are its parent's until it logs to one.
         for run in self._runs:
             run._after_fork()
-        self._runs, self._thread = [], None
+        self._runs, self._thread, self._forked = [], None, True
 
 
 _flusher = _Flusher()

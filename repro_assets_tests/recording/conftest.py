@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from repro_assets.journal.records import Payload, RunStarted
+from repro_assets.journal.segments import list_segments, read_segment
+from repro_assets.recording.run import Run, begin, new_run_id
+from repro_assets.store.home import Home, make_store
+
+Recorded = TypeVar("Recorded", bound=Payload)
+
+OPENING = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from repro_assets.journal.records import RunStarted
+from repro_assets.recording.run import begin, recorded
+from repro_assets.store.home import open_store
+home = open_store(Path(sys.argv[1]))
+run = begin(home, RunStarted("0" * 16, "script", "one", seed=1))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return make_store(tmp_path / "store")
+
+
+@pytest.fixture
+def run(home: Home) -> Run:
+    return begin(home, RunStarted(new_run_id(), "script", "one", seed=7))
+
+
+@pytest.fixture
+def records_of(home: Home) -> Callable[..., list[Any]]:
+    """Every record of a kind in the whole journal; damage is not allowed."""
+
+    def read(kind: type[Recorded]) -> list[Recorded]:
+        items = [item for segment in list_segments(home.journal) for item, _ in read_segment(segment)]
+        return [item.payload for item in items if isinstance(item.payload, kind)]  # type: ignore[union-attr]
+
+    return read
+
+
+@pytest.fixture
+def script(home: Home) -> Callable[[str], subprocess.Popen[str]]:
+    """Starts a program in a process of its own, after `OPENING`."""
+
+    def start(program: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", OPENING + program, str(home.root)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
