@@ -137,8 +137,9 @@ def read_version(path: Path) -> Version:
     """
     try:
         raw = json.loads(path.read_text())
-        return Version(
-            path.parent.name, int(path.name), Digest.parse(raw["digest"]), raw["kind"], raw["run_id"], raw["trial"]
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        kind, run_id, trial = raw["kind"], raw["run_id"], raw["trial"]
+        if not (isinstance(kind, str) and isinstance(run_id, str | None) and isinstance(trial, bool)):
+            raise TypeError("a member has the wrong type")
+        return Version(path.parent.name, int(path.name), Digest.parse(str(raw["digest"])), kind, run_id, trial)
+    except (ValueError, KeyError, TypeError, InvalidValue) as error:
         raise CorruptRecord(f"the claim {path.parent.name}/{path.name} is damaged", "see: repro store fsck") from error
