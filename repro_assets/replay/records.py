@@ -14,6 +14,8 @@ from repro_assets.store.home import Home
 def recorded_runs(home: Home, run_id: str) -> list[Recorded]:
     """Return the record of an asset's run, or of every run that a parent run groups, in the order of their starts.
 
+    A replay stands for the run that it executed again.
+
     Raises
     ------
     InvalidValue
@@ -23,8 +25,8 @@ def recorded_runs(home: Home, run_id: str) -> list[Recorded]:
         found = queries.read_rows(
             connection,
             "SELECT run_id, state, source, environment, mode, settings, plan, edited_sources FROM runs "
-            "WHERE run_kind = 'asset' AND (run_id = $run OR (parent_run_id = $run AND replay_of IS NULL)) "
-            "ORDER BY started_at, run_id",
+            "WHERE run_id IN (SELECT coalesce(replay_of, run_id) FROM runs "
+            "WHERE run_kind = 'asset' AND $run IN (run_id, parent_run_id)) ORDER BY started_at, run_id",
             {"run": run_id},
         )
         for row in found:

@@ -13,6 +13,7 @@ import pytest
 from repro_assets.errors import InvalidValue
 from repro_assets.replay import launch
 from repro_assets.replay.launch import replay
+from repro_assets.replay.records import recorded_runs
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +46,9 @@ def test_every_step_of_a_run_replays_identical_with_the_checkout_gone(project: A
     runs = project.rows("SELECT run_id, state FROM runs WHERE replay_of IS NOT NULL")
     assert len(runs) == 3
     assert {row["state"] for row in runs} == {"COMPLETED"}
+    # A replay stands for what it executed again.
+    assert {run.run_id for run in recorded_runs(project.home, str(report.replay_run))} == original
+    assert [run.run_id in original for run in recorded_runs(project.home, runs[0]["run_id"])] == [True]
 
 
 def test_partitions_dynamic_partitions_plain_assets_and_pinned_inputs_replay_identical(project: Any, log: Any) -> None:
