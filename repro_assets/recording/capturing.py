@@ -77,7 +77,8 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
     if source.document.get("dirty"):
         warnings.append("the source tree has uncommitted changes; they are stored with the run")
     for item in source.left_out:
-        if "secret" in item.reason:
+        # What a rule of the person's own leaves out is in the document; these are no choice of anybody.
+        if "secret" in item.reason or item.reason.startswith(("cannot be read", "changed while")):
             warnings.append(f"{item.path} is not stored: {item.reason}")
     edited = source.edited_after_start()
     if edited:
