@@ -70,7 +70,8 @@ def read_arrow(manifest: Manifest, objects: LocalObjects) -> pyarrow.Table:
     """Return the value as an Arrow table."""
     import pyarrow.parquet
 
-    return pyarrow.parquet.read_table(io.BytesIO(_stored(manifest, objects)))
+    # Parquet names the items of a list otherwise.
+    return _plain(pyarrow.parquet.read_table(io.BytesIO(_stored(manifest, objects))))
 
 
 def read(manifest: Manifest, objects: LocalObjects) -> pandas.DataFrame:
