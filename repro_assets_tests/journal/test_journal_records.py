@@ -74,7 +74,9 @@ def test_a_record_reads_back(kind: type[Payload]) -> None:
 @pytest.mark.parametrize("value", ["\ud800", "é\n\r\u2028\0", "😀", '{"v":1,"xxh3":"0000000000000000"}\n'])
 def test_every_text_can_be_recorded(value: str) -> None:
     payload = Params("run", {value: value})
-    assert read_line(write_line(payload, seq=0, time=0.0), "s").payload == payload
+    line = write_line(payload, seq=0, time=0.0)
+    assert line.count(b"\n") == 1
+    assert read_line(line, "s").payload == payload
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
