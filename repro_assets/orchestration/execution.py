@@ -183,8 +183,7 @@ class Execution:
             ),
         )
         replayed_runs.note(run)
-        for name, value in captured.readings.items():
-            run.log_metric(f"reading/{name}", value)
+        run.log_readings(captured.readings)
         return run
 
     def _captured(self) -> Captured:

@@ -29,7 +29,7 @@ def facts(run: Run) -> dict[str, Any]:
         "environment": started.environment,
         "source tree": started.source or "not captured at this level",
     }
-    numbers = {name: value for name, value in run.last_metrics.items() if not name.startswith("reading/")}
+    numbers = run.last_metrics
     for name in sorted(numbers, key=lambda name: (name.count("/"), name))[:KEY_NUMBERS]:
         found[name] = numbers[name]
     return found

@@ -205,6 +205,19 @@ class Run:
         self.outputs[slot] = artifact
         return artifact
 
+    def log_readings(self, readings: Mapping[str, float]) -> None:
+        """Record what the machine did at this moment; no metric of the work.
+
+        Raises
+        ------
+        InvalidValue
+            If the run has ended.
+        MachineError
+            If it cannot be written.
+        """
+        now = time.time()
+        self._record(records.Metrics(self.run_id, [[name, None, value, now] for name, value in readings.items()], True))
+
     def log_evaluation(
         self, name: str, model: Artifact, dataset: Artifact, result: Artifact, metrics: Mapping[str, float]
     ) -> None:

@@ -76,11 +76,10 @@ def worst(verdicts: list[str]) -> str:
 
 
 def metric_pairs(original: Mapping[str, float], replayed: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Put the last values of each metric side by side, machine readings left out."""
+    """Put the last values of each metric side by side."""
     return [
         {"name": name, "original": original.get(name), "replayed": replayed.get(name)}
         for name in sorted(original.keys() | replayed.keys())
-        if not name.startswith("reading/")
     ]
 
 

@@ -54,6 +54,7 @@ def test_the_graph_gives_equal_bits_in_another_place_and_executor_and_replays_id
         {"name": name, "n": 15, "passed": True} for name in ("environment_captured", "lineage_sound", "products_verify")
     ]
     evaluations = first.rows("SELECT model, dataset, metrics FROM evaluations")
+    assert all("accuracy_greedy" in row["metrics"] and "load_1min" not in row["metrics"] for row in evaluations)
     made = first.digests(one)
     assert {(row["model"], row["dataset"]) for row in evaluations} == {
         (made[f"models/{model}"], made[f"data/{split}"]) for model in ("sft", "rft") for split in ("validation", "test")

@@ -30,7 +30,7 @@ Script = Callable[[str], "subprocess.Popen[str]"]
 
 def rows(records_of: Records) -> list[list[Any]]:
     """Every metric point, without its time."""
-    return [row[:3] for batch in records_of(records.Metrics) for row in batch.rows]
+    return [row[:3] for batch in records_of(records.Metrics) for row in batch.rows if not batch.system]
 
 
 def finished(process: subprocess.Popen[str], code: int = 0) -> str:
@@ -48,6 +48,7 @@ def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_
     run.log_metrics({"loss": 1.5, "accuracy": numpy.float32(0.5)}, 0)
     run.log_metric("loss", torch.tensor(1.25), numpy.int64(1))
     run.log_metric("seconds", math.nan)
+    run.log_readings({"load_1min": 0.5})
     run.seeds.derive("init")
     checkpoint = run.checkpoint("step", 1, {"w": torch.ones(2)}, step=1, metrics={"loss": 1.25})
     model = run.log_output("model", {"w": torch.ones(2)}, name="model-v{version}", collection="model-small")
@@ -81,6 +82,9 @@ def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_
     ]
     assert rows(records_of)[:3] == [["loss", 0, 1.5], ["accuracy", 0, 0.5], ["loss", 1, 1.25]]
     assert math.isnan(rows(records_of)[3][2])
+    readings = [payload for payload in records_of(records.Metrics) if payload.system]
+    assert [[row[:3] for row in payload.rows] for payload in readings] == [[["load_1min", None, 0.5]]]
+    assert run.last_metrics.keys() == {"loss", "accuracy", "seconds"}
     assert run.last_metrics["loss"] == 1.25
     assert run.curves["loss"] == [(0, 1.5), (1, 1.25)]
     assert run.params == {"lr": 0.2, "layers": [1, 2]}
