@@ -125,6 +125,9 @@ def test_strides_and_insertion_order_do_not_change_the_digest(home: Home) -> Non
     assert digest(home, torch.ones(1).expand(5)) == digest(home, torch.ones(5))
     one = {"b": square, "a": torch.zeros(1), 2: 1, 10: 2}
     assert digest(home, one) == digest(home, dict(reversed(one.items())))
+    # Where the memory of nothing is says nothing.
+    empty = {"a": torch.empty(0), "b": torch.empty(0)}
+    assert digest(home, empty) == digest(home, {"a": square[:0, 0], "b": torch.ones(3)[:0]})
     big = numpy.arange(4, dtype=">i4")
     assert digest(home, big) == digest(home, big.astype("<i4"))
 

@@ -103,6 +103,7 @@ def test_no_secret_that_a_run_logs_reaches_the_store(
         ({"argv": [f"--client-secret={MEANINGFUL}"]}, "config.argv[0]"),
         ({"env": [f"API_TOKEN={MEANINGFUL}"]}, "config.env[0]"),
         ({"credentials": {"passwd": PLAIN}}, "config.credentials.passwd"),
+        ({"token_for_db": MEANINGFUL}, "config.token_for_db"),
     ],
 )
 def test_a_name_makes_a_text_a_secret(home: Home, given: dict[str, Any], path: str) -> None:
