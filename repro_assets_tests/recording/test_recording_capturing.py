@@ -73,10 +73,13 @@ def test_a_file_with_a_secret_is_named_and_not_stored(home: Home, project: Path)
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.001], ids=["while it is scanned", "between scan and store"])
+@pytest.mark.parametrize(("pause", "others"), [(0.0, 0), (0.005, 400)], ids=["mostly in the scan", "mostly after it"])
 def test_a_file_that_is_written_all_the_while_is_whole_or_named_and_the_rest_is_stored(
-    home: Home, project: Path, pause: float
+    home: Home, project: Path, pause: float, others: int
 ) -> None:
+    # They are stored between the scan of the file and its own turn.
+    for number in range(others):
+        (project / f"other{number}").write_text(str(number))
     log, stop = project / "run.log", threading.Event()
     log.write_bytes(b"begin\n")
 
