@@ -52,12 +52,17 @@ def ensure_folder(folder: Path) -> None:
         sync_folder(item.parent)
 
 
+def create_temporary(folder: Path) -> tuple[int, Path]:
+    """Open a new file in `folder` for writing; the caller closes and removes it."""
+    ensure_folder(folder)
+    path = folder / uuid.uuid4().hex
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644), path
+
+
 @contextlib.contextmanager
 def temporary_file(folder: Path) -> Iterator[tuple[int, Path]]:
     """Open a new file in `folder` for writing and remove it if it is still there at the end."""
-    ensure_folder(folder)
-    path = folder / uuid.uuid4().hex
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+    descriptor, path = create_temporary(folder)
     try:
         yield descriptor, path
     finally:
@@ -114,3 +119,20 @@ def write_file(path: Path, chunks: Iterable[bytes | memoryview], temporary: Path
     except OSError as error:
         raise from_os_error(error, path) from error
     return True
+
+
+def replace_file(path: Path, chunks: Iterable[bytes | memoryview], temporary: Path) -> None:
+    """Write a file of a cache: whole under its name, but not forced to the disk.
+
+    Raises
+    ------
+    MachineError
+        If the system refuses.
+    """
+    try:
+        with temporary_file(temporary) as (descriptor, partial):
+            write_all(descriptor, chunks)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.rename(path)
+    except OSError as error:
+        raise from_os_error(error, path) from error

@@ -32,6 +32,21 @@ class Home:
         return self.root / "objects"
 
     @property
+    def packs(self) -> Path:
+        """Small objects, many in a file: ``<id>.pack`` and its index ``<id>.idx``."""
+        return self.root / "packs"
+
+    @property
+    def leases(self) -> Path:
+        """What living processes rely on: one file of digests each."""
+        return self.root / "leases"
+
+    @property
+    def trash(self) -> Path:
+        """Objects that collection took away and has not deleted yet."""
+        return self.root / "trash"
+
+    @property
     def temporary(self) -> Path:
         """Files that are being written; safe to delete when no process lives."""
         return self.root / "tmp"

@@ -1,15 +1,12 @@
 """Objects: immutable bytes under their digest.
 
-Laws: the digest is over the uncompressed bytes; how they are stored (the codec) is an attribute of the stored file; an
-object that is there is whole; every read verifies; bytes that do not match are read once more, then set aside under
-``quarantine`` and an error names the digest. Putting bytes that are there already writes nothing, but checks them.
+Laws: the digest is over the uncompressed bytes; how they are stored (the codec, alone or in a pack) is an attribute of
+the stored file; an object that is there is whole; every read verifies; bytes that do not match are read once more, then
+set aside under ``quarantine`` and an error names the digest. Putting bytes that are there already writes nothing, but
+checks them. What collection has moved to the trash is still read there.
 
-A loose object is ``objects/ab/<62 hex>``: the stored bytes, then a trailer of 64 bytes that describes them, so the
-file needs no index to be read and its bytes start at offset 0, where a reflink can share them. It names the digest
-too, so that a whole file under another's name is damage. Other names in the folder are no objects::
-
-    8  magic "reproOB1"     16  codec, ASCII, padded with NUL      8  size of the uncompressed bytes
-    8  start of the digest  16  XXH3-128 of the stored bytes       8  XXH3-64 of the 56 bytes before
+Large objects lie alone, as ``objects/ab/<62 hex>``; other names in the folder are no objects. Small ones that were put
+together lie in `packs`. `layout` has the bytes of both, `batch` writes them.
 """
 
 from __future__ import annotations
@@ -18,54 +15,40 @@ import contextlib
 import hashlib
 import os
 import re
-import struct
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import xxhash
 
-from repro_assets.errors import (
-    CorruptObject,
-    InvalidInput,
-    MissingObject,
-    SourceChanged,
-    UnsupportedFormat,
-    from_os_error,
-)
+from repro_assets.errors import CorruptObject, MissingObject, UnsupportedFormat
 from repro_assets.identity.digest import Digest
-from repro_assets.store import durable
+from repro_assets.store import codecs, durable
 from repro_assets.store.home import Home
+from repro_assets.store.layout import HEADER_SIZE, RAW, TRAILER_SIZE, Form, read_trailer
+from repro_assets.store.packs import Packs, packs_of
 
-RAW = "raw"
-_TRAILER = struct.Struct("<8s16sQ8s16sQ")
-_MAGIC = b"reproOB1"
+if TYPE_CHECKING:
+    from repro_assets.store.batch import Batch
+
 _FOLDER = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
-
-# What file systems stamp times with advances in steps of up to 10 ms (a kernel tick at 100 Hz).
-_CLOCK_STEP_NS = 20_000_000
-
 _T = TypeVar("_T")
 
 Decoder = Callable[[bytes], bytes]
 """Returns the uncompressed bytes; a ValueError says that the stored ones are none of its codec."""
 
 
-class _State(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How an object is stored: its codec, and its size before and after."""
+    """How an object is stored: its codec, its size before and after, and its pack if it is in one."""
 
     codec: str
     size: int
     stored_size: int
+    pack: str | None = None
 
 
 class ObjectStore(Protocol):
@@ -76,115 +59,22 @@ class ObjectStore(Protocol):
 
     def has(self, digest: Digest) -> bool:
         """Tell whether bytes are stored under `digest`, without reading them."""
-
-    def read(self, digest: Digest) -> bytes:
-        """Return the verified bytes."""
-
-    def digests(self) -> Iterator[Digest]:
-        """Yield every stored digest, in order."""
-
-
-class LocalObjects:
-    """The object store of a folder.
-
-    Parameters
-    ----------
-    home : Home
-        The store.
-    decoders : mapping
-        How to get the uncompressed bytes back, for each codec beside ``raw``.
-    """
-
-    def __init__(self, home: Home, decoders: Mapping[str, Decoder] | None = None) -> None:
-        self.home = home
-        self._decoders: dict[str, Decoder] = {RAW: bytes, **(decoders or {})}
-
-    def path(self, digest: Digest) -> Path:
-        """Where the object is, or would be."""
-        return self.home.objects / digest.hex[:2] / digest.hex[2:]
-
-    def has(self, digest: Digest) -> bool:
-        """Tell whether bytes are stored under `digest`, without reading them."""
-        return self.path(digest).is_file()
-
-    def put(self, data: bytes | memoryview) -> Digest:
-        """Store bytes durably.
-
-        Raises
-        ------
-        MachineError
-            If they cannot be written.
-        """
-        digest = Digest.of(data)
-        self._store(digest, RAW, len(data), data)
-        return digest
-
-    def put_encoded(self, data: bytes, codec: str, stored: bytes) -> Digest:
-        """Store `data` in the form `stored` that the decoder of `codec` turns back into it."""
-        digest = Digest.of(data)
-        self._store(digest, codec, len(data), stored)
-        return digest
-
-    def put_file(self, path: Path) -> tuple[Digest, int]:
-        """Store a file's bytes in constant memory and return their digest and size.
-
-        Raises
-        ------
-        InvalidInput
-            If the file cannot be read.
-        SourceChanged
-            If it changes while it is read.
-        MachineError
-            If the bytes cannot be written.
-        """
-        try:
-            source = path.open("rb")
-        except OSError as error:
-            raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check that it is there") from error
-        try:
-            with source, durable.temporary_file(self.home.temporary) as (descriptor, partial):
-                before, begun = os.fstat(source.fileno()), time.time_ns()
-                hashed, check, size = hashlib.sha256(), xxhash.xxh3_128(), 0
-                for block in _source_blocks(source, path):
-                    hashed.update(block)
-                    check.update(block)
-                    size += len(block)
-                    durable.write_all(descriptor, [block])
-                digest = Digest(hashed.hexdigest())
-                after = os.fstat(source.fileno())
-                still = _state(before) == _state(after) and size == after.st_size
-                if still and begun - before.st_mtime_ns < _CLOCK_STEP_NS:
-                    # A write in the same step of the file system's clock leaves the time as it was.
-                    source.seek(0)
-                    still = Digest.of_chunks(_source_blocks(source, path)) == digest
-                if not still:
-                    raise SourceChanged(f"{path} changed while it was read", "run the command again when it is still")
-                if not self._settled(digest, RAW):
-                    durable.write_all(descriptor, [_trailer(digest, RAW, size, check.digest())])
-                    self._publish(descriptor, partial, digest)
-                return digest, size
-        except OSError as error:
-            raise from_os_error(error, self.home.objects) from error
+        found = self.path(digest).is_file() or self.packs.find(digest) is not None
+        return found or (self.home.trash / digest.hex).is_file() or self.trashed.find(digest) is not None
 
     def placement(self, digest: Digest) -> Placement:
-        """Describe the stored file.
+        """Describe how an object is stored.
 
         Raises
         ------
         MissingObject
-            If there is none.
+            If it is not.
         CorruptObject
-            If its trailer does not read.
+            If what describes it does not read.
         """
-        path = self.path(digest)
-        try:
-            with path.open("rb") as file:
-                length = file.seek(0, os.SEEK_END)
-                file.seek(max(0, length - _TRAILER.size))
-                codec, size, _ = _read_trailer(file.read(), digest)
-        except FileNotFoundError as error:
-            raise _missing(digest) from error
-        return Placement(codec, size, length - _TRAILER.size)
+        with self._located(digest) as place:
+            form = place.form
+            return Placement(form.codec, form.size, form.stored_size, place.pack)
 
     def read(self, digest: Digest) -> bytes:
         """Return the verified, uncompressed bytes.
@@ -198,12 +88,61 @@ class LocalObjects:
         UnsupportedFormat
             If nothing here decodes them.
         """
-        stored, codec = self.read_stored(digest)
-        return self._decode(stored, codec, digest)
+        form, stored = self._twice(_load, digest)
+        if form.codec == RAW and form.size == len(stored):
+            return stored
+        if form.codec in self._decoders:
+            return self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
+        out = bytearray(form.size)
+        self._decode_into(digest, form, stored, memoryview(out))
+        return bytes(out)
+
+    def read_into(self, digest: Digest, out: memoryview) -> None:
+        """Write the verified, uncompressed bytes into memory of exactly their size.
+
+        Raises
+        ------
+        MissingObject, CorruptObject, UnsupportedFormat
+            As `read`; what `out` holds is worth nothing then.
+        """
+        with self._located(digest) as place:
+            form = place.form
+            if form.codec == RAW and form.size == len(out):
+                done = os.preadv(place.descriptor, [out], place.start)
+                if done == len(out) and xxhash.xxh3_128_digest(out) == form.check:
+                    return
+        form, stored = self._twice(_load, digest)
+        self._decode_into(digest, form, stored, out)
 
     def read_stored(self, digest: Digest) -> tuple[bytes, str]:
         """Return the verified bytes as stored, and their codec."""
-        return self._twice(self._load, digest)
+        form, stored = self._twice(_load, digest)
+        return stored, form.codec
+
+    def stream(self, digest: Digest) -> Iterator[bytes]:
+        """Yield the uncompressed bytes in blocks; in constant memory where they are stored as they are.
+
+        The last block comes only when all bytes have been verified, so whoever got all of them has the right ones.
+
+        Raises
+        ------
+        MissingObject, CorruptObject, UnsupportedFormat
+            As `read`.
+        """
+        with self._located(digest) as place:
+            if place.form.codec == RAW and place.form.size == place.form.stored_size > durable.BLOCK:
+                seen, last = xxhash.xxh3_128(), b""
+                for block in place.blocks():
+                    if last:
+                        yield last
+                    seen.update(block)
+                    last = block
+                if seen.digest() == place.form.check:
+                    yield last
+                    return
+                self._set_aside(digest)
+                raise mismatch(digest)
+        yield self.read(digest)
 
     def verify(self, digest: Digest) -> None:
         """Hash the uncompressed bytes again with SHA-256.
@@ -213,8 +152,8 @@ class LocalObjects:
         CorruptObject
             If they do not match; they are in quarantine then.
         """
-        codec, hashed = self._twice(self._hash, digest)
-        if codec != RAW:
+        form, hashed = self._twice(_hash, digest)
+        if form.codec != RAW:
             hashed = Digest.of(self.read(digest))
         if hashed != digest:
             self._set_aside(digest)
@@ -222,107 +161,117 @@ class LocalObjects:
 
     def digests(self) -> Iterator[Digest]:
         """Yield every stored digest, in order."""
+        yield from sorted({digest for digest, _ in self.packs.entries()}.union(self.loose()))
+
+    def loose(self) -> Iterator[Digest]:
+        """Yield the digest of every object that lies alone."""
         if not self.home.objects.is_dir():
             return
         for folder in sorted(self.home.objects.iterdir()):
-            if not _FOLDER.fullmatch(folder.name):
-                continue
-            for path in sorted(folder.iterdir()):
-                if _REST.fullmatch(path.name):
-                    yield Digest(folder.name + path.name)
+            if _FOLDER.fullmatch(folder.name):
+                for name in sorted(os.listdir(folder)):
+                    if _REST.fullmatch(name):
+                        yield Digest(folder.name + name)
 
-    def _twice(self, look: Callable[[Digest], _T], digest: Digest) -> _T:
-        try:
-            return look(digest)
-        except CorruptObject:
-            pass
-        try:
-            return look(digest)
-        except CorruptObject:
-            self._set_aside(digest)
-            raise
+    def settled(self, digest: Digest, codec: str | None = None) -> bool:
+        """Tell whether an object is there and whole, after reading and checking it.
 
-    def _load(self, digest: Digest) -> tuple[bytes, str]:
-        try:
-            data = self.path(digest).read_bytes()
-        except FileNotFoundError as error:
-            raise _missing(digest) from error
-        codec, _, check = _read_trailer(data[-_TRAILER.size :], digest)
-        stored = data[: -_TRAILER.size]
-        if xxhash.xxh3_128_digest(stored) != check:
-            raise _mismatch(digest)
-        return stored, codec
+        A damaged one is in quarantine afterwards, so that it can be put again. What is only in the trash counts as not
+        there.
 
-    def _scan(self, digest: Digest, *states: _State) -> str:
-        """Verify the stored bytes in constant memory, update `states` with them, and return their codec."""
-        try:
-            file = self.path(digest).open("rb")
-        except FileNotFoundError as error:
-            raise _missing(digest) from error
-        with file:
-            left = file.seek(0, os.SEEK_END) - _TRAILER.size
-            file.seek(max(0, left))
-            codec, _, check = _read_trailer(file.read(), digest)
-            file.seek(0)
-            seen = xxhash.xxh3_128()
-            while left and (block := file.read(min(left, durable.BLOCK))):
-                left -= len(block)
-                for state in (seen, *states):
-                    state.update(block)
-        if seen.digest() != check:
-            raise _mismatch(digest)
-        return codec
-
-    def _hash(self, digest: Digest) -> tuple[str, Digest]:
-        hashed = hashlib.sha256()
-        codec = self._scan(digest, hashed)
-        return codec, Digest(hashed.hexdigest())
-
-    def _decode(self, stored: bytes, codec: str, digest: Digest) -> bytes:
-        decoder = self._decoders.get(codec)
-        if decoder is None:
-            raise UnsupportedFormat(f"{digest} is stored with the codec {codec!r}, which is not known here")
-        try:
-            return decoder(stored)
-        except ValueError as error:
-            raise CorruptObject(f"the bytes stored under {digest} are no {codec}: {error}") from error
-
-    def _settled(self, digest: Digest, codec: str) -> bool:
-        if not self.has(digest):
+        Parameters
+        ----------
+        digest : Digest
+            The object.
+        codec : str, optional
+            The codec that it must have.
+        """
+        if not self.path(digest).is_file() and self.packs.find(digest) is None:
             return False
         try:
-            stored_as = self._twice(self._scan, digest)
+            form = self._twice(_scan, digest)
         except (CorruptObject, MissingObject):
             return False
-        if codec not in (RAW, stored_as):
-            # Whoever asks for a codec reads the stored form; the raw form can be had from any.
-            return False
-        # Another process may have renamed the file a moment ago and not have reached the disk with its name.
-        durable.sync_folder(self.path(digest).parent)
-        return True
+        return codec is None or form.codec == codec
 
-    def _store(self, digest: Digest, codec: str, size: int, stored: bytes | memoryview) -> None:
+    def _twice(self, look: Callable[[_Place], _T], digest: Digest) -> _T:
+        for attempt in (1, 2):
+            try:
+                with self._located(digest) as place:
+                    return look(place)
+            except CorruptObject:
+                if attempt == 2:
+                    self._set_aside(digest)
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextlib.contextmanager
+    def _located(self, digest: Digest) -> Iterator[_Place]:
+        place = self._locate(digest)
+        if place is None:
+            # It may have gone from one place to another between the looks.
+            self.packs.refresh()
+            place = self._locate(digest)
+        if place is None:
+            raise missing(digest)
         try:
-            if self._settled(digest, codec):
-                return
-            with durable.temporary_file(self.home.temporary) as (descriptor, partial):
-                durable.write_all(descriptor, [stored, _trailer(digest, codec, size, xxhash.xxh3_128_digest(stored))])
-                self._publish(descriptor, partial, digest)
-        except OSError as error:
-            raise from_os_error(error, self.path(digest)) from error
+            yield place
+        finally:
+            os.close(place.descriptor)
 
-    def _publish(self, descriptor: int, partial: Path, digest: Digest) -> None:
-        durable.sync_descriptor(descriptor)
-        final = self.path(digest)
-        durable.ensure_folder(final.parent)
-        partial.rename(final)
-        durable.sync_folder(final.parent)
+    def _locate(self, digest: Digest) -> _Place | None:
+        for path, packs in ((self.path(digest), self.packs), (self.home.trash / digest.hex, self.trashed)):
+            loose = _open_loose(path, digest)
+            if loose is not None:
+                return _Place(digest, loose[0], 0, loose[1])
+            entry = packs.find(digest)
+            opened = packs.open(digest, entry) if entry is not None else None
+            if opened is not None and entry is not None:
+                return _Place(digest, opened[0], entry.offset + HEADER_SIZE, opened[1], entry.pack)
+        return None
+
+    def _decode_into(self, digest: Digest, form: Form, stored: bytes, out: memoryview) -> None:
+        if form.codec in self._decoders:
+            out[:] = self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
+        elif not self._decoded(digest, form, lambda: codecs.decode_into(form.codec, memoryview(stored), out)):
+            raise UnsupportedFormat(f"{digest} is stored with the codec {form.codec!r}, which is not known here")
+
+    def _decoded(self, digest: Digest, form: Form, decode: Callable[[], _T]) -> _T:
+        try:
+            return decode()
+        except ValueError as error:
+            raise CorruptObject(f"the bytes stored under {digest} are no {form.codec}: {error}") from error
 
     def _set_aside(self, digest: Digest) -> None:
         durable.ensure_folder(self.home.quarantine)
         # Another reader may have set it aside first.
         with contextlib.suppress(FileNotFoundError):
-            self.path(digest).rename(self.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}")
+            if self.path(digest).is_file():
+                self.path(digest).rename(self.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}")
+            elif (entry := self.packs.find(digest)) is not None:
+                self.packs.set_aside(digest, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The open file that holds an object, where its stored bytes start in it, and their form."""
+
+    digest: Digest
+    descriptor: int
+    start: int
+    form: Form
+    pack: str | None = None
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the stored bytes; fewer than there should be where the file ends early."""
+        done = 0
+        while done < self.form.stored_size:
+            size = min(4 * durable.BLOCK, self.form.stored_size - done)
+            block = os.pread(self.descriptor, size, self.start + done)
+            if not block:
+                return
+            done += len(block)
+            yield block
 
 
 def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> LocalObjects:
@@ -335,36 +284,52 @@ def concatenate(objects: ObjectStore, digests: Iterable[Digest]) -> bytes:
     return b"".join(objects.read(digest) for digest in digests)
 
 
-def _source_blocks(source: IO[bytes], path: Path) -> Iterator[bytes]:
-    try:
-        while block := source.read(durable.BLOCK):
-            yield block
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check the file and its disk") from error
-
-
-def _state(facts: os.stat_result) -> tuple[int, int, int]:
-    # The time of the last change of the inode as well: a writer can set back the other one.
-    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-
-
-def _missing(digest: Digest) -> MissingObject:
+def missing(digest: Digest) -> MissingObject:
+    """Say that an object is not there."""
     return MissingObject(f"no bytes are stored under {digest}", "pull them or replay the run")
 
 
-def _mismatch(digest: Digest) -> CorruptObject:
+def mismatch(digest: Digest) -> CorruptObject:
+    """Say that stored bytes are not those that were written."""
     return CorruptObject(f"the bytes stored under {digest} do not match", "restore it: repro store fsck")
 
 
-def _trailer(digest: Digest, codec: str, size: int, check: bytes) -> bytes:
-    head = _TRAILER.pack(_MAGIC, codec.encode("ascii"), size, bytes.fromhex(digest.hex[:16]), check, 0)[:-8]
-    return head + struct.pack("<Q", xxhash.xxh3_64_intdigest(head))
+def _open_loose(path: Path, digest: Digest) -> tuple[int, Form] | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        size = os.fstat(descriptor).st_size
+        data = os.pread(descriptor, TRAILER_SIZE, max(0, size - TRAILER_SIZE))
+        return descriptor, read_trailer(data, digest, size)
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
-def _read_trailer(data: bytes, digest: Digest) -> tuple[str, int, bytes]:
-    if len(data) == _TRAILER.size:
-        magic, codec, size, start, check, seal = _TRAILER.unpack(data)
-        right = start == bytes.fromhex(digest.hex[:16])
-        if right and magic == _MAGIC and seal == xxhash.xxh3_64_intdigest(data[:-8]):
-            return codec.rstrip(b"\0").decode("ascii"), size, check
-    raise CorruptObject(f"the file stored under {digest} is damaged or cut short", "restore it: repro store fsck")
+def _load(place: _Place) -> tuple[Form, bytes]:
+    blocks = list(place.blocks()) if place.form.stored_size > 4 * durable.BLOCK else None
+    stored = b"".join(blocks) if blocks is not None else os.pread(place.descriptor, place.form.stored_size, place.start)
+    if xxhash.xxh3_128_digest(stored) != place.form.check:
+        raise mismatch(place.digest)
+    return place.form, stored
+
+
+def _scan(place: _Place) -> Form:
+    seen = xxhash.xxh3_128()
+    for block in place.blocks():
+        seen.update(block)
+    if seen.digest() != place.form.check:
+        raise mismatch(place.digest)
+    return place.form
+
+
+def _hash(place: _Place) -> tuple[Form, Digest]:
+    seen, hashed = xxhash.xxh3_128(), hashlib.sha256()
+    for block in place.blocks():
+        seen.update(block)
+        hashed.update(block)
+    if seen.digest() != place.form.check:
+        raise mismatch(place.digest)
+    return place.form, Digest(hashed.hexdigest())

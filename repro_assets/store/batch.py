@@ -1,0 +1,451 @@
+"""Putting objects so that they become durable together.
+
+Laws: an object shows only when it is whole and on the disk; when the batch is committed all are; the last one that was
+put (a manifest) shows after all others, so what it names is there. Before the batch looks whether an object is there it
+holds a lease on it. What is there already is checked and not written again. A batch that is left by an exception shows
+at most some of its objects, whole, and leaves no file in the temporary folder.
+
+Hashing, compressing and writing run on all cores; memory holds at most `WINDOW` bytes of what waits. A file larger than
+`STREAMED` is never in memory: it is hashed, written and put on the disk in one pass. Objects whose stored form is at
+most `SMALL` go into packs where a batch has at least `FEW` of them.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+
+import xxhash
+
+from repro_assets.errors import from_os_error
+from repro_assets.identity.digest import Digest
+from repro_assets.store import codecs, durable
+from repro_assets.store.layout import RAW, Form, trailer
+from repro_assets.store.leases import lease_on
+from repro_assets.store.packs import PACK_BYTES, PackWriter
+from repro_assets.store.sources import StatCache, Stamp, read_stamped, stamp_of, stream_stable, unreadable
+
+if TYPE_CHECKING:
+    from repro_assets.store.objects import LocalObjects
+
+SMALL = 1 << 20
+FEW = 8
+STREAMED = 8 << 20
+WINDOW = 64 << 20
+_GROUP_FILES = 256
+_GROUP_BYTES = 8 << 20
+_SYNC_EVERY = 64 << 20
+_WORKERS = os.cpu_count() or 1
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Part(NamedTuple):
+    """Bytes to be put, and the size of the numbers in them; 1 where they are none."""
+
+    data: bytes | memoryview
+    itemsize: int = 1
+
+
+class SourceFile(NamedTuple):
+    """A file to be put: where it is, and its stamp if it was looked at just now."""
+
+    path: str
+    stamp: Stamp | None = None
+
+
+@dataclass(slots=True)
+class _Staged:
+    """An object on its way: in memory, or in a temporary file that is on the disk."""
+
+    digest: Digest
+    form: Form
+    stored: bytes | memoryview | None = None
+    partial: Path | None = None
+
+
+class _Read(NamedTuple):
+    """A file that was read: its number, what is to be stored, its stamp, and when reading began."""
+
+    number: int
+    staged: _Staged
+    stamp: Stamp
+    begun: int
+
+
+class Batch:
+    """Objects that become durable together.
+
+    Used as a context manager: leaving it commits, leaving it by an exception abandons.
+
+    Parameters
+    ----------
+    objects : LocalObjects
+        The store.
+    """
+
+    def __init__(self, objects: LocalObjects) -> None:
+        self.objects = objects
+        self.home = objects.home
+        self.written: set[Digest] = set()
+        """What this batch writes because it was not there."""
+        self._relied: set[Digest] = set()
+        self._folders: set[Path] = set()
+        self._staged: list[_Staged] = []
+        self._few: list[_Staged] = []
+        self._pack: PackWriter | None = None
+        self._last: Digest | None = None
+        self._partials: set[Path] = set()
+        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._commit()
+        except OSError as failure:
+            raise from_os_error(failure, self.home.objects) from failure
+        finally:
+            self._end()
+
+    def put(self, data: bytes | memoryview, itemsize: int = 1) -> Digest:
+        """Put one object.
+
+        Parameters
+        ----------
+        data : bytes
+            Its content.
+        itemsize : int
+            Bytes of one number in it; 1 where it holds no numbers.
+
+        Raises
+        ------
+        MachineError
+            If it cannot be written.
+        """
+        return self.put_all([Part(data, itemsize)])[0]
+
+    def put_encoded(self, data: bytes, codec: str, stored: bytes) -> Digest:
+        """Put `data` in the form `stored` that the decoder of `codec` turns back into it."""
+        digest = Digest.of(data)
+        if self._missing([digest], codec):
+            self._stage(_Staged(digest, _form(codec, len(data), stored), stored))
+        return digest
+
+    def put_all(self, parts: Iterable[Part]) -> list[Digest]:
+        """Put several objects, several at once, and return their digests in order.
+
+        Raises
+        ------
+        MachineError
+            If one cannot be written.
+        """
+        found: list[Digest] = []
+        for window in _windows(parts):
+            digests = list(self._map(_digest_of, window))
+            missing = self._missing(digests)
+            # Of equal parts one is enough.
+            wanted = {digest: part for digest, part in zip(digests, window, strict=True) if digest in missing}
+            for staged in self._map(self._encoded, wanted.items()):
+                self._stage(staged)
+            found += digests
+        return found
+
+    def put_file(self, path: Path) -> tuple[Digest, int]:
+        """Put a file's bytes and return their digest and size.
+
+        Raises
+        ------
+        InvalidInput
+            If the file cannot be read.
+        SourceChanged
+            If it changes while it is read.
+        MachineError
+            If the bytes cannot be written.
+        """
+        return self.put_files([SourceFile(os.fspath(path))])[0]
+
+    def put_files(self, files: Sequence[SourceFile], cache: StatCache | None = None) -> list[tuple[Digest, int]]:
+        """Put the bytes of files and return their digests and sizes in order.
+
+        Parameters
+        ----------
+        files : sequence of SourceFile
+            Regular files.
+        cache : StatCache, optional
+            What is known of them; it learns.
+
+        Raises
+        ------
+        InvalidInput, SourceChanged, MachineError
+            As `put_file`.
+        """
+        stamps = [file.stamp or stamp_of(file.path) for file in files]
+        found: dict[int, tuple[Digest, int]] = {}
+        if cache is not None:
+            for number, (file, stamp) in enumerate(zip(files, stamps, strict=True)):
+                digest = cache.digest(file.path, stamp)
+                if digest is not None:
+                    found[number] = digest, stamp.size
+            lost = self._missing(digest for digest, _ in found.values())
+            # They were only looked for: the files are read again, and nothing is staged yet.
+            self._relied -= lost
+            found = {number: item for number, item in found.items() if item[0] not in lost}
+        unread = [number for number in range(len(files)) if number not in found]
+        whole = [(number, files[number].path, stamps[number].size) for number in unread]
+        for group in self._map(_read_group, _groups(item for item in whole if item[2] <= STREAMED)):
+            missing = self._missing(item.staged.digest for item in group)
+            for item in group:
+                found[item.number] = item.staged.digest, item.staged.form.size
+                if cache is not None:
+                    cache.learn(files[item.number].path, item.stamp, item.staged.digest, item.begun)
+                if item.staged.digest in missing:
+                    missing.remove(item.staged.digest)
+                    self._stage(item.staged)
+        for number, path, size in whole:
+            if size > STREAMED:
+                begun = time.time_ns()
+                digest, length, stamp = self._put_streamed(Path(path))
+                found[number] = digest, length
+                if cache is not None:
+                    cache.learn(path, stamp, digest, begun)
+        return [found[number] for number in range(len(files))]
+
+    def _missing(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
+        """Return the objects that this batch has to write, after a lease was taken on all."""
+        new = [digest for digest in dict.fromkeys(digests) if digest not in self._relied]
+        if not new:
+            return set()
+        lease_on(self.home).take(new)
+        self._relied.update(new)
+        missing = set()
+        for digest, there in zip(new, self._map(lambda digest: self.objects.settled(digest, codec), new), strict=True):
+            if there:
+                # Another process may have shown it a moment ago, and its name may not have reached the disk.
+                path = self.objects.path(digest)
+                self._folders.add(path.parent if path.is_file() else self.home.packs)
+            else:
+                missing.add(digest)
+        self._last = new[-1] if new[-1] in missing else None
+        return missing
+
+    def _encoded(self, item: tuple[Digest, Part]) -> _Staged:
+        digest, part = item
+        staged = _prepared(digest, part)
+        if staged.form.stored_size > SMALL:
+            self._write_out(staged)
+        return staged
+
+    def _write_out(self, staged: _Staged) -> None:
+        assert staged.stored is not None
+        descriptor, partial = durable.create_temporary(self.home.temporary)
+        try:
+            self._partials.add(partial)
+            durable.write_all(descriptor, [staged.stored, trailer(staged.digest, staged.form)])
+            durable.sync_descriptor(descriptor)
+        finally:
+            os.close(descriptor)
+        staged.stored, staged.partial = None, partial
+
+    def _put_streamed(self, path: Path) -> tuple[Digest, int, Stamp]:
+        hashed, check = hashlib.sha256(), xxhash.xxh3_128()
+        descriptor, partial = durable.create_temporary(self.home.temporary)
+        try:
+            self._partials.add(partial)
+            unsynced = 0
+
+            def write(block: bytes) -> None:
+                check.update(block)
+                durable.write_all(descriptor, [block])
+
+            with _Lanes(3) as lanes:
+
+                def take(block: bytes) -> None:
+                    nonlocal unsynced
+                    lanes.submit(0, hashed.update, block)
+                    lanes.submit(1, write, block)
+                    unsynced += len(block)
+                    if unsynced > _SYNC_EVERY:
+                        # So that the disk is not idle until all is written.
+                        lanes.submit(2, durable.sync_descriptor, descriptor)
+                        unsynced = 0
+
+                size, stamp = stream_stable(path, take)
+            digest = Digest(hashed.hexdigest())
+            if self._missing([digest]):
+                form = Form(RAW, size, size, check.digest())
+                durable.write_all(descriptor, [trailer(digest, form)])
+                durable.sync_descriptor(descriptor)
+                self._stage(_Staged(digest, form, partial=partial))
+        finally:
+            os.close(descriptor)
+        return digest, size, stamp
+
+    def _stage(self, staged: _Staged) -> None:
+        self.written.add(staged.digest)
+        if staged.partial is not None or staged.form.stored_size > SMALL:
+            if staged.partial is None:
+                self._write_out(staged)
+            self._staged.append(staged)
+            return
+        self._few.append(staged)
+        if self._pack is not None or len(self._few) >= FEW:
+            for item in self._few:
+                assert item.stored is not None
+                if self._pack is None:
+                    self._pack = PackWriter(self.home)
+                self._pack.add(item.digest, item.form, item.stored)
+                if self._pack.size > PACK_BYTES:
+                    self._pack.close()
+                    self._pack = PackWriter(self.home)
+            self._few = []
+
+    def _commit(self) -> None:
+        for _ in self._map(self._write_out, self._few):
+            pass
+        loose = [*self._staged, *self._few]
+        final = [staged for staged in loose if staged.digest == self._last]
+        first = [staged for staged in loose if staged.digest != self._last]
+        if final:
+            self._close_pack()
+            self._show(first)
+            self._show(final)
+        else:
+            self._show(first)
+            self._close_pack()
+        for _ in self._map(durable.sync_folder, [folder for folder in self._folders if folder.is_dir()]):
+            pass
+
+    def _close_pack(self) -> None:
+        if self._pack is not None:
+            self._pack.close()
+
+    def _show(self, loose: list[_Staged]) -> None:
+        folders = set()
+        for staged in loose:
+            assert staged.partial is not None
+            path = self.objects.path(staged.digest)
+            durable.ensure_folder(path.parent)
+            staged.partial.rename(path)
+            self._partials.discard(staged.partial)
+            folders.add(path.parent)
+        for _ in self._map(durable.sync_folder, folders):
+            pass
+        self._folders -= folders
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pack is not None:
+            self._pack.abandon()
+        for partial in self._partials:
+            with contextlib.suppress(FileNotFoundError):
+                partial.unlink()
+
+    def _map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+        """Call `function` on all cores, with few calls ahead of the consumer, and yield the results in order."""
+        pending: deque[concurrent.futures.Future[_R]] = deque()
+        items = iter(items)
+        first = list(itertools.islice(items, 2))
+        if len(first) < 2:
+            yield from map(function, first)
+            return
+        if self._pool is None:
+            self._pool = concurrent.futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix="repro-put")
+        for item in itertools.chain(first, items):
+            pending.append(self._pool.submit(function, item))
+            if len(pending) > 2 * _WORKERS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+class _Lanes:
+    """Threads that each do their work in order, with at most a few blocks ahead."""
+
+    def __init__(self, number: int) -> None:
+        self._threads = [concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="repro-put") for _ in range(number)]
+        self._pending: deque[concurrent.futures.Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def submit(self, lane: int, function: Callable[..., None], *arguments: Any) -> None:
+        """Do a piece of work after all earlier ones of its lane."""
+        self._pending.append(self._threads[lane].submit(function, *arguments))
+        if len(self._pending) > 16:
+            self._pending.popleft().result()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for thread in self._threads:
+            thread.shutdown(wait=True, cancel_futures=kind is not None)
+        if kind is None:
+            for future in self._pending:
+                future.result()
+
+
+def _windows(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    window: list[Part] = []
+    size = 0
+    for part in parts:
+        if window and size + len(part.data) > WINDOW:
+            yield window
+            window, size = [], 0
+        window.append(part)
+        size += len(part.data)
+    if window:
+        yield window
+
+
+def _groups(files: Iterable[tuple[int, str, int]]) -> Iterator[list[tuple[int, str]]]:
+    group: list[tuple[int, str]] = []
+    total = 0
+    for number, path, size in files:
+        if group and (len(group) >= _GROUP_FILES or total + size > _GROUP_BYTES):
+            yield group
+            group, total = [], 0
+        group.append((number, path))
+        total += size
+    if group:
+        yield group
+
+
+def _read_group(group: list[tuple[int, str]]) -> list[_Read]:
+    found = []
+    for number, path in group:
+        begun = time.time_ns()
+        try:
+            data, stamp = read_stamped(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        found.append(_Read(number, _prepared(Digest.of(data), Part(data)), stamp, begun))
+    return found
+
+
+def _digest_of(part: Part) -> Digest:
+    return Digest.of(part.data)
+
+
+def _prepared(digest: Digest, part: Part) -> _Staged:
+    codec, stored = codecs.encode(part.data, part.itemsize)
+    return _Staged(digest, _form(codec, len(part.data), stored), stored)
+
+
+def _form(codec: str, size: int, stored: bytes | memoryview) -> Form:
+    return Form(codec, size, len(stored), xxhash.xxh3_128_digest(stored))

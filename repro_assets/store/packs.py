@@ -1,0 +1,374 @@
+"""Packs: many small objects in one file, so that ten thousand of them cost one fsync.
+
+Laws: a pack is written once, shows under its name only when it is whole and on the disk, and never changes; each entry
+describes itself (`layout`), so the index beside the pack can always be made again from it and needs no fsync; an index
+that does not match its seal, or is not of this pack, is made again; an entry that was found damaged is set aside by
+its place, and the rest of its pack goes on.
+
+``packs/<id>.pack`` is the magic ``reproPK1``, then the entries. ``packs/<id>.idx`` is the magic ``reproIX1``, the size
+of the pack (8 bytes), one record of 48 bytes for each entry, sorted by digest (32 bytes digest, 8 bytes place of the
+header, 8 bytes size of the stored bytes), and an XXH3-64 of all before it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import os
+import re
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import xxhash
+
+from repro_assets.errors import CorruptObject, MachineError
+from repro_assets.identity.digest import Digest
+from repro_assets.store import durable
+from repro_assets.store.home import Home
+from repro_assets.store.layout import ENTRY_MAGIC, HEADER_SIZE, Form, header, read_header
+
+PACK_BYTES = 128 << 20
+"""A pack that has grown to this size is closed and the next one begun."""
+_MAGIC = b"reproPK1"
+_INDEX_MAGIC = b"reproIX1"
+_RECORD = struct.Struct("<32sQQ")
+_HEAD = struct.Struct("<8sQ")
+_SEAL = struct.Struct("<Q")
+_NAME = re.compile(r"[0-9a-f]{32}")
+_ASIDE = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{32})-(\d+)")
+_TO_DICTIONARY = 4096
+# Longer than the step of any file system's clock: a folder that changed this lately may change again unseen.
+_RACY_NS = 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where an object is: its pack, the place of its header, and the size of its stored bytes."""
+
+    pack: str
+    offset: int
+    stored_size: int
+
+
+class _Index(Sequence[bytes]):
+    """The digests of one index, sorted."""
+
+    def __init__(self, data: bytes) -> None:
+        self._records = memoryview(data)[_HEAD.size : -_SEAL.size]
+
+    def __len__(self) -> int:
+        return len(self._records) // _RECORD.size
+
+    def __getitem__(self, number: int) -> bytes:  # type: ignore[override]
+        return bytes(self._records[number * _RECORD.size :][:32])
+
+    def record(self, number: int) -> tuple[bytes, int, int]:
+        """Return digest, place and stored size."""
+        return _RECORD.unpack_from(self._records, number * _RECORD.size)
+
+    def find(self, digest: bytes) -> tuple[int, int] | None:
+        """Return place and stored size of an object."""
+        number = bisect.bisect_left(self, digest)
+        if number < len(self):
+            found, offset, stored = self.record(number)
+            if found == digest:
+                return offset, stored
+        return None
+
+
+class Packs:
+    """The packs in a folder of a store, for reading.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    folder : Path, optional
+        Its packs, if left out; the other one is its trash.
+    """
+
+    def __init__(self, home: Home, folder: Path | None = None) -> None:
+        self.home = home
+        self.folder = folder or home.packs
+        self._lock = threading.Lock()
+        self._small: dict[bytes, Entry] = {}
+        self._large: dict[str, _Index] = {}
+        self._known: frozenset[str] = frozenset()
+        self._aside: frozenset[tuple[str, int]] = frozenset()
+        self._seen: tuple[int, int] | None = None
+        self._certain = False
+
+    def path(self, pack: str) -> Path:
+        """Where a pack is."""
+        return self.folder / f"{pack}.pack"
+
+    def find(self, digest: Digest) -> Entry | None:
+        """Return where an object is; None if no pack has it."""
+        key = bytes.fromhex(digest.hex)
+        found = self._look_up(key)
+        if found is None and self.refresh():
+            found = self._look_up(key)
+        return found
+
+    def names(self) -> list[str]:
+        """Return the packs that are there."""
+        self.refresh()
+        return sorted(self._known)
+
+    def entries(self) -> Iterator[tuple[Digest, Entry]]:
+        """Yield every object of every pack, damaged ones that were set aside left out."""
+        for pack in self.names():
+            for digest, offset, stored in self._of_pack(pack):
+                if (pack, offset) not in self._aside:
+                    yield Digest(digest.hex()), Entry(pack, offset, stored)
+
+    def refresh(self) -> bool:
+        """Look for packs that came or went; False if nothing can have changed since the last look."""
+        with self._lock:
+            now = time.time_ns()
+            seen = (_modified(self.folder), _modified(self.home.quarantine))
+            if self._certain and seen == self._seen:
+                return False
+            names = frozenset(
+                name[:-5] for name in _listed(self.folder) if name.endswith(".pack") and _NAME.fullmatch(name[:-5])
+            )
+            gone = self._known - names
+            if gone:
+                self._small = {key: entry for key, entry in self._small.items() if entry.pack not in gone}
+                self._large = {pack: index for pack, index in self._large.items() if pack not in gone}
+            for pack in sorted(names - self._known):
+                self._take_in(pack)
+            self._known = names
+            matches = (_ASIDE.fullmatch(name) for name in _listed(self.home.quarantine))
+            self._aside = frozenset((match[2], int(match[3])) for match in matches if match)
+            self._certain = all(stamp < now - _RACY_NS for stamp in seen)
+            self._seen = seen
+            return True
+
+    def open(self, digest: Digest, entry: Entry) -> tuple[int, Form] | None:
+        """Open the pack and read the header of an entry; None if the pack is gone.
+
+        The stored bytes begin at ``entry.offset + HEADER_SIZE``. They are not looked at.
+
+        Raises
+        ------
+        CorruptObject
+            If the header is not what was written, or another object's, or the pack ends before the entry does.
+        """
+        try:
+            descriptor = os.open(self.path(entry.pack), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            whole = os.fstat(descriptor).st_size >= entry.offset + HEADER_SIZE + entry.stored_size
+            found = read_header(os.pread(descriptor, HEADER_SIZE, entry.offset))
+            if not whole or found is None or found[0] != digest or found[1].stored_size != entry.stored_size:
+                raise CorruptObject(
+                    f"the entry of {digest} in the pack {entry.pack} is damaged or cut short",
+                    "restore it: repro store fsck",
+                )
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor, found[1]
+
+    def set_aside(self, digest: Digest, entry: Entry) -> None:
+        """Take one entry out of use; a copy of its bytes goes to quarantine."""
+        with self.path(entry.pack).open("rb") as file:
+            file.seek(entry.offset)
+            data = file.read(HEADER_SIZE + entry.stored_size)
+        name = f"{digest.hex}.{entry.pack}-{entry.offset}"
+        durable.write_file(self.home.quarantine / name, [data], self.home.temporary)
+        with self._lock:
+            self._aside |= {(entry.pack, entry.offset)}
+
+    def _look_up(self, key: bytes) -> Entry | None:
+        found = self._small.get(key)
+        if found is not None and (found.pack, found.offset) not in self._aside:
+            return found
+        for pack, index in list(self._large.items()):
+            place = index.find(key)
+            if place is not None and (pack, place[0]) not in self._aside:
+                return Entry(pack, *place)
+        if found is not None:
+            # The one in the dictionary is damaged; another small pack may have it whole.
+            for pack in self._known - self._large.keys():
+                for digest, offset, stored in self._of_pack(pack):
+                    if digest == key and (pack, offset) not in self._aside:
+                        return Entry(pack, offset, stored)
+        return None
+
+    def _take_in(self, pack: str) -> None:
+        index = self._index(pack)
+        if len(index) > _TO_DICTIONARY:
+            self._large[pack] = index
+            return
+        for number in range(len(index)):
+            digest, offset, stored = index.record(number)
+            self._small[digest] = Entry(pack, offset, stored)
+
+    def _of_pack(self, pack: str) -> Iterator[tuple[bytes, int, int]]:
+        index = self._large.get(pack) or self._index(pack)
+        for number in range(len(index)):
+            yield index.record(number)
+
+    def _index(self, pack: str) -> _Index:
+        path = self.folder / f"{pack}.idx"
+        try:
+            size = self.path(pack).stat().st_size
+        except FileNotFoundError:
+            return _Index(_encode_index([], 0))
+        with contextlib.suppress(FileNotFoundError):
+            data = path.read_bytes()
+            if is_sound_index(data, size):
+                return _Index(data)
+        found = [(bytes.fromhex(d.hex), offset, form.stored_size) for d, offset, form in scan(self.path(pack))]
+        data = _encode_index(found, size)
+        # It is made again wherever it is missing, so a full or read-only disk costs time and nothing else.
+        with contextlib.suppress(MachineError):
+            durable.replace_file(path, [data], self.home.temporary)
+        return _Index(data)
+
+
+_shared: dict[Path, Packs] = {}
+
+
+def packs_of(home: Home) -> Packs:
+    """Return this process's view of the packs of a store."""
+    return _shared.setdefault(home.root, Packs(home))
+
+
+class PackWriter:
+    """Collects entries in a new pack. `close` publishes it; `abandon` leaves nothing."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.pack = uuid.uuid4().hex
+        self.size = len(_MAGIC)
+        self._records: list[tuple[bytes, int, int]] = []
+        self._descriptor: int | None
+        self._descriptor, self._partial = durable.create_temporary(home.temporary)
+        self._waiting: list[bytes | memoryview] = [_MAGIC]
+        self._waiting_size = 0
+
+    def add(self, digest: Digest, form: Form, stored: bytes | memoryview) -> None:
+        """Append an entry."""
+        self._records.append((bytes.fromhex(digest.hex), self.size, form.stored_size))
+        self._waiting += [header(digest, form), stored]
+        self._waiting_size += HEADER_SIZE + len(stored)
+        self.size += HEADER_SIZE + len(stored)
+        if self._waiting_size > 4 * durable.BLOCK:
+            self._write()
+
+    def close(self) -> None:
+        """Put the pack on the disk and show it.
+
+        Raises
+        ------
+        OSError
+            If the system refuses; nothing of the pack shows then.
+        """
+        assert self._descriptor is not None
+        try:
+            self._write()
+            durable.sync_descriptor(self._descriptor)
+            durable.ensure_folder(self.home.packs)
+            index = _encode_index(self._records, self.size)
+            with contextlib.suppress(MachineError):
+                durable.replace_file(self.home.packs / f"{self.pack}.idx", [index], self.home.temporary)
+            self._partial.rename(self.home.packs / f"{self.pack}.pack")
+            durable.sync_folder(self.home.packs)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file and remove it if it does not show yet."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+            with contextlib.suppress(FileNotFoundError):
+                self._partial.unlink()
+
+    def _write(self) -> None:
+        assert self._descriptor is not None
+        durable.write_all(self._descriptor, [b"".join(self._waiting)])
+        self._waiting, self._waiting_size = [], 0
+
+
+def scan(path: Path) -> Iterator[tuple[Digest, int, Form]]:
+    """Yield digest, place and form of every entry whose header is right, from the pack itself.
+
+    Behind a damaged header the next one is searched for. Stored bytes are not looked at.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        place = len(_MAGIC)
+        while place + HEADER_SIZE <= size:
+            file.seek(place)
+            found = read_header(file.read(HEADER_SIZE))
+            if found is None:
+                place = _next_header(file.fileno(), place + 1, size)
+                continue
+            digest, form = found
+            if place + HEADER_SIZE + form.stored_size <= size:
+                yield digest, place, form
+            place += HEADER_SIZE + form.stored_size
+
+
+def gaps(path: Path) -> list[tuple[int, int]]:
+    """Return the stretches (from, to) of a pack that are no part of it: damage, or what was cut off."""
+    found = []
+    place, size = 0, path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) == _MAGIC:
+            place = len(_MAGIC)
+    for _, offset, form in scan(path):
+        if offset > place:
+            found.append((place, offset))
+        place = offset + HEADER_SIZE + form.stored_size
+    if place < size:
+        found.append((place, size))
+    return found
+
+
+def is_sound_index(data: bytes, pack_size: int) -> bool:
+    """Tell whether `data` is an index as it was written, of a pack of that size."""
+    if len(data) < _HEAD.size + _SEAL.size or (len(data) - _HEAD.size - _SEAL.size) % _RECORD.size:
+        return False
+    magic, size = _HEAD.unpack_from(data)
+    (seal,) = _SEAL.unpack_from(data, len(data) - _SEAL.size)
+    return bool(magic == _INDEX_MAGIC and size == pack_size and seal == xxhash.xxh3_64_intdigest(data[: -_SEAL.size]))
+
+
+def _next_header(descriptor: int, place: int, size: int) -> int:
+    while place < size:
+        block = os.pread(descriptor, durable.BLOCK + len(ENTRY_MAGIC), place)
+        at = block.find(ENTRY_MAGIC)
+        if at >= 0:
+            return place + at
+        place += durable.BLOCK
+    return size
+
+
+def _encode_index(records: list[tuple[bytes, int, int]], pack_size: int) -> bytes:
+    body = b"".join([_HEAD.pack(_INDEX_MAGIC, pack_size), *(_RECORD.pack(*record) for record in sorted(records))])
+    return body + _SEAL.pack(xxhash.xxh3_64_intdigest(body))
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _modified(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
