@@ -45,10 +45,10 @@ def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = N
         If it cannot be written; nothing of it shows then.
     """
     kind = kind or kind_of(value)
-    objects = open_objects(home, DECODERS)
-    manifest = kind_named(kind).write(value, objects)
-    known = objects.has(manifest.digest)
-    digest = objects.put(manifest.encode())
+    with open_objects(home, DECODERS).batch() as batch:
+        manifest = kind_named(kind).write(value, batch)
+        digest = batch.put(manifest.encode())
+    known = digest not in batch.written
     journal = journal_at(home.journal)
     if not known or (journal.segment, digest) not in _recorded:
         journal.append(ArtifactStored(str(digest), kind, manifest.size, len(manifest.entries)))

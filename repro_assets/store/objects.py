@@ -12,6 +12,8 @@ together lie in `packs`. `layout` has the bytes of both, `batch` writes them.
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -28,7 +30,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import codecs, durable
 from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, RAW, TRAILER_SIZE, Form, read_trailer
-from repro_assets.store.packs import Packs, packs_of
+from repro_assets.store.packs import Entry, Packs, packs_of
 
 if TYPE_CHECKING:
     from repro_assets.store.batch import Batch
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 _FOLDER = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
 _T = TypeVar("_T")
+# linux/fs.h; macOS has no such call on an open file, so files are copied there.
+_FICLONE = 0x40049409
+_NO_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
+_without_clones: set[int] = set()
 
 Decoder = Callable[[bytes], bytes]
 """Returns the uncompressed bytes; a ValueError says that the stored ones are none of its codec."""
@@ -59,8 +65,73 @@ class ObjectStore(Protocol):
 
     def has(self, digest: Digest) -> bool:
         """Tell whether bytes are stored under `digest`, without reading them."""
-        found = self.path(digest).is_file() or self.packs.find(digest) is not None
-        return found or (self.home.trash / digest.hex).is_file() or self.trashed.find(digest) is not None
+
+    def read(self, digest: Digest) -> bytes:
+        """Return the verified bytes."""
+
+    def digests(self) -> Iterator[Digest]:
+        """Yield every stored digest, in order."""
+
+
+class LocalObjects:
+    """The object store of a folder.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    decoders : mapping
+        How to get the uncompressed bytes back, for each codec beside those of the store itself.
+    """
+
+    def __init__(self, home: Home, decoders: Mapping[str, Decoder] | None = None) -> None:
+        self.home = home
+        self._loose = os.fspath(home.objects)
+        self.packs = packs_of(home)
+        self.trashed = Packs(home, home.trash)
+        self._decoders: dict[str, Decoder] = dict(decoders or {})
+
+    def batch(self) -> Batch:
+        """Begin to put objects that become durable together."""
+        from repro_assets.store.batch import Batch
+
+        return Batch(self)
+
+    def put(self, data: bytes | memoryview) -> Digest:
+        """Store bytes durably.
+
+        Raises
+        ------
+        MachineError
+            If they cannot be written.
+        """
+        with self.batch() as batch:
+            return batch.put(data)
+
+    def put_file(self, path: Path) -> tuple[Digest, int]:
+        """Store a file's bytes in constant memory and return their digest and size.
+
+        Raises
+        ------
+        InvalidInput
+            If the file cannot be read.
+        SourceChanged
+            If it changes while it is read.
+        MachineError
+            If the bytes cannot be written.
+        """
+        with self.batch() as batch:
+            return batch.put_file(path)
+
+    def path(self, digest: Digest) -> Path:
+        """Where the object is, or would be, if it lies alone."""
+        return Path(self._path(digest))
+
+    def has(self, digest: Digest) -> bool:
+        """Tell whether bytes are stored under `digest`, without reading them."""
+        if os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None:  # noqa: PTH113
+            return True
+        return (self.home.trash / digest.hex).is_file() or self.trashed.find(digest) is not None
 
     def placement(self, digest: Digest) -> Placement:
         """Describe how an object is stored.
@@ -144,6 +215,35 @@ class ObjectStore(Protocol):
                 raise mismatch(digest)
         yield self.read(digest)
 
+    def clone_into(self, digest: Digest, descriptor: int) -> bool:
+        """Let an empty file share the object's blocks, verified; False where that cannot be.
+
+        It can be where the file system copies on write and the object lies alone and as it is.
+
+        Raises
+        ------
+        MissingObject, CorruptObject
+            As `read`; what the file holds is worth nothing then.
+        OSError
+            If the file cannot be written.
+        """
+        device = os.fstat(descriptor).st_dev
+        if device in _without_clones:
+            return False
+        with self._located(digest) as place:
+            if place.form.codec != RAW or place.start or place.form.size != place.form.stored_size:
+                return False
+            try:
+                fcntl.ioctl(descriptor, _FICLONE, place.descriptor)
+            except OSError as error:
+                if error.errno in _NO_CLONE:
+                    _without_clones.add(device)
+                    return False
+                raise
+            os.ftruncate(descriptor, place.form.size)
+        self._twice(_scan, digest)
+        return True
+
     def verify(self, digest: Digest) -> None:
         """Hash the uncompressed bytes again with SHA-256.
 
@@ -173,26 +273,43 @@ class ObjectStore(Protocol):
                     if _REST.fullmatch(name):
                         yield Digest(folder.name + name)
 
-    def settled(self, digest: Digest, codec: str | None = None) -> bool:
-        """Tell whether an object is there and whole, after reading and checking it.
+    def unsettled(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
+        """Return the objects that are not there whole; the others were read and checked.
 
-        A damaged one is in quarantine afterwards, so that it can be put again. What is only in the trash counts as not
-        there.
+        Damaged ones are in quarantine afterwards, so that they can be put again. What is only in the trash counts as
+        not there.
 
         Parameters
         ----------
-        digest : Digest
-            The object.
+        digests : iterable of Digest
+            The objects.
         codec : str, optional
-            The codec that it must have.
+            The codec that they must have.
         """
-        if not self.path(digest).is_file() and self.packs.find(digest) is None:
-            return False
+        lost: set[Digest] = set()
+        packed: dict[str, list[tuple[int, Digest, Entry]]] = {}
+        for digest in digests:
+            entry = self.packs.find(digest)
+            if entry is not None:
+                packed.setdefault(entry.pack, []).append((entry.offset, digest, entry))
+            elif not os.path.isfile(self._path(digest)) or not self._is_whole(digest, codec):  # noqa: PTH113
+                lost.add(digest)
+        for pack, places in packed.items():
+            # In the order of their places, so that the pack is read from its start to its end.
+            sound = self.packs.sound(pack, [(digest, entry) for _, digest, entry in sorted(places)], codec)
+            lost.update(digest for _, digest, _ in places if digest not in sound and not self._is_whole(digest, codec))
+        return lost
+
+    def _is_whole(self, digest: Digest, codec: str | None) -> bool:
         try:
             form = self._twice(_scan, digest)
         except (CorruptObject, MissingObject):
             return False
-        return codec is None or form.codec == codec
+        there = os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None  # noqa: PTH113
+        return there and codec in (None, form.codec)
+
+    def _path(self, digest: Digest) -> str:
+        return f"{self._loose}/{digest.hex[:2]}/{digest.hex[2:]}"
 
     def _twice(self, look: Callable[[_Place], _T], digest: Digest) -> _T:
         for attempt in (1, 2):
@@ -220,14 +337,14 @@ class ObjectStore(Protocol):
             os.close(place.descriptor)
 
     def _locate(self, digest: Digest) -> _Place | None:
-        for path, packs in ((self.path(digest), self.packs), (self.home.trash / digest.hex, self.trashed)):
-            loose = _open_loose(path, digest)
-            if loose is not None:
-                return _Place(digest, loose[0], 0, loose[1])
+        for packs, path in ((self.packs, self._path(digest)), (self.trashed, f"{self.home.trash}/{digest.hex}")):
             entry = packs.find(digest)
             opened = packs.open(digest, entry) if entry is not None else None
             if opened is not None and entry is not None:
                 return _Place(digest, opened[0], entry.offset + HEADER_SIZE, opened[1], entry.pack)
+            loose = _open_loose(path, digest)
+            if loose is not None:
+                return _Place(digest, loose[0], 0, loose[1])
         return None
 
     def _decode_into(self, digest: Digest, form: Form, stored: bytes, out: memoryview) -> None:
@@ -246,10 +363,11 @@ class ObjectStore(Protocol):
         durable.ensure_folder(self.home.quarantine)
         # Another reader may have set it aside first.
         with contextlib.suppress(FileNotFoundError):
-            if self.path(digest).is_file():
-                self.path(digest).rename(self.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}")
-            elif (entry := self.packs.find(digest)) is not None:
+            entry = self.packs.find(digest)
+            if entry is not None:
                 self.packs.set_aside(digest, entry)
+            else:
+                self.path(digest).rename(self.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +412,7 @@ def mismatch(digest: Digest) -> CorruptObject:
     return CorruptObject(f"the bytes stored under {digest} do not match", "restore it: repro store fsck")
 
 
-def _open_loose(path: Path, digest: Digest) -> tuple[int, Form] | None:
+def _open_loose(path: str, digest: Digest) -> tuple[int, Form] | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -21,8 +21,8 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import xxhash
 
@@ -41,13 +41,12 @@ _HEAD = struct.Struct("<8sQ")
 _SEAL = struct.Struct("<Q")
 _NAME = re.compile(r"[0-9a-f]{32}")
 _ASIDE = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{32})-(\d+)")
-_TO_DICTIONARY = 4096
+_TO_DICTIONARY = 1 << 16
 # Longer than the step of any file system's clock: a folder that changed this lately may change again unseen.
 _RACY_NS = 2_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Where an object is: its pack, the place of its header, and the size of its stored bytes."""
 
     pack: str
@@ -67,15 +66,15 @@ class _Index(Sequence[bytes]):
     def __getitem__(self, number: int) -> bytes:  # type: ignore[override]
         return bytes(self._records[number * _RECORD.size :][:32])
 
-    def record(self, number: int) -> tuple[bytes, int, int]:
-        """Return digest, place and stored size."""
-        return _RECORD.unpack_from(self._records, number * _RECORD.size)
+    def records(self) -> Iterator[tuple[bytes, int, int]]:
+        """Yield digest, place and stored size of each entry."""
+        return _RECORD.iter_unpack(self._records)
 
     def find(self, digest: bytes) -> tuple[int, int] | None:
         """Return place and stored size of an object."""
         number = bisect.bisect_left(self, digest)
         if number < len(self):
-            found, offset, stored = self.record(number)
+            found, offset, stored = _RECORD.unpack_from(self._records, number * _RECORD.size)
             if found == digest:
                 return offset, stored
         return None
@@ -103,9 +102,9 @@ class Packs:
         self._seen: tuple[int, int] | None = None
         self._certain = False
 
-    def path(self, pack: str) -> Path:
+    def path(self, pack: str) -> str:
         """Where a pack is."""
-        return self.folder / f"{pack}.pack"
+        return f"{self.folder}/{pack}.pack"
 
     def find(self, digest: Digest) -> Entry | None:
         """Return where an object is; None if no pack has it."""
@@ -177,9 +176,34 @@ class Packs:
             raise
         return descriptor, found[1]
 
+    def sound(self, pack: str, places: list[tuple[Digest, Entry]], codec: str | None = None) -> set[Digest]:
+        """Return those of a pack's entries whose header and stored bytes are what was written.
+
+        Parameters
+        ----------
+        pack : str
+            The pack; empty where it is gone.
+        places : list
+            The entries that are looked at, in the order of their places.
+        codec : str, optional
+            The codec that they must have.
+        """
+        found: set[Digest] = set()
+        with contextlib.suppress(FileNotFoundError), open(self.path(pack), "rb", buffering=1 << 20) as file:  # noqa: PTH123
+            for digest, entry in places:
+                if file.tell() != entry.offset:
+                    file.seek(entry.offset)
+                head = read_header(file.read(HEADER_SIZE))
+                if head is None or head[0] != digest or head[1].stored_size != entry.stored_size:
+                    continue
+                right = xxhash.xxh3_128_digest(file.read(entry.stored_size)) == head[1].check
+                if right and codec in (None, head[1].codec):
+                    found.add(digest)
+        return found
+
     def set_aside(self, digest: Digest, entry: Entry) -> None:
         """Take one entry out of use; a copy of its bytes goes to quarantine."""
-        with self.path(entry.pack).open("rb") as file:
+        with open(self.path(entry.pack), "rb") as file:  # noqa: PTH123
             file.seek(entry.offset)
             data = file.read(HEADER_SIZE + entry.stored_size)
         name = f"{digest.hex}.{entry.pack}-{entry.offset}"
@@ -208,26 +232,24 @@ class Packs:
         if len(index) > _TO_DICTIONARY:
             self._large[pack] = index
             return
-        for number in range(len(index)):
-            digest, offset, stored = index.record(number)
+        for digest, offset, stored in index.records():
             self._small[digest] = Entry(pack, offset, stored)
 
     def _of_pack(self, pack: str) -> Iterator[tuple[bytes, int, int]]:
         index = self._large.get(pack) or self._index(pack)
-        for number in range(len(index)):
-            yield index.record(number)
+        yield from index.records()
 
     def _index(self, pack: str) -> _Index:
         path = self.folder / f"{pack}.idx"
         try:
-            size = self.path(pack).stat().st_size
+            size = os.stat(self.path(pack)).st_size  # noqa: PTH116
         except FileNotFoundError:
             return _Index(_encode_index([], 0))
         with contextlib.suppress(FileNotFoundError):
             data = path.read_bytes()
             if is_sound_index(data, size):
                 return _Index(data)
-        found = [(bytes.fromhex(d.hex), offset, form.stored_size) for d, offset, form in scan(self.path(pack))]
+        found = [(bytes.fromhex(d.hex), offset, form.stored_size) for d, offset, form in scan(Path(self.path(pack)))]
         data = _encode_index(found, size)
         # It is made again wherever it is missing, so a full or read-only disk costs time and nothing else.
         with contextlib.suppress(MachineError):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from repro_assets.errors import InvalidValue
 from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.batch import Batch, Part
 from repro_assets.store.objects import LocalObjects
 
 NAME = "segments"
@@ -23,12 +24,13 @@ class Segments:
     blocks: tuple[bytes, ...]
 
 
-def write(value: Segments, objects: LocalObjects) -> Manifest:
-    """Store each block as one object."""
+def write(value: Segments, batch: Batch) -> Manifest:
+    """Put each block as one object."""
     if not isinstance(value, Segments):
         raise InvalidValue(f"a {type(value).__name__} is not Segments")
-    entries = (Entry(f"{i:08d}", len(block), (objects.put(block),)) for i, block in enumerate(value.blocks))
-    return Manifest(NAME, tuple(entries))
+    digests = batch.put_all(Part(block) for block in value.blocks)
+    parts = enumerate(zip(value.blocks, digests, strict=True))
+    return Manifest(NAME, tuple(Entry(f"{i:08d}", len(block), (digest,)) for i, (block, digest) in parts))
 
 
 def read(manifest: Manifest, objects: LocalObjects) -> Segments:

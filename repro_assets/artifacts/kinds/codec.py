@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from repro_assets.identity.manifest import Manifest
+from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects
 
 
 class Kind(Protocol):
     """One module of this folder."""
 
-    def write(self, value: Any, objects: LocalObjects) -> Manifest:
-        """Store the parts of `value` and return the manifest, which is not stored yet.
+    def write(self, value: Any, batch: Batch) -> Manifest:
+        """Put the parts of `value` and return the manifest, which is not stored yet.
 
         Raises
         ------

@@ -8,15 +8,16 @@ from typing import Any
 
 from repro_assets.identity import canonical
 from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects, concatenate
 
 NAME = "json"
 
 
-def write(value: Any, objects: LocalObjects) -> Manifest:
-    """Store a JSON-like value."""
+def write(value: Any, batch: Batch) -> Manifest:
+    """Put a JSON-like value."""
     data = canonical.encode(value)
-    return Manifest(NAME, (Entry("value", len(data), (objects.put(data),)),))
+    return Manifest(NAME, (Entry("value", len(data), (batch.put(data),)),))
 
 
 def read(manifest: Manifest, objects: LocalObjects) -> Any:

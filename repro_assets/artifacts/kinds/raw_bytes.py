@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from repro_assets.errors import InvalidValue
 from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.batch import Batch, SourceFile
+from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects, concatenate
+from repro_assets.store.sources import StatCache
 
 NAME = "bytes"
 
 
-def write(value: bytes | Path, objects: LocalObjects) -> Manifest:
-    """Store bytes, or the content of a file."""
+def write(value: bytes | Path, batch: Batch) -> Manifest:
+    """Put bytes, or the content of a file."""
     if isinstance(value, Path):
-        digest, size = objects.put_file(value)
+        cache = StatCache(batch.home, value)
+        digest, size = batch.put_files([SourceFile(os.path.abspath(value))], cache)[0]  # noqa: PTH100
+        cache.save()
     elif isinstance(value, (bytes, bytearray, memoryview)):
-        digest, size = objects.put(bytes(value)), len(bytes(value))
+        digest, size = batch.put(bytes(value)), len(bytes(value))
     else:
         raise InvalidValue(f"a {type(value).__name__} is not bytes", "give bytes or a Path")
     return Manifest(NAME, (Entry("data", size, (digest,)),))
@@ -29,5 +35,5 @@ def read(manifest: Manifest, objects: LocalObjects) -> bytes:
 
 def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
     """Write the file."""
-    target.write_bytes(read(manifest, objects))
+    lay_out_files(objects, [LaidFile(str(target), manifest.entries[0].objects)])
     return 1

@@ -27,6 +27,7 @@ from repro_assets.errors import InvalidValue, UnsupportedFormat
 from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ NAME = "table"
 CODEC = "parquet"
 
 
-def write(value: Any, objects: LocalObjects) -> Manifest:
-    """Store a DataFrame or an Arrow table.
+def write(value: Any, batch: Batch) -> Manifest:
+    """Put a DataFrame or an Arrow table.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def write(value: Any, objects: LocalObjects) -> Manifest:
             for field, column in zip(table.schema, columns, strict=True)
         ],
     }
-    return Manifest(NAME, (Entry("table", len(data), (objects.put_encoded(data, CODEC, buffer.getvalue()),)),), facts)
+    return Manifest(NAME, (Entry("table", len(data), (batch.put_encoded(data, CODEC, buffer.getvalue()),)),), facts)
 
 
 def read_arrow(manifest: Manifest, objects: LocalObjects) -> pyarrow.Table:

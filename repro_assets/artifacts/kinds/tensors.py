@@ -13,14 +13,18 @@ scalars stand for themselves.
 
 from __future__ import annotations
 
+import concurrent.futures
+import itertools
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from repro_assets.errors import InvalidValue, UnsupportedFormat
+from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.batch import Batch, Part
 from repro_assets.store.objects import LocalObjects, concatenate
 
 if TYPE_CHECKING:
@@ -28,11 +32,12 @@ if TYPE_CHECKING:
 
 NAME = "tensors"
 PART_BYTES = 64 << 20
+_WORTH_THREADS = 4 << 20
 _FLOATING = ("float16", "float32", "float64", "complex64", "complex128")
 
 
-def write(value: Any, objects: LocalObjects) -> Manifest:
-    """Store every tensor and the nesting.
+def write(value: Any, batch: Batch) -> Manifest:
+    """Put every tensor and the nesting.
 
     Raises
     ------
@@ -41,14 +46,14 @@ def write(value: Any, objects: LocalObjects) -> Manifest:
     """
     if sys.byteorder != "little":
         raise UnsupportedFormat("tensors are stored on little-endian machines only")
-    writer = _Writer(objects)
+    writer = _Writer()
     nesting = writer.node(value, "")
-    return Manifest(NAME, tuple(writer.entries), {"nesting": nesting})
+    return Manifest(NAME, writer.put(batch), {"nesting": nesting})
 
 
 def read(manifest: Manifest, objects: LocalObjects) -> Any:
     """Return the nested value."""
-    return _Reader(manifest, objects).node(manifest.facts["nesting"])
+    return _Reader(manifest, objects).value()
 
 
 def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
@@ -78,9 +83,8 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
 
 
 class _Writer:
-    def __init__(self, objects: LocalObjects) -> None:
-        self.objects = objects
-        self.entries: list[Entry] = []
+    def __init__(self) -> None:
+        self._tensors: list[_Described] = []
         self._seen: dict[tuple[Any, ...], int] = {}
         self._names: set[str] = set()
         # Keeps every value alive while addresses stand for identity in `_seen`.
@@ -123,10 +127,16 @@ class _Writer:
         if tensor.numel() and where in self._seen:
             return self._seen[where]
         self._held.append(tensor)
-        plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
-        data = memoryview(plain.reshape(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
         name = str(tensor.dtype).removeprefix("torch.")
-        self._seen[where] = self._add(data, name, tuple(tensor.shape), path)
+
+        def plain() -> memoryview:
+            # Made when it is put, so that of tensors on a GPU only some are in memory.
+            here = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+            return memoryview(here.reshape(-1).view(torch.uint8).numpy().data)
+
+        size, itemsize = tensor.numel() * tensor.element_size(), tensor.element_size()
+        itemsize //= 2 if tensor.is_complex() else 1
+        self._seen[where] = self._add(_Described(path, size, name, tuple(tensor.shape), itemsize, plain))
         return self._seen[where]
 
     def _array(self, array: Any, path: str) -> int:
@@ -140,23 +150,52 @@ class _Writer:
         if array.size and where in self._seen:
             return self._seen[where]
         self._held.append(array)
-        plain = numpy.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        self._seen[where] = self._add(memoryview(plain.tobytes()), plain.dtype.name, array.shape, path)
+        dtype = array.dtype.newbyteorder("<")
+
+        def plain() -> memoryview:
+            return memoryview(numpy.ascontiguousarray(array, dtype)).cast("B")
+
+        itemsize = array.itemsize // (2 if array.dtype.kind == "c" else 1)
+        self._seen[where] = self._add(_Described(path, array.nbytes, dtype.name, array.shape, itemsize, plain))
         return self._seen[where]
 
-    def _add(self, data: memoryview, dtype: str, shape: tuple[int, ...], path: str) -> int:
-        parts = tuple(self._put(data))
-        name, count = path, 1
+    def _add(self, tensor: _Described) -> int:
+        name, count = tensor.name, 1
         while name in self._names:
             count += 1
-            name = f"{path}#{count}"
+            name = f"{tensor.name}#{count}"
         self._names.add(name)
-        self.entries.append(Entry(name, data.nbytes, parts, {"dtype": dtype, "shape": list(shape)}))
-        return len(self.entries) - 1
+        self._tensors.append(tensor._replace(name=name))
+        return len(self._tensors) - 1
 
-    def _put(self, data: memoryview) -> Iterator[Digest]:
-        for start in range(0, data.nbytes, PART_BYTES):
-            yield self.objects.put(data[start : start + PART_BYTES])
+    def put(self, batch: Batch) -> tuple[Entry, ...]:
+        """Put every tensor that was found, and return its entries."""
+        digests = iter(batch.put_all(part for tensor in self._tensors for part in tensor.parts()))
+        return tuple(
+            Entry(
+                tensor.name,
+                tensor.size,
+                tuple(itertools.islice(digests, -(-tensor.size // PART_BYTES))),
+                {"dtype": tensor.dtype, "shape": list(tensor.shape)},
+            )
+            for tensor in self._tensors
+        )
+
+
+class _Described(NamedTuple):
+    """A tensor that is to be put; `plain` returns its bytes."""
+
+    name: str
+    size: int
+    dtype: str
+    shape: tuple[int, ...]
+    itemsize: int
+    plain: Callable[[], memoryview]
+
+    def parts(self) -> Iterator[Part]:
+        data = self.plain() if self.size else memoryview(b"")
+        for start in range(0, self.size, PART_BYTES):
+            yield Part(data[start : start + PART_BYTES], self.itemsize)
 
 
 class _Reader:
@@ -164,6 +203,19 @@ class _Reader:
         self.manifest = manifest
         self.objects = objects
         self._made: dict[tuple[str, int], Any] = {}
+        self._parts: list[tuple[Digest, memoryview]] = []
+
+    def value(self) -> Any:
+        """Return the nested value, its tensors read on all cores."""
+        value = self.node(self.manifest.facts["nesting"])
+        if sum(len(out) for _, out in self._parts) < _WORTH_THREADS:
+            for digest, out in self._parts:
+                self.objects.read_into(digest, out)
+        else:
+            with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="repro-get") as pool:
+                for _ in pool.map(lambda part: self.objects.read_into(*part), self._parts):
+                    pass
+        return value
 
     def node(self, node: Any) -> Any:
         if not isinstance(node, dict):
@@ -187,12 +239,19 @@ class _Reader:
 
         tensor = torch.empty(entry.facts["shape"], dtype=getattr(torch, entry.facts["dtype"]))
         if entry.size:
-            data = bytearray(concatenate(self.objects, entry.objects))
-            tensor.view(-1).view(torch.uint8).copy_(torch.frombuffer(data, dtype=torch.uint8))
+            self._fill(entry, memoryview(tensor.view(-1).view(torch.uint8).numpy().data))
         return tensor
 
     def _array(self, entry: Entry) -> Any:
         import numpy
 
-        data = concatenate(self.objects, entry.objects)
-        return numpy.frombuffer(data, numpy.dtype(entry.facts["dtype"])).reshape(entry.facts["shape"]).copy()
+        array = numpy.empty(entry.facts["shape"], numpy.dtype(entry.facts["dtype"]))
+        if entry.size:
+            self._fill(entry, memoryview(array.reshape(-1).view(numpy.uint8).data))
+        return array
+
+    def _fill(self, entry: Entry, out: memoryview) -> None:
+        if len(out) != entry.size or len(entry.objects) != -(-entry.size // PART_BYTES):
+            raise CorruptRecord(f"the manifest gives {entry.name!r} a size that its shape does not have")
+        for number, digest in enumerate(entry.objects):
+            self._parts.append((digest, out[number * PART_BYTES : (number + 1) * PART_BYTES]))

@@ -13,11 +13,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from repro_assets.errors import CorruptRecord, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.store.batch import Batch, Part, SourceFile
+from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects
+from repro_assets.store.sources import StatCache, Stamp, unreadable
 
 NAME = "tree"
 
@@ -26,7 +30,8 @@ NAME = "tree"
 class TreeFile:
     """One file to be stored: where it is in the tree, and where its bytes are now.
 
-    `read` returns the bytes where not simply those of `source` are meant.
+    `read` returns the bytes where not simply those of `source` are meant. `stamp` is that of a file that was looked at
+    just now.
     """
 
     path: str
@@ -34,6 +39,7 @@ class TreeFile:
     executable: bool = False
     link_target: str | None = None
     read: Callable[[], bytes] | None = None
+    stamp: Stamp | None = None
 
 
 class Tree(Mapping[str, bytes]):
@@ -53,26 +59,29 @@ class Tree(Mapping[str, bytes]):
         return len(self._entries)
 
 
-def write(value: Path | Iterable[TreeFile], objects: LocalObjects) -> Manifest:
-    """Store a folder, or the files that are named.
+def write(value: Path | Iterable[TreeFile], batch: Batch) -> Manifest:
+    """Put a folder, or the files that are named.
 
     Raises
     ------
     InvalidInput
-        If the folder cannot be read, something in it is neither file, folder nor symbolic link, a name or the target
-        of a link is not Unicode text, or a link leads out of the tree.
+        If the folder cannot be read, something in it is neither file, folder nor symbolic link, a link leads out of it,
+        or a name or the target of a link is not Unicode text.
     InvalidValue
-        If a path is not inside the tree, stands there twice, or lies below a file or a link.
+        If a named path is not relative and inside, is named twice, or lies below a file or a link.
     SourceChanged
         If a file changes while it is read.
     """
+    cache = StatCache(batch.home, value) if isinstance(value, Path) else None
     entries: dict[str, Entry] = {}
+    files: list[TreeFile] = []
     for file in _walk(value) if isinstance(value, Path) else value:
         if not _is_inside(file.path):
             raise InvalidValue(f"{file.path!r} is not a relative path inside a tree")
         _check_text(file.path, f"the file name {file.path!r}")
         if file.path in entries:
             raise InvalidValue(f"the tree names {file.path!r} twice")
+        facts: dict[str, Any] = {}
         if file.link_target is not None:
             _check_text(file.link_target, f"the target of the link {file.path!r}")
             if _leaves(PurePosixPath(file.path).parent, file.link_target):
@@ -80,15 +89,19 @@ def write(value: Path | Iterable[TreeFile], objects: LocalObjects) -> Manifest:
                     f"the link {file.path!r} leads out of the tree, to {file.link_target!r}",
                     "make it relative and inside, or leave it out",
                 )
-            entries[file.path] = Entry(file.path, 0, (), {"link": file.link_target})
-        elif file.source.is_dir():
-            entries[file.path] = Entry(file.path, 0, (), {"folder": True})
+            facts = {"link": file.link_target}
+        elif file.stamp is None and file.source.is_dir():
+            facts = {"folder": True}
         else:
-            digest, size = _put(file, objects)
-            entries[file.path] = Entry(file.path, size, (digest,), {"executable": file.executable})
-    below = _below_no_folder(entries.values())
+            files.append(file)
+        entries[file.path] = Entry(file.path, 0, (), facts)
+    below = _below_no_folder(entries)
     if below is not None:
         raise InvalidValue(f"the tree has {below!r} below something that is no folder")
+    for file, (digest, size) in zip(files, _put(files, batch, cache), strict=True):
+        entries[file.path] = Entry(file.path, size, (digest,), {"executable": file.executable})
+    if cache is not None:
+        cache.save()
     return Manifest(NAME, tuple(entries[path] for path in sorted(entries)))
 
 
@@ -111,73 +124,87 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
         link = entry.facts.get("link")
         if link is not None and _leaves(PurePosixPath(entry.name).parent, link):
             raise CorruptRecord(f"the link {entry.name!r} of the tree points outside of it")
-    below = _below_no_folder(manifest.entries)
+    below = _below_no_folder({entry.name: entry for entry in manifest.entries})
     if below is not None:
         raise CorruptRecord(f"the tree has {below!r} below something that is no folder")
-    target.mkdir(parents=True)
-    files = 0
+    folders = {"", *(entry.name for entry in manifest.entries if "folder" in entry.facts)}
+    folders.update(entry.name.rpartition("/")[0] for entry in manifest.entries)
+    for folder in sorted(folders):
+        (target / folder).mkdir(parents=True, exist_ok=not folder == "")
+    files = []
     for entry in manifest.entries:
-        path = target / entry.name
-        path.parent.mkdir(parents=True, exist_ok=True)
         if "link" in entry.facts:
-            path.symlink_to(entry.facts["link"])
-        elif "folder" in entry.facts:
-            path.mkdir(exist_ok=True)
-        else:
-            path.write_bytes(objects.read(entry.objects[0]))
-            path.chmod(0o755 if entry.facts.get("executable") else 0o644)
-            files += 1
-    return files
+            (target / entry.name).symlink_to(entry.facts["link"])
+        elif "folder" not in entry.facts:
+            files.append(LaidFile(f"{target}/{entry.name}", entry.objects, bool(entry.facts.get("executable"))))
+    lay_out_files(objects, files)
+    return len(files)
 
 
-def _put(file: TreeFile, objects: LocalObjects) -> tuple[Digest, int]:
-    if file.read is None:
-        return objects.put_file(file.source)
-    data = file.read()
-    return objects.put(data), len(data)
+def _put(files: list[TreeFile], batch: Batch, cache: StatCache | None) -> Iterator[tuple[Digest, int]]:
+    """Put the files' bytes and yield digest and size in order."""
+    plain = iter(batch.put_files([SourceFile(os.fspath(f.source), f.stamp) for f in files if f.read is None], cache))
+    sizes: list[int] = []
+
+    def parts() -> Iterator[Part]:
+        for file in files:
+            if file.read is not None:
+                data = file.read()
+                sizes.append(len(data))
+                yield Part(data)
+
+    given = iter(batch.put_all(parts()))
+    lengths = iter(sizes)
+    for file in files:
+        yield next(plain) if file.read is None else (next(given), next(lengths))
 
 
 def _walk(root: Path) -> Iterator[TreeFile]:
     if not root.is_dir():
         raise InvalidInput(f"{root} is not a folder", "give a folder")
-    for folder, folders, names in os.walk(root, onerror=_refuse):
-        here = Path(folder)
-        if not folders and not names and here != root:
-            yield TreeFile(here.relative_to(root).as_posix(), here)
-        for name in [*names, *(item for item in folders if (here / item).is_symlink())]:
-            path = here / name
-            relative = path.relative_to(root).as_posix()
-            if path.is_symlink():
-                yield TreeFile(relative, path, link_target=str(path.readlink()))
-            elif path.is_file():
-                yield TreeFile(relative, path, executable=bool(path.stat().st_mode & 0o100))
+    folders = [(os.path.abspath(root), "")]  # noqa: PTH100 (one stat for each of ten thousand files)
+    while folders:
+        folder, above = folders.pop()
+        try:
+            with os.scandir(folder) as listed:
+                found = list(listed)
+        except OSError as error:
+            raise unreadable(folder, error) from error
+        if not found and above:
+            yield TreeFile(above[:-1], Path(folder))
+        for item in found:
+            path = above + item.name
+            if item.is_symlink():
+                yield TreeFile(path, Path(item.path), link_target=os.readlink(item.path))  # noqa: PTH115
+            elif item.is_dir():
+                folders.append((item.path, f"{path}/"))
+            elif item.is_file():
+                state = item.stat()
+                yield TreeFile(path, Path(item.path), bool(state.st_mode & 0o100), stamp=Stamp.of(state))
             else:
-                raise InvalidInput(f"{path} is neither a file, a folder nor a link", "remove it or leave it out")
+                raise InvalidInput(f"{item.path} is neither a file, a folder nor a link", "remove it or leave it out")
 
 
 def _is_inside(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return (
-        bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path and path == "/".join(parts)
-    )
+    return "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
 
 
-def _below_no_folder(entries: Iterable[Entry]) -> str | None:
+def _below_no_folder(entries: Mapping[str, Entry]) -> str | None:
     """Return a path that lies below a file or a link, if there is one."""
-    paths = {entry.name: "folder" not in entry.facts for entry in entries}
-    for path in paths:
-        if any(paths.get(str(above), False) for above in PurePosixPath(path).parents):
-            return path
+    sound: set[str] = set()
+    for path in entries:
+        above = path.rpartition("/")[0]
+        while above and above not in sound:
+            if above in entries and "folder" not in entries[above].facts:
+                return path
+            sound.add(above)
+            above = above.rpartition("/")[0]
     return None
 
 
 def _check_text(text: str, what: str) -> None:
     if any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
         raise InvalidInput(f"{what} is not Unicode text", "rename it or leave it out")
-
-
-def _refuse(error: OSError) -> None:
-    raise InvalidInput(f"{error.filename} cannot be read: {error.strerror}", "check its owner and mode") from error
 
 
 def _leaves(folder: PurePosixPath, link: str) -> bool:
