@@ -33,7 +33,7 @@ from repro_assets.store import codecs, durable
 from repro_assets.store.layout import RAW, Form, trailer
 from repro_assets.store.leases import lease_on
 from repro_assets.store.packs import PACK_BYTES, PackWriter
-from repro_assets.store.sources import StatCache, Stamp, read_stamped, stamp_of, stream_stable, unreadable
+from repro_assets.store.sources import Stamp, StatCache, read_stamped, stamp_of, stream_stable, unreadable
 
 if TYPE_CHECKING:
     from repro_assets.store.objects import LocalObjects
@@ -100,7 +100,8 @@ class Batch:
         self.written: set[Digest] = set()
         """What this batch writes because it was not there."""
         self._relied: set[Digest] = set()
-        self._folders: set[Path] = set()
+        self._folders: set[str] = set()
+        self._packs = os.fspath(self.home.packs)
         self._staged: list[_Staged] = []
         self._few: list[_Staged] = []
         self._pack: PackWriter | None = None
@@ -237,7 +238,7 @@ class Batch:
             if digest not in missing:
                 # Another process may have shown it a moment ago, and its name may not have reached the disk.
                 packed = self.objects.packs.find(digest) is not None
-                self._folders.add(self.home.packs if packed else self.objects.path(digest).parent)
+                self._folders.add(self._packs if packed else self.objects.folder(digest))
         self._last = new[-1] if new[-1] in missing else None
         return missing
 
@@ -325,7 +326,10 @@ class Batch:
         else:
             self._show(first)
             self._close_pack()
-        for _ in self._map(durable.sync_folder, [folder for folder in self._folders if folder.is_dir()]):
+        for _ in self._map(
+            durable.sync_folder,
+            [Path(folder) for folder in self._folders if os.path.isdir(folder)],  # noqa: PTH112
+        ):
             pass
 
     def _close_pack(self) -> None:
@@ -343,7 +347,7 @@ class Batch:
             folders.add(path.parent)
         for _ in self._map(durable.sync_folder, folders):
             pass
-        self._folders -= folders
+        self._folders.difference_update(map(os.fspath, folders))
 
     def _end(self) -> None:
         if self._pool is not None:
@@ -376,7 +380,9 @@ class _Lanes:
     """Threads that each do their work in order, with at most a few blocks ahead."""
 
     def __init__(self, number: int) -> None:
-        self._threads = [concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="repro-put") for _ in range(number)]
+        self._threads = [
+            concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="repro-put") for _ in range(number)
+        ]
         self._pending: deque[concurrent.futures.Future[None]] = deque()
 
     def __enter__(self) -> Self:

@@ -127,6 +127,10 @@ class LocalObjects:
         """Where the object is, or would be, if it lies alone."""
         return Path(self._path(digest))
 
+    def folder(self, digest: Digest) -> str:
+        """Return the folder of `path`."""
+        return f"{self._loose}/{digest.hex[:2]}"
+
     def has(self, digest: Digest) -> bool:
         """Tell whether bytes are stored under `digest`, without reading them."""
         if os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None:  # noqa: PTH113
@@ -269,7 +273,7 @@ class LocalObjects:
             return
         for folder in sorted(self.home.objects.iterdir()):
             if _FOLDER.fullmatch(folder.name):
-                for name in sorted(os.listdir(folder)):
+                for name in sorted(path.name for path in folder.iterdir()):
                     if _REST.fullmatch(name):
                         yield Digest(folder.name + name)
 

@@ -384,7 +384,7 @@ def _encode_index(records: list[tuple[bytes, int, int]], pack_size: int) -> byte
 
 def _listed(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)
+        return [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
 

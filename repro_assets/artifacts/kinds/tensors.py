@@ -153,7 +153,7 @@ class _Writer:
         dtype = array.dtype.newbyteorder("<")
 
         def plain() -> memoryview:
-            return memoryview(numpy.ascontiguousarray(array, dtype)).cast("B")
+            return memoryview(numpy.ascontiguousarray(array, dtype).reshape(-1).view(numpy.uint8).data)
 
         itemsize = array.itemsize // (2 if array.dtype.kind == "c" else 1)
         self._seen[where] = self._add(_Described(path, array.nbytes, dtype.name, array.shape, itemsize, plain))

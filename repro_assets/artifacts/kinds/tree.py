@@ -21,7 +21,7 @@ from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.batch import Batch, Part, SourceFile
 from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.sources import StatCache, Stamp, unreadable
+from repro_assets.store.sources import Stamp, StatCache, unreadable
 
 NAME = "tree"
 
@@ -35,7 +35,7 @@ class TreeFile:
     """
 
     path: str
-    source: Path
+    source: str | os.PathLike[str]
     executable: bool = False
     link_target: str | None = None
     read: Callable[[], bytes] | None = None
@@ -90,7 +90,7 @@ def write(value: Path | Iterable[TreeFile], batch: Batch) -> Manifest:
                     "make it relative and inside, or leave it out",
                 )
             facts = {"link": file.link_target}
-        elif file.stamp is None and file.source.is_dir():
+        elif file.stamp is None and os.path.isdir(file.source):  # noqa: PTH112
             facts = {"folder": True}
         else:
             files.append(file)
@@ -171,16 +171,16 @@ def _walk(root: Path) -> Iterator[TreeFile]:
         except OSError as error:
             raise unreadable(folder, error) from error
         if not found and above:
-            yield TreeFile(above[:-1], Path(folder))
+            yield TreeFile(above[:-1], folder)
         for item in found:
             path = above + item.name
             if item.is_symlink():
-                yield TreeFile(path, Path(item.path), link_target=os.readlink(item.path))  # noqa: PTH115
+                yield TreeFile(path, item.path, link_target=os.readlink(item.path))  # noqa: PTH115
             elif item.is_dir():
                 folders.append((item.path, f"{path}/"))
             elif item.is_file():
                 state = item.stat()
-                yield TreeFile(path, Path(item.path), bool(state.st_mode & 0o100), stamp=Stamp.of(state))
+                yield TreeFile(path, item.path, bool(state.st_mode & 0o100), stamp=Stamp.of(state))
             else:
                 raise InvalidInput(f"{item.path} is neither a file, a folder nor a link", "remove it or leave it out")
 
