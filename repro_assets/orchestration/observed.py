@@ -8,6 +8,7 @@ would be true, and the last one stays. Nothing is stored.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,14 +51,6 @@ def observed_source(
         `path` is not there.
     """
 
-    @dg.observable_source_asset(
-        key=dg.AssetKey.from_coercible(key),
-        group_name=group,
-        description=description or f"The content of {path}, as it is when it is observed.",
-        metadata={"path": dg.MetadataValue.path(path)},
-        tags={f"dagster/kind/{KIND}": ""},
-        automation_condition=automation_condition,
-    )
     def observe() -> dg.ObserveResult:
         content = content_of(path)
         if content.digest is None:
@@ -69,9 +62,20 @@ def observed_source(
             )
         return dg.ObserveResult(data_version=dg.DataVersion(str(content.digest)), metadata=_described(path, content))
 
-    if not isinstance(observe, dg.SourceAsset):
-        raise TypeError(f"dagster made a {type(observe).__name__} of an observable source asset")
-    return observe
+    with warnings.catch_warnings():
+        # Dagster calls observable source assets beta at every definition; pinned versions and a test hold them here.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        source = dg.observable_source_asset(
+            key=dg.AssetKey.from_coercible(key),
+            group_name=group,
+            description=description or f"The content of {path}, as it is when it is observed.",
+            metadata={"path": dg.MetadataValue.path(path)},
+            tags={f"dagster/kind/{KIND}": ""},
+            automation_condition=automation_condition,
+        )(observe)
+    if not isinstance(source, dg.SourceAsset):
+        raise TypeError(f"dagster made a {type(source).__name__} of an observable source asset")
+    return source
 
 
 def _described(path: Path, content: Content) -> dict[str, dg.MetadataValue]:

@@ -23,7 +23,10 @@ from repro_assets.capture.data_manifest.walking import type_name
 ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
 CHANGED, UNREADABLE = "changed", "unreadable"
 _BLOCK = 1 << 20
-_LARGE = 16 << 20
+# Blocks of a file whose hashes are computed at the same time: smaller ones cost more in waiting than they win.
+_SPLIT_BLOCK = 4 << 20
+# So few files that they do not keep the cores busy, and that two such blocks of each are little memory.
+_FEW_FILES = 8
 # What file systems stamp times with advances in steps of up to 10 ms (a kernel tick at 100 Hz).
 _CLOCK_STEP_NS = 20_000_000
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -84,13 +87,15 @@ def hash_files(
                 index = next(order, None)
             if index is None:
                 return
-            results[index] = hash_file(f"{root}/{paths[index]}", algorithms, stopped)
+            results[index] = hash_file(f"{root}/{paths[index]}", algorithms, stopped, split=split)
             with lock:
                 done += 1
                 if progress is not None:
                     progress(done)
 
-    workers = max(1, min(len(paths), _cores()))
+    cores = _cores()
+    split = len(paths) < min(cores, _FEW_FILES)
+    workers = max(1, min(len(paths), cores))
     with ThreadPoolExecutor(workers) as threads:
         try:
             for future in [threads.submit(work) for _ in range(workers)]:
@@ -102,7 +107,12 @@ def hash_files(
 
 
 def hash_file(
-    path: str, algorithms: Sequence[str], stopped: threading.Event | None = None, *, follow: bool = False
+    path: str,
+    algorithms: Sequence[str],
+    stopped: threading.Event | None = None,
+    *,
+    follow: bool = False,
+    split: bool = True,
 ) -> Hashed | Unhashed:
     """Hash one file.
 
@@ -116,6 +126,8 @@ def hash_file(
         When set, reading ends and the result means nothing.
     follow : bool
         Whether `path` itself may be a link.
+    split : bool
+        Whether a large file's hashes may be computed at the same time.
     """
     try:
         descriptor = os.open(path, _FLAGS & ~os.O_NOFOLLOW if follow else _FLAGS)
@@ -125,12 +137,12 @@ def hash_file(
         before, begun = os.fstat(descriptor), time.time_ns()
         if not stat.S_ISREG(before.st_mode):
             return Unhashed(CHANGED, f"is no file any more: {type_name(before.st_mode)}")
-        hashes, size = _read(descriptor, algorithms, before.st_size, stopped)
+        hashes, size = _read(descriptor, algorithms, before.st_size, stopped, split=split)
         after, named = os.fstat(descriptor), os.stat(path, follow_symlinks=follow)  # noqa: PTH116
         still = _state(before) == _state(after) == _state(named) and size == after.st_size
         if still and begun - max(before.st_ctime_ns, before.st_mtime_ns) < _CLOCK_STEP_NS:
             os.lseek(descriptor, 0, os.SEEK_SET)
-            again, _ = _read(descriptor, algorithms[:1], before.st_size, stopped)
+            again, _ = _read(descriptor, algorithms[:1], before.st_size, stopped, split=False)
             still = again[algorithms[0]] == hashes[algorithms[0]] and _state(os.fstat(descriptor)) == _state(after)
     except FileNotFoundError:
         return Unhashed(CHANGED, "was removed while it was read")
@@ -144,13 +156,14 @@ def hash_file(
 
 
 def _read(
-    descriptor: int, algorithms: Sequence[str], expected: int, stopped: threading.Event | None
+    descriptor: int, algorithms: Sequence[str], expected: int, stopped: threading.Event | None, *, split: bool
 ) -> tuple[dict[str, str], int]:
     states = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
     size = 0
-    with _feeding(list(states.values()), expected) as feed:
+    together = split and len(states) > 1 and expected > 2 * _SPLIT_BLOCK
+    with _feeding(list(states.values()), together) as feed:
         # One byte more than expected, so that a small file's end shows without a buffer of a whole block.
-        wanted = min(_BLOCK, expected + 1)
+        wanted = min(_SPLIT_BLOCK if together else _BLOCK, expected + 1)
         while block := os.read(descriptor, wanted):
             size += len(block)
             feed(block)
@@ -160,9 +173,9 @@ def _read(
 
 
 @contextlib.contextmanager
-def _feeding(states: Sequence[hashlib._Hash], expected: int) -> Iterator[Callable[[bytes], None]]:
-    """Yield what feeds a block to all states; of a large file, to each in a thread while the next block is read."""
-    if len(states) == 1 or expected < _LARGE:
+def _feeding(states: Sequence[hashlib._Hash], together: bool) -> Iterator[Callable[[bytes], None]]:
+    """Yield what feeds a block to all states; `together`: each in a thread, while the next block is read."""
+    if not together:
 
         def feed(block: bytes) -> None:
             for state in states:

@@ -221,13 +221,15 @@ def _compare_other(item: Item, now: Found | None, is_folder: bool, unlisted: set
 
 def _find_extra(whole: DataManifest, found: Iterable[Found], result: Verification) -> None:
     # An empty folder whose files are missing was in the manifest as the folder of its files.
-    known = {folder for path in whole.items for folder in _above(path)} | whole.items.keys()
+    known = {folder for path in whole.items for folder in _above(path)}
     unjudged = {path for path, item in whole.items.items() if item.type == ERROR}
     for item in found:
-        if item.path in known or any(folder in unjudged for folder in _above(item.path)):
+        if item.path in whole.items or any(folder in unjudged for folder in _above(item.path)):
             continue
         if item.type == ERROR:
             _fail(result, item.path, item.detail)
+        elif item.path in known:
+            continue
         elif item.type == FOLDER:
             result.extra_folders.append(shown(item.path))
         elif item.type != FILE or not whole.left_out:
