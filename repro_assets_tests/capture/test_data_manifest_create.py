@@ -8,17 +8,18 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from data_manifest_folders import made, sums, verdict, without_roots_rights, write
 
 from repro_assets.capture.data_manifest.creation import check_output, create_manifest, write_manifest
 from repro_assets.capture.data_manifest.document import digest_of, document_of, encode, parse, read_manifest
-from repro_assets.capture.data_manifest.hashing import ALGORITHMS
+from repro_assets.capture.data_manifest.hashing import ALGORITHMS, Unhashed, hash_file
 from repro_assets.capture.data_manifest.verification import verify_manifest
 from repro_assets.errors import InvalidInput, InvalidValue, MachineError, ReusedElsewhere
-from data_manifest_folders import made, sums, verdict, without_roots_rights, write
 
 
 @pytest.fixture
@@ -51,19 +52,30 @@ def test_every_hash_is_that_of_the_whole_file(tmp_path, size, algorithms):
     assert single.size == inside.size == size
 
 
+def bytes_read_by(work: Callable[[], Any]) -> int:
+    """Bytes that this process asks the system for while it does `work`."""
+    counter = Path("/proc/self/io")
+    if not os.access(counter, os.R_OK):
+        pytest.skip("this system does not count what is read")
+    before = int(counter.read_text().split()[1])
+    work()
+    return int(counter.read_text().split()[1]) - before
+
+
 def test_each_file_is_read_once_whatever_the_algorithms(tmp_path):
     data = write(tmp_path / "data", {"x": b"x" * 3_000_000})
-    # Past the step of the file system's clock in which a second reading would be due.
+    # Past the step of the file system's clock in which a second reading is due.
     time.sleep(0.1)
+    assert 3_000_000 <= bytes_read_by(lambda: create_manifest(data, algorithms=ALGORITHMS)) < 3_100_000
 
-    def bytes_read() -> int:
-        return int(Path("/proc/self/io").read_text().split()[1])
 
-    if not os.access("/proc/self/io", os.R_OK):
-        pytest.skip("this system does not count what is read")
-    before = bytes_read()
-    create_manifest(data, algorithms=ALGORITHMS)
-    assert 3_000_000 <= bytes_read() - before < 3_100_000
+def test_a_file_written_within_the_last_tick_is_read_again(tmp_path):
+    def fresh() -> int:
+        write(tmp_path / "data", {"x": b"x" * 1_000_000})
+        return bytes_read_by(lambda: hash_file(str(tmp_path / "data/x"), ["sha256"]))
+
+    # On a busy machine the tick may be over before the file is opened.
+    assert any(fresh() >= 2_000_000 for _ in range(50))
 
 
 def test_a_manifest_has_the_members_that_are_promised(tmp_path):
@@ -204,6 +216,55 @@ def test_a_file_that_changes_while_it_is_read_is_an_error_entry(tmp_path):
         writer.join()
     assert [file["relative_path"] for file in document["files"]] == ["still"]
     assert [(error["relative_path"], error["reason"]) for error in document["errors"]] == [("growing", "changed")]
+
+
+def test_one_change_of_what_was_read_already_is_seen(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    with (data / "x").open("wb") as file:
+        file.truncate(256 << 20)
+    time.sleep(0.1)
+
+    def change_the_beginning() -> None:
+        with (data / "x").open("r+b") as file:
+            file.write(b"y")
+
+    change = threading.Timer(0.05, change_the_beginning)
+    change.start()
+    found = create_manifest(data, algorithms=["md5", "sha512"])
+    change.join()
+    assert [item.reason for item in found.items.values()] == ["changed"]
+
+
+def test_a_file_whose_name_comes_to_mean_another_is_an_error_entry(tmp_path):
+    data = write(tmp_path / "data", {"x": b"x" * (16 << 20)})
+    copies = [shutil.copy(data / "x", tmp_path / name) for name in ("one", "two")]
+    stop = threading.Event()
+
+    def keep_replacing() -> None:
+        while not stop.is_set():
+            for copy in copies:
+                (tmp_path / "next").hardlink_to(copy)
+                (tmp_path / "next").replace(data / "x")
+
+    replacer = threading.Thread(target=keep_replacing)
+    replacer.start()
+    try:
+        document = document_of(create_manifest(data, algorithms=ALGORITHMS))
+    finally:
+        stop.set()
+        replacer.join()
+    assert [(error["relative_path"], error["reason"]) for error in document["errors"]] == [("x", "changed")]
+
+
+def test_what_became_a_link_or_a_fifo_is_neither_followed_nor_waited_for(tmp_path):
+    data = write(tmp_path / "data", {"a": "a"})
+    (data / "link").symlink_to("a")
+    os.mkfifo(data / "fifo")
+    for name, reason in (("link", "unreadable"), ("fifo", "changed"), ("none", "unreadable")):
+        found = hash_file(str(data / name), ["sha256"])
+        assert isinstance(found, Unhashed)
+        assert found.reason == reason
 
 
 @pytest.mark.parametrize("what", ["missing", "fifo", "closed socket"])

@@ -5,16 +5,17 @@ import os
 from pathlib import Path
 
 import pytest
-
-from repro_assets.capture.data_manifest.comparison import compare_manifests
-from repro_assets.errors import CorruptRecord, InvalidValue
 from data_manifest_folders import made, write
+
+from repro_assets.capture.data_manifest.comparison import compare_manifests, difference
+from repro_assets.capture.data_manifest.listing import DataManifest, Item
+from repro_assets.errors import CorruptRecord, InvalidValue
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> tuple[Path, Path]:
     before = write(tmp_path / "before", {"same": "s", "gone": "g", "changed": "c", "old/name": "n", "x/1": "n"})
-    after = write(tmp_path / "after", {"same": "s", "fresh": "w", "changed": "d", "new/name": "n", "y/2": "n"})
+    after = write(tmp_path / "after", {"same": "s", "fresh": "w", "changed": "d", "new/1": "n", "y/name": "n"})
     (before / "link").symlink_to("same")
     (after / "link").symlink_to("changed")
     (before / "kind").mkdir()
@@ -31,7 +32,7 @@ def test_a_comparison_says_what_became_of_every_entry(two):
         ("kind", "folder to file"),
         ("link", "link"),
     ]
-    assert found.renamed == [{"from": "old/name", "to": "new/name"}, {"from": "x/1", "to": "y/2"}]
+    assert found.renamed == [{"from": "old/name", "to": "y/name"}, {"from": "x/1", "to": "new/1"}]
     assert not found.identical
 
 
@@ -82,3 +83,13 @@ def test_what_cannot_be_compared_is_never_called_equal(tmp_path):
     one.write_text(json.dumps({**document, "files": []}))
     with pytest.raises(CorruptRecord, match="was changed"):
         compare_manifests(one, cut)
+
+
+def test_an_error_of_either_is_not_judged():
+    error, file = Item("a", "error", reason="unreadable"), Item("a", "file", 1, {"md5": "00"})
+    sides = {item.type: DataManifest("/data", False, ("md5",), {"a": item}) for item in (error, file)}
+    for one, other in (("error", "file"), ("file", "error"), ("error", "error")):
+        found = difference(sides[one], sides[other])
+        assert (found.not_judged, found.modified, found.added, found.removed) == (["a"], [], [], [])
+        assert not found.identical
+    assert difference(sides["file"], sides["file"]).identical

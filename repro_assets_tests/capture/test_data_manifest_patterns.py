@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from data_manifest_folders import made, verdict, write
 
 from repro_assets.capture.data_manifest.creation import create_manifest
 from repro_assets.errors import InvalidValue
-from data_manifest_folders import made, verdict, write
 
 EVERYTHING = ["a.csv", "build/x", "deep/build/x", "deep/er/b.csv", "n.txt", "sub/a.csv", "sub/n.txt"]
 

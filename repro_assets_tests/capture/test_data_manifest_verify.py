@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from data_manifest_folders import made, told, verdict, write
 
 from repro_assets.capture.data_manifest.document import digest_of
 from repro_assets.capture.data_manifest.verification import verify_manifest
 from repro_assets.errors import CorruptRecord, InvalidInput, InvalidValue, ReusedElsewhere, UnsupportedFormat
-from data_manifest_folders import made, told, verdict, write
 
 
 @pytest.fixture
@@ -323,6 +323,12 @@ def test_manifests_and_bases_inside_the_folder_do_not_count(data):
     assert verdict(second) == set()
     moved = data.rename(data.parent / "moved")
     assert verdict(moved / "n.json", moved) == set()
+
+
+def test_a_manifest_that_was_put_into_the_folder_later_is_not_extra(data, manifest):
+    inside = Path(shutil.copy(manifest, data / "sub/m.json"))
+    assert verdict(inside) == set()
+    assert verdict(manifest) == {"extra_files"}
 
 
 def test_a_single_file_has_differential_manifests(tmp_path):

@@ -67,7 +67,7 @@ def _base_of(loaded: Loaded) -> Loaded:
         )
     for place in found:
         candidate = read_manifest(place)
-        if candidate.intact and candidate.digest == base.digest:
+        if candidate.digest == base.digest:
             return candidate
     raise CorruptRecord(
         f"{shown(str(found[0]))} is not the base of {loaded.path}: its digest is not {base.digest}",
