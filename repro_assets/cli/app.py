@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from repro_assets.cli import artifacts, catalog, doctor, init, lineage, replay, run, runs, sql, store, ui
+from repro_assets.cli import artifacts, catalog, doctor, init, lineage, manifest, replay, run, runs, sql, store, ui
 from repro_assets.cli.answering import exit_code_of
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(runs.app, name="runs")
 app.command("sql")(sql.sql)
 app.add_typer(artifacts.app, name="artifacts")
 app.add_typer(lineage.app, name="lineage")
+app.add_typer(manifest.app, name="manifest")
 app.command("replay")(replay.replay)
 app.add_typer(store.app, name="store")
 app.add_typer(catalog.app, name="catalog")
