@@ -1,9 +1,9 @@
 """Laying an artifact out where a person wants it.
 
-Laws: every object is hashed with SHA-256 before anything is written; files are made beside the target and renamed into
-place, so the target shows either what was there before or the whole artifact; something that differs is replaced only
-when that is asked for, and what is equal already is left alone. Files are copies: changing one changes nothing in the
-store.
+Laws: every byte is verified on its way; files are made beside the target and renamed into place when all are right, so
+the target shows either what was there before or the whole artifact; something that differs is replaced only when that
+is asked for, and what is equal already is left alone. Changing a file changes nothing in the store. Files are not
+forced to the disk, because they can be had again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro_assets.artifacts.handle import Artifact
-from repro_assets.artifacts.kinds import DECODERS
-from repro_assets.errors import CorruptObject, InvalidValue, MissingObject, ReusedElsewhere, from_os_error
+from repro_assets.errors import InvalidValue, ReusedElsewhere, from_os_error
 from repro_assets.store import durable
-from repro_assets.store.objects import open_objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +74,20 @@ def check_out(artifact: Artifact, target: Path, *, force: bool = False) -> Check
     where = target.resolve()
     if any(folder.resolve() in (where, *where.parents) for folder in own):
         raise InvalidValue(f"{target} lies in the store itself", "choose a folder of your own")
-    _verify(artifact)
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             artifact.lay_out(beside)
             files, size = _measure(beside)
-            same = _is_same(beside, target)
+            same = os.path.lexists(target) and _is_same(beside, target)
             if not same:
-                _sync(beside)
                 _place(beside, target, force=force)
         finally:
             _remove(beside)
     except OSError as error:
         raise from_os_error(error, target) from error
     return CheckedOut(str(artifact.digest), str(target), files, size, not same)
-
-
-def _verify(artifact: Artifact) -> None:
-    objects = open_objects(artifact.home, DECODERS)
-    try:
-        objects.verify(artifact.digest)
-        for digest in dict.fromkeys(artifact.manifest.objects()):
-            objects.verify(digest)
-    except (MissingObject, CorruptObject) as error:
-        raise type(error)(f"{artifact} cannot be read: {error.message}", error.remedy) from error
 
 
 def _place(beside: Path, target: Path, *, force: bool) -> None:
@@ -170,19 +156,15 @@ def _names(folder: Path) -> set[str]:
 
 
 def _measure(path: Path) -> tuple[int, int]:
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
-    return len(files), sum(file.stat().st_size for file in files)
-
-
-def _sync(path: Path) -> None:
-    inside = path.rglob("*") if path.is_dir() else ()
-    for item in (path, *inside):
-        if not item.is_symlink():
-            descriptor = os.open(item, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    if path.is_file():
+        return 1, path.stat().st_size
+    sizes = [
+        os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 (once for each of ten thousand files)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if not os.path.islink(os.path.join(folder, name))  # noqa: PTH114, PTH118
+    ]
+    return len(sizes), sum(sizes)
 
 
 def _remove(path: Path) -> None:

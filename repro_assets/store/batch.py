@@ -119,9 +119,12 @@ class Batch:
             if kind is None:
                 self._commit()
         except OSError as failure:
-            raise from_os_error(failure, self.home.objects) from failure
+            error = failure
         finally:
             self._end()
+        # Errors of the files that are read have names of their own; what is left comes from the store.
+        if isinstance(error, OSError):
+            raise from_os_error(error, self.home.objects) from error
 
     def put(self, data: bytes | memoryview, itemsize: int = 1) -> Digest:
         """Put one object.
@@ -391,7 +394,7 @@ class _Lanes:
     def submit(self, lane: int, function: Callable[..., None], *arguments: Any) -> None:
         """Do a piece of work after all earlier ones of its lane."""
         self._pending.append(self._threads[lane].submit(function, *arguments))
-        if len(self._pending) > 16:
+        if len(self._pending) > 8:
             self._pending.popleft().result()
 
     def __exit__(

@@ -128,9 +128,7 @@ def leased(home: Home, grace: float) -> set[Digest]:
         If a lease does not read.
     """
     found: set[Digest] = set()
-    names = os.listdir(home.leases) if home.leases.is_dir() else []
-    for name in names:
-        path = home.leases / name
+    for path in _files(home):
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             if _is_over(file.fileno(), grace):
                 continue
@@ -138,7 +136,7 @@ def leased(home: Home, grace: float) -> set[Digest]:
             for start in range(0, len(data) - _ROW + 1, _ROW):
                 row = data[start : start + 32]
                 if _check(row) != data[start + 32 : start + _ROW]:
-                    raise CorruptRecord(f"the lease {name} is damaged", "end its process and remove the file")
+                    raise CorruptRecord(f"the lease {path.name} is damaged", "end its process and remove the file")
                 found.add(Digest(row.hex()))
     return found
 
@@ -146,13 +144,16 @@ def leased(home: Home, grace: float) -> set[Digest]:
 def sweep(home: Home, grace: float) -> int:
     """Remove the leases that no longer count and return their number."""
     removed = 0
-    for name in os.listdir(home.leases) if home.leases.is_dir() else []:
-        path = home.leases / name
+    for path in _files(home):
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             if _is_over(file.fileno(), grace):
                 path.unlink()
                 removed += 1
     return removed
+
+
+def _files(home: Home) -> list[Path]:
+    return list(home.leases.iterdir()) if home.leases.is_dir() else []
 
 
 def _is_over(descriptor: int, grace: float) -> bool:

@@ -123,6 +123,17 @@ class LocalObjects:
         with self.batch() as batch:
             return batch.put_file(path)
 
+    def put_encoded(self, data: bytes, codec: str, stored: bytes) -> Digest:
+        """Store `data` in the form `stored` that the decoder of `codec` turns back into it.
+
+        Raises
+        ------
+        MachineError
+            If the bytes cannot be written.
+        """
+        with self.batch() as batch:
+            return batch.put_encoded(data, codec, stored)
+
     def path(self, digest: Digest) -> Path:
         """Where the object is, or would be, if it lies alone."""
         return Path(self._path(digest))
@@ -163,14 +174,7 @@ class LocalObjects:
         UnsupportedFormat
             If nothing here decodes them.
         """
-        form, stored = self._twice(_load, digest)
-        if form.codec == RAW and form.size == len(stored):
-            return stored
-        if form.codec in self._decoders:
-            return self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
-        out = bytearray(form.size)
-        self._decode_into(digest, form, stored, memoryview(out))
-        return bytes(out)
+        return self._plain(digest, *self._twice(_load, digest))
 
     def read_into(self, digest: Digest, out: memoryview) -> None:
         """Write the verified, uncompressed bytes into memory of exactly their size.
@@ -180,14 +184,20 @@ class LocalObjects:
         MissingObject, CorruptObject, UnsupportedFormat
             As `read`; what `out` holds is worth nothing then.
         """
-        with self._located(digest) as place:
-            form = place.form
-            if form.codec == RAW and form.size == len(out):
-                done = os.preadv(place.descriptor, [out], place.start)
-                if done == len(out) and xxhash.xxh3_128_digest(out) == form.check:
-                    return
-        form, stored = self._twice(_load, digest)
-        self._decode_into(digest, form, stored, out)
+
+        def fill(place: _Place) -> tuple[Form, bytes] | None:
+            if place.form.codec != RAW or place.form.size != len(out):
+                return _load(place)
+            done = 0
+            while done < len(out) and (size := os.preadv(place.descriptor, [out[done:]], place.start + done)):
+                done += size
+            if xxhash.xxh3_128_digest(out[:done]) != place.form.check:
+                raise mismatch(digest)
+            return None
+
+        found = self._twice(fill, digest)
+        if found is not None:
+            self._decode_into(digest, *found, out)
 
     def read_stored(self, digest: Digest) -> tuple[bytes, str]:
         """Return the verified bytes as stored, and their codec."""
@@ -204,20 +214,26 @@ class LocalObjects:
         MissingObject, CorruptObject, UnsupportedFormat
             As `read`.
         """
+
+        def short(place: _Place) -> tuple[Form, bytes] | None:
+            return None if place.form.codec == RAW and place.form.size > durable.BLOCK else _load(place)
+
+        found = self._twice(short, digest)
+        if found is not None:
+            yield self._plain(digest, *found)
+            return
+        seen, last = xxhash.xxh3_128(), b""
         with self._located(digest) as place:
-            if place.form.codec == RAW and place.form.size == place.form.stored_size > durable.BLOCK:
-                seen, last = xxhash.xxh3_128(), b""
-                for block in place.blocks():
-                    if last:
-                        yield last
-                    seen.update(block)
-                    last = block
-                if seen.digest() == place.form.check:
+            for block in place.blocks():
+                if last:
                     yield last
-                    return
-                self._set_aside(digest)
-                raise mismatch(digest)
-        yield self.read(digest)
+                seen.update(block)
+                last = block
+            sound = seen.digest() == place.form.check
+        if not sound:
+            self._set_aside(digest)
+            raise mismatch(digest)
+        yield last
 
     def clone_into(self, digest: Digest, descriptor: int) -> bool:
         """Let an empty file share the object's blocks, verified; False where that cannot be.
@@ -351,6 +367,15 @@ class LocalObjects:
                 return _Place(digest, loose[0], 0, loose[1])
         return None
 
+    def _plain(self, digest: Digest, form: Form, stored: bytes) -> bytes:
+        if form.codec == RAW and form.size == len(stored):
+            return stored
+        if form.codec in self._decoders:
+            return self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
+        out = bytearray(form.size)
+        self._decode_into(digest, form, stored, memoryview(out))
+        return bytes(out)
+
     def _decode_into(self, digest: Digest, form: Form, stored: bytes, out: memoryview) -> None:
         if form.codec in self._decoders:
             out[:] = self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
@@ -388,7 +413,7 @@ class _Place:
         """Yield the stored bytes; fewer than there should be where the file ends early."""
         done = 0
         while done < self.form.stored_size:
-            size = min(4 * durable.BLOCK, self.form.stored_size - done)
+            size = min(durable.BLOCK, self.form.stored_size - done)
             block = os.pread(self.descriptor, size, self.start + done)
             if not block:
                 return
@@ -431,8 +456,9 @@ def _open_loose(path: str, digest: Digest) -> tuple[int, Form] | None:
 
 
 def _load(place: _Place) -> tuple[Form, bytes]:
-    blocks = list(place.blocks()) if place.form.stored_size > 4 * durable.BLOCK else None
-    stored = b"".join(blocks) if blocks is not None else os.pread(place.descriptor, place.form.stored_size, place.start)
+    # One call of Linux reads at most 2 GiB.
+    whole = os.pread(place.descriptor, place.form.stored_size, place.start)
+    stored = whole if len(whole) == place.form.stored_size else b"".join(place.blocks())
     if xxhash.xxh3_128_digest(stored) != place.form.check:
         raise mismatch(place.digest)
     return place.form, stored

@@ -204,7 +204,7 @@ class StatCache:
 def _blocks(descriptor: int, path: Path) -> Iterator[bytes]:
     while True:
         try:
-            block = os.read(descriptor, 4 * durable.BLOCK)
+            block = os.read(descriptor, durable.BLOCK)
         except OSError as error:
             raise unreadable(path, error) from error
         if not block:

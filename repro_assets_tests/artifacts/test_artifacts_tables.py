@@ -18,8 +18,15 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.kinds import DECODERS, table
 from repro_assets.errors import InvalidValue
 from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Manifest
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.objects import LocalObjects, open_objects
+
+
+def written(value: Any, objects: LocalObjects) -> Manifest:
+    with objects.batch() as batch:
+        return table.write(value, batch)
+
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     ["", "🙂\n", "null", "a\0b", '"']
@@ -73,7 +80,7 @@ RELAXED = settings(max_examples=60, deadline=None, suppress_health_check=[Health
 def test_a_table_comes_back_and_its_stored_form_decodes_to_its_digest(
     objects: LocalObjects, value: pyarrow.Table
 ) -> None:
-    manifest = table.write(value, objects)
+    manifest = written(value, objects)
     digest = manifest.entries[0].objects[0]
     stored, codec = objects.read_stored(digest)
     assert codec == table.CODEC
@@ -90,16 +97,16 @@ def test_a_table_comes_back_and_its_stored_form_decodes_to_its_digest(
 def test_chunks_slices_and_dictionaries_do_not_change_the_digest(
     objects: LocalObjects, value: pyarrow.Table, at: int
 ) -> None:
-    digest = table.write(value, objects).digest
+    digest = written(value, objects).digest
     chunked = pyarrow.concat_tables([value.slice(0, at), value.slice(at)])
-    assert table.write(chunked, objects).digest == digest
+    assert written(chunked, objects).digest == digest
     padded = pyarrow.concat_tables([value, value]).combine_chunks().slice(len(value))
-    assert table.write(padded, objects).digest == digest
+    assert written(padded, objects).digest == digest
     encoded = value
     for index, field in enumerate(value.schema):
         if pyarrow.types.is_string(field.type) or pyarrow.types.is_integer(field.type):
             encoded = encoded.set_column(index, field.name, value.column(index).dictionary_encode())
-    assert table.write(encoded, objects).digest == digest
+    assert written(encoded, objects).digest == digest
 
 
 @RELAXED
@@ -116,7 +123,7 @@ def test_one_other_cell_is_another_digest(objects: LocalObjects, value: pyarrow.
     if changed.to_pylist() == values and repr(changed.to_pylist()) == repr(values):
         return
     edited = value.set_column(column, value.schema.field(column).name, changed)
-    assert table.write(edited, objects).digest != table.write(value, objects).digest
+    assert written(edited, objects).digest != written(value, objects).digest
 
 
 @pytest.mark.parametrize(
@@ -135,9 +142,9 @@ def test_every_type_verifies_after_it_went_through_parquet(objects: LocalObjects
         width = {16: pyarrow.int16(), 32: pyarrow.int32(), 64: pyarrow.int64()}[kind.bit_width]
         small = numbers if kind.bit_width == 64 else pyarrow.array([1, None, 0], width)
         value = pyarrow.table({"column": small.cast(width).view(kind)})
-    manifest = table.write(value, objects)
+    manifest = written(value, objects)
     objects.verify(manifest.entries[0].objects[0])
-    assert table.write(table.read_arrow(manifest, objects), objects).digest == manifest.digest
+    assert written(table.read_arrow(manifest, objects), objects).digest == manifest.digest
 
 
 def test_tables_of_equal_values_and_other_names_or_types_keep_their_own(objects: LocalObjects) -> None:
@@ -147,7 +154,7 @@ def test_tables_of_equal_values_and_other_names_or_types_keep_their_own(objects:
         pandas.DataFrame({"a": numpy.zeros(5, "float64")}),
         pandas.DataFrame({"a": numpy.zeros(5, "uint64")}),
     ]
-    manifests = [table.write(frame, objects) for frame in frames]
+    manifests = [written(frame, objects) for frame in frames]
     assert len({manifest.digest for manifest in manifests}) == len(frames)
     for frame, manifest in zip(frames, manifests, strict=True):
         pandas.testing.assert_frame_equal(table.read(manifest, objects), frame)
@@ -169,16 +176,16 @@ def test_a_table_reads_where_its_canonical_bytes_were_stored_as_plain_bytes_befo
 
 def test_whole_numbers_with_nulls_are_not_rounded(objects: LocalObjects) -> None:
     frame = pandas.DataFrame({"a": pandas.array([2**53 + 1, None, -1], "Int64"), "b": [True, None, False]})
-    back = table.read(table.write(frame, objects), objects)
+    back = table.read(written(frame, objects), objects)
     assert back["a"].tolist()[0] == 2**53 + 1
     assert back["a"].isna().tolist() == [False, True, False]
-    assert table.write(back, objects).digest == table.write(frame, objects).digest
+    assert written(back, objects).digest == written(frame, objects).digest
 
 
 def test_text_of_any_width_is_one_type(objects: LocalObjects) -> None:
     values = ["a", None, "🙂"]
     digests = {
-        table.write(pyarrow.table({"t": pyarrow.array(values, kind)}), objects).digest
+        written(pyarrow.table({"t": pyarrow.array(values, kind)}), objects).digest
         for kind in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view())
     }
     assert len(digests) == 1
@@ -186,7 +193,7 @@ def test_text_of_any_width_is_one_type(objects: LocalObjects) -> None:
 
 @pytest.mark.parametrize("frame", [pandas.DataFrame(), pandas.DataFrame({"a": []})])
 def test_an_empty_table_comes_back_with_its_shape(objects: LocalObjects, frame: pandas.DataFrame) -> None:
-    manifest = table.write(frame, objects)
+    manifest = written(frame, objects)
     objects.verify(manifest.entries[0].objects[0])
     assert table.read(manifest, objects).shape == frame.shape
 
@@ -212,17 +219,17 @@ def test_an_empty_table_comes_back_with_its_shape(objects: LocalObjects, frame: 
 )
 def test_what_a_table_does_not_hold_is_refused(objects: LocalObjects, value: Any) -> None:
     with pytest.raises(InvalidValue):
-        table.write(value, objects)
+        written(value, objects)
 
 
 def test_one_row_of_twenty_thousand_changes_the_digest(objects: LocalObjects) -> None:
     generator = numpy.random.default_rng(0)
     frame = pandas.DataFrame({"a": generator.normal(size=20_000), "b": generator.integers(0, 9, 20_000)})
-    digest = table.write(frame, objects).digest
+    digest = written(frame, objects).digest
     edited = frame.copy()
     edited.loc[9_999, "b"] += 1
-    assert table.write(edited, objects).digest != digest
-    assert table.write(frame.copy(), objects).digest == digest
+    assert written(edited, objects).digest != digest
+    assert written(frame.copy(), objects).digest == digest
 
 
 def test_a_laid_out_table_is_parquet(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_path_that_is_not_inside_is_refused_in_and_out(home: Home, tmp_path: P
     source = tmp_path / "source"
     source.write_bytes(CONTENT)
     with pytest.raises(InvalidValue, match="not a relative path"):
-        tree.write([TreeFile(path, source)], objects)
+        tree.write([TreeFile(path, source)], objects.batch())
     planted = Manifest("tree", (Entry("good", 1, (objects.put(b"x"),)), Entry(path, 1, (objects.put(b"y"),))))
     with pytest.raises(CorruptRecord, match="not a relative path"):
         tree.lay_out(planted, objects, tmp_path / "out")
@@ -172,7 +172,7 @@ def test_nothing_is_written_through_a_link(home: Home, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(CONTENT)
     with pytest.raises(InvalidValue, match="below something that is no folder"):
-        tree.write([TreeFile("sub/x", source), TreeFile("sub", source, link_target="a")], objects)
+        tree.write([TreeFile("sub/x", source), TreeFile("sub", source, link_target="a")], objects.batch())
     planted = Manifest(
         "tree", (Entry("sub", 0, (), {"link": str(tmp_path)}), Entry("sub/x", 1, (objects.put(b"y"),), {}))
     )

@@ -21,6 +21,7 @@ from repro_assets.journal.records import ArtifactStored, Params, Record, Version
 from repro_assets.journal.segments import Damage, Journal, Liveness, list_segments, liveness, read_segment
 from repro_assets.store.fsck import check
 from repro_assets.store.home import Home, make_store, open_store
+from repro_assets.store.leases import lease_on
 from repro_assets.store.objects import open_objects
 
 
@@ -129,6 +130,8 @@ def test_a_read_only_disk_is_named_and_still_read(disk: Path) -> None:
     home = make_store(disk / "store")
     objects, journal = open_objects(home), Journal(home.journal)
     known = objects.put(b"known")
+    # A file that is open for writing keeps the disk writable.
+    lease_on(home).release()
     before = files(disk)
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     for write in (
@@ -146,7 +149,7 @@ def test_a_read_only_disk_is_named_and_still_read(disk: Path) -> None:
 
 
 LIMITED = """
-import resource, sys
+import os, resource, sys
 from pathlib import Path
 from repro_assets.errors import MachineError
 from repro_assets.store.home import open_store
@@ -155,7 +158,7 @@ from repro_assets.store.objects import open_objects
 objects = open_objects(open_store(Path(sys.argv[1])))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    objects.put(bytes(200_000))
+    objects.put(os.urandom(200_000))
 except MachineError as error:
     print(error)
 """

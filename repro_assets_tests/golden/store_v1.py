@@ -176,7 +176,9 @@ def write(root: Path) -> dict[str, Digest]:
     home: Home = make_store(root)
     (root / MARKER).write_text(json.dumps({"format": 1, "store_id": "0" * 32}) + "\n")
     objects = open_objects(home, DECODERS)
-    digests = {kind: objects.put(kind_named(kind).write(value, objects).encode()) for kind, value in values().items()}
+    digests = {
+        kind: objects.put(kind_named(kind).write(value, objects.batch()).encode()) for kind, value in values().items()
+    }
     if {kind: digest.hex for kind, digest in digests.items()} != DIGESTS:
         return digests
     for number, kind in enumerate(("tensors", "table", "tensors")):

@@ -6,12 +6,14 @@ import zlib
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import FORMAT, Entry, Manifest
 from repro_assets.store.fsck import check
 from repro_assets.store.home import make_store
+from repro_assets.store.layout import Form, trailer
 from repro_assets.store.objects import LocalObjects, open_objects
 
 PARTS = (b"first" * 100, b"shared" * 100, b"last" * 100)
@@ -107,8 +109,8 @@ def test_bytes_of_another_digest_under_a_valid_trailer_are_found_by_the_full_che
     objects: LocalObjects, artifacts: dict[Digest, list[str]]
 ) -> None:
     last = Digest.of(PARTS[2])
-    objects.path(last).unlink()
-    objects._store(last, "raw", 3, b"new")
+    form = Form("raw", 3, 3, xxhash.xxh3_128_digest(b"new"))
+    objects.path(last).write_bytes(b"new" + trailer(last, form))
     (corrupt,) = check(objects, artifacts, full=True).corrupt
     assert (corrupt["digest"], corrupt["affects"]) == (str(last), ["model-b"])
 

@@ -15,13 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from repro_assets.errors import CorruptObject, InvalidInput, MissingObject, SourceChanged, UnsupportedFormat
 from repro_assets.identity.digest import Digest
+from repro_assets.store import sources
 from repro_assets.store.home import Home, make_store
+from repro_assets.store.layout import Form, trailer
 from repro_assets.store.objects import LocalObjects, Placement, open_objects
 
-CONTENT = b"The quick brown fox" * 20
+TEXT = b"The quick brown fox" * 20
+# Nothing makes these bytes smaller, so they are stored as they are.
+CONTENT = hashlib.shake_128(b"content").digest(380)
 TRAILER = 64
 
 
@@ -162,10 +167,9 @@ def test_a_whole_object_under_the_name_of_another_is_damage(objects: LocalObject
 
 def test_bytes_under_a_valid_trailer_are_still_hashed_by_verify(home: Home, objects: LocalObjects) -> None:
     digest = objects.put(CONTENT)
-    forged = LocalObjects(home)
     other = bytes([CONTENT[0] ^ 1]) + CONTENT[1:]
-    objects.path(digest).unlink()
-    forged._store(digest, "raw", len(other), other)
+    form = Form("raw", len(other), len(other), xxhash.xxh3_128_digest(other))
+    objects.path(digest).write_bytes(other + trailer(digest, form))
     assert objects.read(digest) == other
     with pytest.raises(CorruptObject, match="another digest"):
         objects.verify(digest)
@@ -173,15 +177,15 @@ def test_bytes_under_a_valid_trailer_are_still_hashed_by_verify(home: Home, obje
 
 
 def test_a_codec_is_no_part_of_the_identity(objects: LocalObjects) -> None:
-    digest = objects.put_encoded(CONTENT, "zlib", zlib.compress(CONTENT))
-    assert digest == Digest.of(CONTENT)
-    assert objects.read(digest) == CONTENT
+    digest = objects.put_encoded(TEXT, "zlib", zlib.compress(TEXT))
+    assert digest == Digest.of(TEXT)
+    assert objects.read(digest) == TEXT
     objects.verify(digest)
     placement = objects.placement(digest)
-    assert (placement.codec, placement.size) == ("zlib", len(CONTENT))
-    assert placement.stored_size < len(CONTENT)
+    assert (placement.codec, placement.size) == ("zlib", len(TEXT))
+    assert placement.stored_size < len(TEXT)
     # The raw form can be had from any, so this writes nothing.
-    objects.put(CONTENT)
+    objects.put(TEXT)
     assert objects.placement(digest) == placement
 
 
@@ -280,27 +284,24 @@ def test_a_file_that_is_written_meanwhile_is_refused_or_stored_as_it_was_at_one_
     assert files(home.temporary) == []
 
 
-class WrittenWhileRead(type(Path())):  # type: ignore[misc]
-    """A path whose file is changed in place, once, after its first block was read."""
+class WrittenWhileRead(io.FileIO):
+    """A file that is changed in place, once, after it was read."""
 
     unseen = 0
 
-    def open(self, *arguments: object) -> io.FileIO:  # type: ignore[override]
-        class Reader(io.FileIO):
-            blocks = 0
+    def __init__(self, path: str, mode: str, buffering: int) -> None:
+        super().__init__(path)
+        self.changed = False
 
-            def read(self, size: int = -1) -> bytes:
-                block = super().read(size)
-                self.blocks += 1
-                if self.blocks == 1:
-                    before = os.fstat(self.fileno()).st_ctime_ns
-                    with io.FileIO(self.name, "r+") as writer:
-                        writer.write(b"b")
-                    WrittenWhileRead.unseen += os.fstat(self.fileno()).st_ctime_ns == before
-                return block
-
-        Path(self).write_bytes(b"a" * 100)
-        return Reader(str(self))
+    def readall(self) -> bytes:
+        data = super().readall()
+        if not self.changed:
+            self.changed = True
+            before = os.fstat(self.fileno()).st_ctime_ns
+            with io.FileIO(self.name, "r+") as writer:
+                writer.write(b"b")
+            WrittenWhileRead.unseen += os.fstat(self.fileno()).st_ctime_ns == before
+        return data
 
 
 @pytest.fixture
@@ -315,11 +316,16 @@ def coarse_clock(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_change_within_one_step_of_the_file_systems_clock_is_seen(objects: LocalObjects, coarse_clock: Path) -> None:
+def test_a_change_within_one_step_of_the_file_systems_clock_is_seen(
+    objects: LocalObjects, coarse_clock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     WrittenWhileRead.unseen = 0
+    monkeypatch.setattr(sources, "open", WrittenWhileRead, raising=False)
     for number in range(100):
+        source = coarse_clock / f"source{number}"
+        source.write_bytes(b"a" * 100)
         with pytest.raises(SourceChanged):
-            objects.put_file(WrittenWhileRead(coarse_clock / f"source{number}"))
+            objects.put_file(source)
     if not WrittenWhileRead.unseen:
         pytest.skip("every change was given a time of its own")
 

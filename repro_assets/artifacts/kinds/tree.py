@@ -130,7 +130,7 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
     folders = {"", *(entry.name for entry in manifest.entries if "folder" in entry.facts)}
     folders.update(entry.name.rpartition("/")[0] for entry in manifest.entries)
     for folder in sorted(folders):
-        (target / folder).mkdir(parents=True, exist_ok=not folder == "")
+        (target / folder).mkdir(parents=True, exist_ok=folder != "")
     files = []
     for entry in manifest.entries:
         if "link" in entry.facts:
