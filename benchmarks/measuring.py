@@ -34,12 +34,34 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """The same work done by this project and by another tool: seconds of each repetition.
+
+    `limit` is the greatest ratio of the medians that was aimed at; `memory` the peak of ours, MiB.
+    """
+
+    what: str
+    ours: tuple[float, ...]
+    peer: str
+    theirs: tuple[float, ...]
+    limit: float | None = None
+    memory: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """Our median over theirs."""
+        return statistics.median(self.ours) / statistics.median(self.theirs)
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """What one module measured."""
 
     title: str
     about: str
-    figures: Sequence[Figure]
+    figures: Sequence[Figure] = ()
+    comparisons: Sequence[Comparison] = ()
+    repetitions: int = REPETITIONS
 
 
 def repeated(what: str, once: Callable[[], float], limit: float | None = None) -> Figure:
@@ -70,16 +92,43 @@ def as_markdown(section: Section) -> str:
         "",
         section.about,
         "",
-        f"Measured on {machine()}; load of the last minute {os.getloadavg()[0]:.1f}. Median of {REPETITIONS}, seconds.",
+        f"Measured on {machine()}; load of the last minute {os.getloadavg()[0]:.1f}. "
+        f"Median of {section.repetitions}, seconds.",
         "",
+    ]
+    if section.figures:
+        lines += [*_figures(section.figures), ""]
+    if section.comparisons:
+        lines += [*_comparisons(section.comparisons), ""]
+    return "\n".join(lines)
+
+
+def _figures(figures: Sequence[Figure]) -> list[str]:
+    lines = [
         "| what | median | smallest | greatest | limit |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    for figure in section.figures:
+    for figure in figures:
         limit = "" if figure.limit is None else f"{figure.limit:g}"
         numbers = " | ".join(f"{value:.3f}" for value in (figure.median, min(figure.seconds), max(figure.seconds)))
         lines.append(f"| {figure.what} | {numbers} | {limit} |")
-    return "\n".join([*lines, ""])
+    return lines
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> list[str]:
+    lines = [
+        f"| what | ours | {comparisons[0].peer} | ratio | limit | our peak memory, MiB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for one in comparisons:
+        seconds = " | ".join(
+            f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+            for values in (one.ours, one.theirs)
+        )
+        limit = "" if one.limit is None else f"{one.limit:.2f}"
+        memory = "" if one.memory is None else f"{one.memory:.0f}"
+        lines.append(f"| {one.what} | {seconds} | {one.ratio:.2f} | {limit} | {memory} |")
+    return lines
 
 
 def write_section(page: Path, section: Section) -> None:
