@@ -26,6 +26,9 @@ from repro_assets.identity.digest import Digest
 
 _EXACT = 2**53 - 1
 _MANY = 2_000_000
+_MANY_NAMES = 1000
+_plain_names: set[str] = set()
+"""Member names that were found to need no escape and no order but that of their characters."""
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
 _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "-0": -0.0}
 
@@ -75,8 +78,13 @@ def _is_plain(value: Any) -> bool:
         item = pending.pop()
         kind = type(item)
         if kind is dict:
-            if not all(type(name) is str and name.isascii() and not name.startswith("$") for name in item):
-                return False
+            for name in item:
+                if name in _plain_names:
+                    continue
+                if type(name) is not str or not name.isascii() or name.startswith("$"):
+                    return False
+                if len(_plain_names) < _MANY_NAMES:
+                    _plain_names.add(name)
             pending.extend(item.values())
         elif kind is list:
             pending.extend(item)

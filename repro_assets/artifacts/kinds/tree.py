@@ -10,6 +10,7 @@ refuses what `lay_out` would. Empty folders are entries whose facts say ``folder
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,8 @@ from repro_assets.store.objects import LocalObjects
 from repro_assets.store.sources import Stamp, StatCache, unreadable
 
 NAME = "tree"
+# An empty part, "." or "..": none of them names a file.
+_NO_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,7 @@ def _walk(root: Path) -> Iterator[TreeFile]:
 
 
 def _is_inside(path: str) -> bool:
-    return "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
+    return "\0" not in path and _NO_PART.search(path) is None
 
 
 def _below_no_folder(entries: Mapping[str, Entry]) -> str | None:
@@ -203,8 +206,10 @@ def _below_no_folder(entries: Mapping[str, Entry]) -> str | None:
 
 
 def _check_text(text: str, what: str) -> None:
-    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-        raise InvalidInput(f"{what} is not Unicode text", "rename it or leave it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{what} is not Unicode text", "rename it or leave it out") from error
 
 
 def _leaves(folder: PurePosixPath, link: str) -> bool:
