@@ -26,7 +26,7 @@ from repro_assets.store.sources import Stamp, StatCache, unreadable
 
 NAME = "tree"
 # An empty part, "." or "..": none of them names a file.
-_NO_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
+_NO_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
