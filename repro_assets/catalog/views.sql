@@ -117,8 +117,8 @@ LEFT JOIN (SELECT run_id, digest, min(name) AS name FROM run_outputs GROUP BY ru
 LEFT JOIN artifact_names n ON n.digest = i.digest
 LEFT JOIN environments e ON e.environment = r.environment
 LEFT JOIN hardware h ON h.environment = r.environment
-WHERE o.name LIKE 'model-%' OR o.collection LIKE 'model-%';
-COMMENT ON VIEW provenance IS 'What made a model: one row for each model that a run wrote and each input that this run read.';
+WHERE (o.name LIKE 'model-%' OR o.collection LIKE 'model-%') AND r.replay_of IS NULL;
+COMMENT ON VIEW provenance IS 'What made a model: one row for each model that a run wrote, replays left out, and each input that this run read.';
 COMMENT ON COLUMN provenance.model IS 'Display name of the model.';
 COMMENT ON COLUMN provenance.model_version IS 'Its version, collection:vN.';
 COMMENT ON COLUMN provenance.model_digest IS 'Its digest.';

@@ -42,7 +42,7 @@ def show(
 
 @app.command()
 def validate(as_json: AsJson = False) -> int:
-    """Look for cycles and for parents that are missing; exit code 1 if there are any."""
+    """Look for cycles, missing parents and artifacts whose bytes are gone; exit code 1 if there are any."""
     from repro_assets.cli.answering import settled
     from repro_assets.cli.rendering import print_facts, print_json, print_line
     from repro_assets.lineage import validation
@@ -56,6 +56,8 @@ def validate(as_json: AsJson = False) -> int:
             print_line(f"cycle: {' -> '.join([*cycle, cycle[0]])}")
         for item in report.missing:
             print_line(f"missing: {item}")
+        for item in report.bytes_gone:
+            print_line(f"bytes gone: {item}")
         print_line("valid" if report.valid else "NOT VALID")
     return 0 if report.valid else 1
 

@@ -54,6 +54,8 @@ def _label(graph: Graph, key: str) -> Text:
     facts = [node.facts.get("asset"), node.facts.get("state")] if node.kind == "run" else [node.facts.get("kind")]
     if node.kind == "run" and node.facts.get("seed") is not None:
         facts.append(f"seed {node.facts['seed']}")
+    if node.kind == "run" and node.facts.get("replay_of") is not None:
+        facts.append(f"replay of {node.facts['replay_of'][:8]}")
     mark = short(key) if node.kind == "artifact" else key[:8]
     return Text.assemble(
         (cell(node.name) if node.name != key else str(mark), "bold" if node.kind == "artifact" else "italic"),

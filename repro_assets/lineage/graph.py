@@ -34,7 +34,7 @@ class Node:
     name : str
         Display name; the key where there is none.
     facts : dict
-        State, asset and seed of a run; kind and size of an artifact.
+        State, asset, seed of a run, and which run it replays; kind and size of an artifact.
     """
 
     key: str
@@ -181,7 +181,7 @@ def read_graph(home: Home) -> Graph:
     with connect(home) as connection:
         runs = read_rows(
             connection,
-            "SELECT run_id, name, state, asset, partition, seed FROM runs "
+            "SELECT run_id, name, state, asset, partition, seed, replay_of FROM runs "
             "WHERE coalesce(run_kind, '') <> 'parent' ORDER BY started_at, run_id",
         )
         artifacts = read_rows(
@@ -202,7 +202,7 @@ def read_graph(home: Home) -> Graph:
         )
     nodes = {}
     for run in runs:
-        facts = {name: run[name] for name in ("state", "asset", "partition", "seed")}
+        facts = {name: run[name] for name in ("state", "asset", "partition", "seed", "replay_of")}
         nodes[run["run_id"]] = Node(run["run_id"], "run", run["name"] or run["run_id"], facts)
     for artifact in artifacts:
         facts = {name: artifact[name] for name in ("kind", "size")}

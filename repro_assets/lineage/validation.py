@@ -1,7 +1,9 @@
 """Is the lineage sound?
 
 Laws: a parent that no record made and whose bytes are gone is named, never dropped; bytes that came from outside are
-sources and are not missing; a cycle is a chain of runs each of which read what the next one wrote, back to the first.
+sources and are not missing; a recorded artifact whose bytes are gone makes the lineage unsound, because what came
+from it cannot be made again from it; a cycle is a chain of runs each of which read what the next one wrote, back to
+the first.
 
 A digest says nothing about time: two runs may turn A into B and B into A again, or one may pass A on. So the run that
 wrote an input is taken from the record (``made_by``); only where the record does not say, every run that wrote this
@@ -29,7 +31,7 @@ class Report:
     Parameters
     ----------
     valid : bool
-        True if there is no cycle and nothing is missing.
+        True if there is no cycle, nothing is missing, and no recorded artifact has lost bytes.
     cycles : list of list of str
         Run ids of each cycle.
     missing : list of str
@@ -107,7 +109,7 @@ def validate(home: Home) -> Report:
     }
     cycles = find_cycles(graph, put_by_hand)
     return Report(
-        valid=not cycles and not missing,
+        valid=not cycles and not missing and not gone,
         cycles=cycles,
         missing=missing,
         orphans=orphans,

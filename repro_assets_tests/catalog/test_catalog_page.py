@@ -70,10 +70,11 @@ def test_every_column_is_explained(schema):
 
 
 def test_every_example_on_the_page_answers(home, recorder):
-    recorder.run("RUN", 0)
+    recorder.run("RUN", 0, config={"learning_rate": 0.01})
     recorder.run("OTHER", 1)
     nothing = str(Digest.of(b""))
     recorder.journal.append(
+        records.Params("RUN", {"learning_rate": 0.01}),
         records.Metrics("RUN", [["validation/accuracy", 1, 0.9, 0.0], ["train/loss", 1, 0.1, 0.0]]),
         records.RunOutput("RUN", "dataset", nothing, "dataset-cota_sft-v1"),
         records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
@@ -93,3 +94,6 @@ def test_every_example_on_the_page_answers(home, recorder):
         for statement in statements:
             found = connection.execute(statement).fetchall()
             assert found or statement in may_be_empty, statement
+            if "learning_rate" in statement:
+                column = [name for name, *_ in connection.description].index("learning_rate")
+                assert any(row[column] is not None for row in found), statement

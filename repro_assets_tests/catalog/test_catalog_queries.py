@@ -246,6 +246,12 @@ def test_one_query_answers_what_made_a_model(shared):
     assert list(row)[:5] == ["model", "input", "commit", "hardware", "seed"]
 
 
+def test_a_replay_made_no_model_of_its_own(home, recorder):
+    recorder.run("aaaaaaaa-1")
+    recorder.run("aaaaaaaa-2", replay_of="aaaaaaaa-1")
+    assert [row["run_id"] for row in rows(home, "SELECT run_id FROM provenance")] == ["aaaaaaaa-1"]
+
+
 def test_modules_load_no_heavy_library():
     import subprocess
     import sys

@@ -15,7 +15,7 @@ import pytest
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.kinds import DECODERS
-from repro_assets.artifacts.repository import by_digest
+from repro_assets.artifacts.repository import by_digest, put
 from repro_assets.cli.answering import exit_code_of
 from repro_assets.cli.rendering import plain
 from repro_assets.errors import DiskFull, RequestError
@@ -311,6 +311,29 @@ def test_lineage_goes_both_ways_or_one(repro, home):
     shown = repro("lineage", "show", "model-small")
     assert "small-seed2" in shown.out
     assert "came from" in shown.out
+
+
+def test_a_replay_is_named_as_one_in_the_lineage(repro, home):
+    from repro_assets.journal.records import RunStarted
+    from repro_assets.recording.run import begin
+
+    run = begin(home, RunStarted("dddddddd44444444", "asset", "again", replay_of="aaaaaaaa11111111"))
+    given = put(home, {"numbers": [1, 2, 3]})
+    run.use("given", given)
+    run.end()
+    shown = repro("lineage", "show", given.digest, "--downstream").out
+    (line,) = [line for line in shown.splitlines() if "again" in line]
+    assert "replay of aaaaaaaa" in line
+    assert shown.count("replay of") == 1
+
+
+def test_artifacts_whose_bytes_are_gone_make_the_lineage_unsound(repro, home):
+    digest = names.newest(home, "model-small").digest
+    open_objects(home).path(digest).unlink()
+    said = repro("lineage", "validate")
+    assert said.code == 1
+    assert f"bytes gone: {digest}" in said.out
+    assert "NOT VALID" in said.out
 
 
 def test_a_lineage_without_its_source_is_not_valid(repro, home):

@@ -105,3 +105,11 @@ def make_project(tmp_path: Path) -> Iterator[Callable[[str], Project]]:
 @pytest.fixture
 def project(make_project: Callable[[str], Project]) -> Project:
     return make_project("one")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose store the tests of one module share."""
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copytree(SMALL, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
+    return Project(folder / "project", make_store(folder / "home"))

@@ -168,18 +168,6 @@ def test_a_wrong_request_is_named_with_its_remedy(shared: Any, asked: dict[str, 
         assert rows == [{"state": "FAILED"}]
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from conftest import SMALL, Project  # type: ignore[import-not-found]
-
-    from repro_assets.store.home import make_store
-
-    folder = tmp_path_factory.mktemp("shared")
-    root = folder / "project"
-    shutil.copytree(SMALL, root, ignore=shutil.ignore_patterns("__pycache__"))
-    return Project(root, make_store(folder / "home"))
-
-
 def test_a_full_disk_is_said_with_exit_code_3_and_what_was_stored_stays(
     make_project: Callable[[str], Any], tmp_path: Path
 ) -> None:
