@@ -122,7 +122,7 @@ def check(
         _check_placements(objects, findings, seen, progress)
     _check_copies(objects, findings, full)
     _check_references(objects, artifacts, findings, _Needed(objects, seen, chains, full))
-    findings.files = [
+    findings.files += [
         {"file": f"leases/{name}", "reason": "a row does not match its checksum"} for name in leases.damaged(home)
     ]
     findings.rebuilt += [
@@ -247,6 +247,7 @@ def _check_copies(objects: LocalObjects, findings: Findings, full: bool) -> None
     if full:
         for digest in packed.intersection(objects.loose()):
             if not _is_whole(objects.path(digest), digest):
+                durable.ensure_folder(objects.home.quarantine)
                 objects.path(digest).rename(objects.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}")
                 findings.files.append(
                     {"file": f"objects/{digest.hex[:2]}/{digest.hex[2:]}", "reason": "a second copy does not match"}
