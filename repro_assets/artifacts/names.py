@@ -7,18 +7,20 @@ the newest version is that version, except that a run which is no trial never ta
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro_assets.errors import CorruptRecord, InvalidValue, UnknownName
+from repro_assets.errors import CorruptRecord, InvalidValue, UnknownName, UnsupportedFormat
 from repro_assets.identity.digest import Digest
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 
 _COLLECTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
 _NUMBER = re.compile(r"[1-9][0-9]*")
+FORMAT = 2
+"""Of the claim's file: 2 is sealed (`store.sealed`), 1 is not and has no member ``format``."""
+_UNSEALED = frozenset({"digest", "kind", "run_id", "trial"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def claim(
         Whether it was claimed by this call.
     """
     folder = home.names / check_collection(collection)
-    content = json.dumps({"digest": str(digest), "kind": kind, "run_id": run_id, "trial": trial}) + "\n"
+    content = sealed.seal({"format": FORMAT, "digest": str(digest), "kind": kind, "run_id": run_id, "trial": trial})
     while True:
         known = _numbers(folder)
         if known:
@@ -116,7 +118,7 @@ def claim(
                 return last, False
         claimed = Version(collection, known[-1] + 1 if known else 1, digest, kind, run_id, trial)
         path = folder / str(claimed.number)
-        if durable.write_file(path, [content.encode()], home.temporary, exclusive=True):
+        if durable.write_file(path, [content], home.temporary, exclusive=True):
             return claimed, True
 
 
@@ -134,9 +136,13 @@ def read_version(path: Path) -> Version:
     ------
     CorruptRecord
         If the file is not a claim.
+    UnsupportedFormat
+        If a newer version wrote it.
     """
     try:
-        raw = json.loads(path.read_text())
+        raw = sealed.unseal(path.read_bytes(), _UNSEALED)
+        if raw.get("format", 1) > FORMAT:
+            raise UnsupportedFormat(f"the claim {path.parent.name}/{path.name} has format {raw['format']}")
         kind, run_id, trial = raw["kind"], raw["run_id"], raw["trial"]
         if not (isinstance(kind, str) and isinstance(run_id, str | None) and isinstance(trial, bool)):
             raise TypeError("a member has the wrong type")

@@ -2,7 +2,7 @@
 
 Laws: what depends on what is read from the journal itself, so the check needs no catalog; every line of the journal
 and every claimed version is looked at; what is damaged is named together with the artifacts and runs that it affects;
-nothing is repaired.
+nothing is repaired but what can be made again from the rest (`store.fsck`).
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class Soundness:
         ``claim`` and ``reason`` of each version whose file is damaged, gone, or another than the recorded one.
     unfinished : int
         Files that are being written, or were when a process died; no damage.
+    packs, files, rebuilt : list of dict
+        Damaged stretches of packs, other damaged files, and indexes that were made again (`store.fsck.Findings`).
+    resumed, packs_checked, quarantined : int
+        As in `store.fsck.Findings`.
     """
 
     ok: bool
@@ -52,13 +56,21 @@ class Soundness:
     journal: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
     unfinished: int = 0
+    packs: list[dict[str, Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    rebuilt: list[dict[str, Any]] = field(default_factory=list)
+    resumed: int = 0
+    packs_checked: int = 0
+    quarantined: int = 0
 
     def document(self) -> dict[str, Any]:
         """Return the findings as a JSON object."""
         return asdict(self)
 
 
-def check_store(home: Home, *, full: bool = False, progress: Callable[[int], None] | None = None) -> Soundness:
+def check_store(
+    home: Home, *, full: bool = False, restart: bool = False, progress: Callable[[int], None] | None = None
+) -> Soundness:
     """Check objects, artifacts, journal and versions of a store.
 
     Parameters
@@ -66,7 +78,9 @@ def check_store(home: Home, *, full: bool = False, progress: Callable[[int], Non
     home : Home
         The store.
     full : bool
-        Hash every byte with SHA-256; otherwise trailers, manifests and references are looked at.
+        Hash every byte with SHA-256; otherwise trailers, headers, manifests and references are looked at.
+    restart : bool
+        Verify also what an interrupted full check has verified already.
     progress : callable, optional
         Told the number of objects checked so far.
 
@@ -94,7 +108,7 @@ def check_store(home: Home, *, full: bool = False, progress: Callable[[int], Non
                 if name is not None and name not in dependents:
                     dependents.append(name)
     claims = _check_claims(home, claimed, named)
-    found = fsck.check(open_objects(home, DECODERS), named, full=full, progress=progress)
+    found = fsck.check(open_objects(home, DECODERS), named, full=full, restart=restart, progress=progress)
     return Soundness(
         ok=found.ok and not lines and not claims,
         checked=found.checked,
@@ -104,6 +118,12 @@ def check_store(home: Home, *, full: bool = False, progress: Callable[[int], Non
         journal=lines,
         claims=claims,
         unfinished=found.unfinished,
+        packs=found.packs,
+        files=found.files,
+        rebuilt=found.rebuilt,
+        resumed=found.resumed,
+        packs_checked=found.packs_checked,
+        quarantined=found.quarantined,
     )
 
 

@@ -37,23 +37,29 @@ def stats(as_json: AsJson = False) -> None:
 
 @app.command()
 def fsck(
-    full: Annotated[bool, typer.Option("--full", help="Hash every byte with SHA-256.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Hash every byte with SHA-256, on all cores.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew where an interrupted full check would go on.")
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Check every object, artifact, version and line of the journal; exit code 1 if something is wrong."""
+    """Check every object, pack, artifact, version and line of the journal; exit code 1 if something is wrong."""
     from repro_assets.artifacts.soundness import check_store
     from repro_assets.cli.answering import here
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line, print_table
 
     with counter("objects checked") as progress:
-        found = check_store(here(), full=full, progress=progress)
+        found = check_store(here(), full=full, restart=restart, progress=progress)
     if as_json:
         print_json(found.document())
     else:
-        for title in ("corrupt", "missing", "journal", "claims"):
+        for title in ("corrupt", "missing", "packs", "files", "journal", "claims", "rebuilt"):
             rows = getattr(found, title)
             if rows:
                 print_table(rows, title=title)
-        print_line(f"{'ok' if found.ok else 'NOT OK'}: {found.checked} objects checked{' in full' if full else ''}")
+        resumed = f" ({found.resumed} of them before it was interrupted)" if found.resumed else ""
+        packs = f" and {found.packs_checked} packs" if found.packs_checked else ""
+        looked_at = f"{found.checked} objects{packs} checked{' in full' if full else ''}{resumed}"
+        print_line(f"{'ok' if found.ok else 'NOT OK'}: {looked_at}")
     return 0 if found.ok else 1

@@ -6,18 +6,18 @@ nearest folder upwards that holds a marker, or whose ``data`` folder does. Makin
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from repro_assets.errors import CorruptRecord, NoStore, NotWritable, UnsupportedFormat
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 
 MARKER = "repro-store.json"
 FORMAT = 1
 VARIABLE = "REPRO_HOME"
+_UNSEALED = frozenset({"format", "store_id"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +92,9 @@ def make_store(root: Path) -> Home:
     """
     root = root.expanduser().absolute()
     if not (root / MARKER).is_file():
-        content = json.dumps({"format": FORMAT, "store_id": uuid.uuid4().hex}) + "\n"
+        content = sealed.seal({"format": FORMAT, "store_id": uuid.uuid4().hex})
         # Exclusively: of two processes that make one store, the first one's id stays.
-        durable.write_file(root / MARKER, [content.encode()], Home(root).temporary, exclusive=True)
+        durable.write_file(root / MARKER, [content], Home(root).temporary, exclusive=True)
     return open_store(root)
 
 
@@ -110,7 +110,7 @@ def open_store(root: Path) -> Home:
     """
     marker = root / MARKER
     try:
-        facts = json.loads(marker.read_text())
+        facts = sealed.unseal(marker.read_bytes(), _UNSEALED)
         version = int(facts["format"])
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NoStore(f"there is no store in {root}", f"make one with: repro init {root}") from error

@@ -141,6 +141,18 @@ def leased(home: Home, grace: float) -> set[Digest]:
     return found
 
 
+def damaged(home: Home) -> list[str]:
+    """Return the names of the leases that hold a row that does not read, those of ended processes included."""
+    found = []
+    for path in _files(home):
+        with contextlib.suppress(FileNotFoundError):
+            data = path.read_bytes()
+            rows = (data[start : start + _ROW] for start in range(0, len(data) - _ROW + 1, _ROW))
+            if any(_check(row[:32]) != row[32:] for row in rows):
+                found.append(path.name)
+    return sorted(found)
+
+
 def sweep(home: Home, grace: float) -> int:
     """Remove the leases that no longer count and return their number."""
     removed = 0

@@ -392,11 +392,16 @@ class LocalObjects:
         durable.ensure_folder(self.home.quarantine)
         # Another reader may have set it aside first.
         with contextlib.suppress(FileNotFoundError):
-            entry = self.packs.find(digest)
-            if entry is not None:
-                self.packs.set_aside(digest, entry)
-            else:
-                self.path(digest).rename(self.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}")
+            # In the order of `_locate`: what is set aside is what a reader gets.
+            target = self.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}"
+            for packs, path in ((self.packs, self.path(digest)), (self.trashed, self.home.trash / digest.hex)):
+                entry = packs.find(digest)
+                if entry is not None and os.path.exists(packs.path(entry.pack)):  # noqa: PTH110
+                    packs.set_aside(digest, entry)
+                    return
+                if path.is_file():
+                    path.rename(target)
+                    return
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ its place, and the rest of its pack goes on.
 
 ``packs/<id>.pack`` is the magic ``reproPK1``, then the entries. ``packs/<id>.idx`` is the magic ``reproIX1``, the size
 of the pack (8 bytes), one record of 48 bytes for each entry, sorted by digest (32 bytes digest, 8 bytes place of the
-header, 8 bytes size of the stored bytes), and an XXH3-64 of all before it.
+header, 8 bytes size of the stored bytes), and an XXH3-64 of all before it, seeded with the first 8 bytes of the id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +52,14 @@ class Entry(NamedTuple):
     pack: str
     offset: int
     stored_size: int
+
+
+class Stretch(NamedTuple):
+    """A part of a pack that is no entry: where it starts and ends, and what its index says was there."""
+
+    start: int
+    end: int
+    digests: list[Digest]
 
 
 class _Index(Sequence[bytes]):
@@ -149,6 +157,55 @@ class Packs:
             self._seen = seen
             return True
 
+    def entries_of(self, pack: str) -> Iterator[tuple[Digest, Entry]]:
+        """Yield every object of one pack, damaged ones that were set aside left out."""
+        for digest, offset, stored in self._of_pack(pack):
+            if (pack, offset) not in self._aside:
+                yield Digest(digest.hex()), Entry(pack, offset, stored)
+
+    def check_index(self, pack: str) -> str | None:
+        """Hold an index against its pack, make it again where it is not right, and say what was wrong."""
+        try:
+            size = os.stat(self.path(pack)).st_size  # noqa: PTH116
+            data = (self.folder / f"{pack}.idx").read_bytes()
+        except FileNotFoundError:
+            reason = "it was gone"
+        else:
+            reason = "it does not match its checksum, its pack's name or its pack's size"
+            if is_sound_index(data, pack, size):
+                listed = {(place, digest, stored) for digest, place, stored in _Index(data).records()}
+                if all(
+                    (offset, bytes.fromhex(digest.hex), form.stored_size) in listed
+                    for digest, offset, form in scan(Path(self.path(pack)))
+                ):
+                    return None
+                reason = "it does not list every entry"
+        if not os.path.isfile(self.path(pack)):  # noqa: PTH113
+            return None
+        with self._lock:
+            self._index_made_again(pack, os.stat(self.path(pack)).st_size)  # noqa: PTH116
+            # What was taken in from it is forgotten.
+            self._small, self._large, self._known, self._certain = {}, {}, frozenset(), False
+        return reason
+
+    def damage(self, pack: str) -> list[Stretch]:
+        """Return the damaged stretches of a pack, those left out of which every entry was set aside.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is gone.
+        """
+        path = Path(self.path(pack))
+        found = []
+        stretches = gaps(path)
+        listed = sorted((offset, digest) for digest, offset, _ in self._of_pack(pack)) if stretches else []
+        for start, end in stretches:
+            inside = [(offset, digest) for offset, digest in listed if start <= offset < end]
+            if not inside or any((pack, offset) not in self._aside for offset, _ in inside):
+                found.append(Stretch(start, end, [Digest(digest.hex()) for _, digest in inside]))
+        return found
+
     def open(self, digest: Digest, entry: Entry) -> tuple[int, Form] | None:
         """Open the pack and read the header of an entry; None if the pack is gone.
 
@@ -244,13 +301,17 @@ class Packs:
         try:
             size = os.stat(self.path(pack)).st_size  # noqa: PTH116
         except FileNotFoundError:
-            return _Index(_encode_index([], 0))
+            return _Index(_encode_index(pack, [], 0))
         with contextlib.suppress(FileNotFoundError):
             data = path.read_bytes()
-            if is_sound_index(data, size):
+            if is_sound_index(data, pack, size):
                 return _Index(data)
+        return self._index_made_again(pack, size)
+
+    def _index_made_again(self, pack: str, size: int) -> _Index:
+        path = self.folder / f"{pack}.idx"
         found = [(bytes.fromhex(d.hex), offset, form.stored_size) for d, offset, form in scan(Path(self.path(pack)))]
-        data = _encode_index(found, size)
+        data = _encode_index(pack, found, size)
         # It is made again wherever it is missing, so a full or read-only disk costs time and nothing else.
         with contextlib.suppress(MachineError):
             durable.replace_file(path, [data], self.home.temporary)
@@ -300,7 +361,7 @@ class PackWriter:
             self._write()
             durable.sync_descriptor(self._descriptor)
             durable.ensure_folder(self.home.packs)
-            index = _encode_index(self._records, self.size)
+            index = _encode_index(self.pack, self._records, self.size)
             with contextlib.suppress(MachineError):
                 durable.replace_file(self.home.packs / f"{self.pack}.idx", [index], self.home.temporary)
             self._partial.rename(self.home.packs / f"{self.pack}.pack")
@@ -342,14 +403,22 @@ def scan(path: Path) -> Iterator[tuple[Digest, int, Form]]:
             place += HEADER_SIZE + form.stored_size
 
 
-def gaps(path: Path) -> list[tuple[int, int]]:
-    """Return the stretches (from, to) of a pack that are no part of it: damage, or what was cut off."""
+def gaps(path: Path, entries: Iterable[tuple[Digest, int, Form]] | None = None) -> list[tuple[int, int]]:
+    """Return the stretches (from, to) of a pack that are no part of it: damage, or what was cut off.
+
+    Parameters
+    ----------
+    path : Path
+        The pack.
+    entries : iterable, optional
+        What `scan` found in it, where that is known.
+    """
     found = []
     place, size = 0, path.stat().st_size
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) == _MAGIC:
             place = len(_MAGIC)
-    for _, offset, form in scan(path):
+    for _, offset, form in scan(path) if entries is None else entries:
         if offset > place:
             found.append((place, offset))
         place = offset + HEADER_SIZE + form.stored_size
@@ -358,13 +427,13 @@ def gaps(path: Path) -> list[tuple[int, int]]:
     return found
 
 
-def is_sound_index(data: bytes, pack_size: int) -> bool:
-    """Tell whether `data` is an index as it was written, of a pack of that size."""
+def is_sound_index(data: bytes, pack: str, pack_size: int) -> bool:
+    """Tell whether `data` is an index as it was written, of that pack at that size."""
     if len(data) < _HEAD.size + _SEAL.size or (len(data) - _HEAD.size - _SEAL.size) % _RECORD.size:
         return False
     magic, size = _HEAD.unpack_from(data)
     (seal,) = _SEAL.unpack_from(data, len(data) - _SEAL.size)
-    return bool(magic == _INDEX_MAGIC and size == pack_size and seal == xxhash.xxh3_64_intdigest(data[: -_SEAL.size]))
+    return bool(magic == _INDEX_MAGIC and size == pack_size and seal == _sealed(pack, data[: -_SEAL.size]))
 
 
 def _next_header(descriptor: int, place: int, size: int) -> int:
@@ -377,9 +446,14 @@ def _next_header(descriptor: int, place: int, size: int) -> int:
     return size
 
 
-def _encode_index(records: list[tuple[bytes, int, int]], pack_size: int) -> bytes:
+def _encode_index(pack: str, records: list[tuple[bytes, int, int]], pack_size: int) -> bytes:
     body = b"".join([_HEAD.pack(_INDEX_MAGIC, pack_size), *(_RECORD.pack(*record) for record in sorted(records))])
-    return body + _SEAL.pack(xxhash.xxh3_64_intdigest(body))
+    return body + _SEAL.pack(_sealed(pack, body))
+
+
+def _sealed(pack: str, body: bytes) -> int:
+    # The name of the pack is part of the seal: an index that came to stand beside another pack is none of its own.
+    return xxhash.xxh3_64_intdigest(body, seed=int(pack[:16], 16))
 
 
 def _listed(folder: Path) -> list[str]:

@@ -192,13 +192,25 @@ class StatCache:
 
     def _load(self) -> dict[str, list[int | str]]:
         try:
-            seal, _, text = self._file.read_bytes().partition(b"\n")
+            text = _unsealed(self._file.read_bytes())
         except OSError:
             return {}
-        if seal != xxhash.xxh3_64_hexdigest(text).encode():
+        if text is None:
             return {}
         document = json.loads(text)
         return dict(document["entries"]) if document["format"] == _FORMAT else {}
+
+
+def damaged_caches(home: Home) -> list[str]:
+    """Return the names of the cache files that do not read; none of them is used."""
+    folder = home.cache / "sources"
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [name for name in names if _unsealed((folder / name).read_bytes()) is None]
+
+
+def _unsealed(data: bytes) -> bytes | None:
+    seal, _, text = data.partition(b"\n")
+    return text if seal == xxhash.xxh3_64_hexdigest(text).encode() else None
 
 
 def _blocks(descriptor: int, path: Path) -> Iterator[bytes]:

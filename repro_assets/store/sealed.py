@@ -1,0 +1,47 @@
+"""Small JSON files that carry a checksum of themselves, as the journal's lines do.
+
+Laws: the seal is the XXH3-64 of every byte before it and stands last, ``,"xxh3":"<16 hex>"}`` and a newline; a sealed
+file that differs in any bit does not read. One that was written before files were sealed reads as what it is, but only
+with no other members than such files had: a sealed one whose seal is damaged never passes for one of those.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import xxhash
+
+_SEAL = b',"xxh3":"'
+
+
+def seal(members: Mapping[str, Any]) -> bytes:
+    """Return the sealed file that holds these members."""
+    body = json.dumps(members, separators=(",", ":")).encode()[:-1]
+    return body + _SEAL + xxhash.xxh3_64_hexdigest(body).encode() + b'"}\n'
+
+
+def unseal(data: bytes, unsealed: frozenset[str]) -> dict[str, Any]:
+    """Return the members of a sealed file, or of one that was written before files were sealed.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    unsealed : frozenset of str
+        The members that the files without a seal have.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    body, mark, rest = data.rpartition(_SEAL)
+    if mark and rest == xxhash.xxh3_64_hexdigest(body).encode() + b'"}\n':
+        members = json.loads(body.decode() + "}")
+    else:
+        members = json.loads(data.decode())
+        if not isinstance(members, dict) or members.keys() - unsealed:
+            raise ValueError("the file does not match its checksum")
+    return dict(members)
