@@ -2,7 +2,8 @@
 
 Laws: the digest is over the uncompressed bytes; how they are stored (the codec, alone or in a pack) is an attribute of
 the stored file; an object that is there is whole; every read verifies; bytes that do not match are read once more, then
-set aside under ``quarantine`` and an error names the digest. Putting bytes that are there already writes nothing, but
+set aside under ``quarantine`` and an error names the digest. An object that is stored as a difference is read from all
+that it `needs`, and is whole only where these are. Putting bytes that are there already writes nothing, but
 checks them. What collection has moved to the trash is still read there.
 
 Large objects lie alone, as ``objects/ab/<62 hex>``; other names in the folder are no objects. Small ones that were put
@@ -27,7 +28,8 @@ import xxhash
 
 from repro_assets.errors import CorruptObject, MissingObject, UnsupportedFormat
 from repro_assets.identity.digest import Digest
-from repro_assets.store import codecs, durable
+from repro_assets.store import codecs, delta, durable
+from repro_assets.store.filling import fill
 from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, RAW, TRAILER_SIZE, Form, read_trailer
 from repro_assets.store.packs import Entry, Packs, packs_of
@@ -42,6 +44,8 @@ _T = TypeVar("_T")
 _FICLONE = 0x40049409
 _NO_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 _without_clones: set[int] = set()
+# More than any repack writes; a chain that is longer has been tampered with.
+_MOST_LINKS = 4 * delta.LONGEST
 
 Decoder = Callable[[bytes], bytes]
 """Returns the uncompressed bytes; a ValueError says that the stored ones are none of its codec."""
@@ -185,23 +189,90 @@ class LocalObjects:
             As `read`; what `out` holds is worth nothing then.
         """
 
-        def fill(place: _Place) -> tuple[Form, bytes] | None:
-            if place.form.codec != RAW or place.form.size != len(out):
+        links = [digest]
+        while True:
+            try:
+                base = self._fill_or_base(links[-1], out)
+            except (MissingObject, CorruptObject) as error:
+                if len(links) == 1:
+                    raise
+                raise type(error)(f"{digest} is stored as a difference: {error.message}", error.remedy) from error
+            if base is None:
+                break
+            links.append(base)
+            if base in links[:-1] or len(links) > _MOST_LINKS:
+                raise CorruptObject(f"the differences that {digest} is stored as lead nowhere")
+        for link, base in zip(links[-2::-1], links[:0:-1], strict=True):
+            form, stored = self._twice(_load, link)
+            if form.codec != delta.DELTA or form.size != len(out) or self._base(link, stored) != base:
+                # It has been stored anew since the chain was followed.
+                self.read_into(digest, out)
+                return
+            view = memoryview(stored)
+            self._decoded(link, form, lambda view=view: delta.apply(view, out))  # type: ignore[misc]
+
+    def needs(self, digest: Digest) -> Iterator[Digest]:
+        """Yield what the object is stored as a difference from, nearest first; nothing where it is stored whole.
+
+        Raises
+        ------
+        MissingObject
+            If the object, or one that was yielded last, is not there.
+        CorruptObject
+            If what describes it does not read.
+        """
+        links = [digest]
+        while (base := self._base_of(links[-1])) is not None:
+            if base in links or len(links) > _MOST_LINKS:
+                raise CorruptObject(f"the differences that {digest} is stored as lead nowhere")
+            links.append(base)
+            yield base
+
+    def _fill_or_base(self, digest: Digest, out: memoryview) -> Digest | None:
+        """Fill `out` with an object that is stored whole; return the base of one that is stored as a difference."""
+
+        def look(place: _Place) -> Digest | ValueError | tuple[Form, bytes] | None:
+            if place.form.codec == delta.DELTA:
+                return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
+            if place.form.codec not in (RAW, codecs.PLANES) or place.form.size != len(out):
                 return _load(place)
-            done = 0
-            while done < len(out) and (size := os.preadv(place.descriptor, [out[done:]], place.start + done)):
-                done += size
-            if xxhash.xxh3_128_digest(out[:done]) != place.form.check:
-                raise mismatch(digest)
+            try:
+                if not fill(place.descriptor, place.start, place.form, out):
+                    raise mismatch(digest)
+            except ValueError as error:
+                return error
             return None
 
-        found = self._twice(fill, digest)
-        if found is not None:
+        found = self._twice(look, digest)
+        if isinstance(found, ValueError):
+            raise CorruptObject(f"the bytes stored under {digest} do not decode: {found}") from found
+        if isinstance(found, tuple):
             self._decode_into(digest, *found, out)
+            return None
+        return found
+
+    def _base_of(self, digest: Digest) -> Digest | None:
+        def look(place: _Place) -> Digest | None:
+            if place.form.codec != delta.DELTA:
+                return None
+            return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
+
+        return self._twice(look, digest)
+
+    def _base(self, digest: Digest, stored: bytes) -> Digest:
+        try:
+            return delta.base_of(stored)
+        except ValueError as error:
+            raise CorruptObject(f"the bytes stored under {digest} do not match: {error}") from error
 
     def read_stored(self, digest: Digest) -> tuple[bytes, str]:
-        """Return the verified bytes as stored, and their codec."""
+        """Return the verified bytes as stored, and their codec; as they are where a difference is stored.
+
+        What is returned stands alone.
+        """
         form, stored = self._twice(_load, digest)
+        if form.codec == delta.DELTA:
+            return self._plain(digest, form, stored), RAW
         return stored, form.codec
 
     def stream(self, digest: Digest) -> Iterator[bytes]:
@@ -276,6 +347,9 @@ class LocalObjects:
         if form.codec != RAW:
             hashed = Digest.of(self.read(digest))
         if hashed != digest:
+            for base in self.needs(digest):
+                # Where a base is wrong, the difference is not.
+                self.verify(base)
             self._set_aside(digest)
             raise CorruptObject(f"the bytes stored under {digest} hash to another digest", "restore it from a copy")
 
@@ -317,7 +391,8 @@ class LocalObjects:
         for pack, places in packed.items():
             # In the order of their places, so that the pack is read from its start to its end.
             sound = self.packs.sound(pack, [(digest, entry) for _, digest, entry in sorted(places)], codec)
-            lost.update(digest for _, digest, _ in places if digest not in sound and not self._is_whole(digest, codec))
+            alone = {digest for digest, form in sound.items() if form.codec != delta.DELTA}
+            lost.update(digest for _, digest, _ in places if digest not in alone and not self._is_whole(digest, codec))
         return lost
 
     def _is_whole(self, digest: Digest, codec: str | None) -> bool:
@@ -325,8 +400,20 @@ class LocalObjects:
             form = self._twice(_scan, digest)
         except (CorruptObject, MissingObject):
             return False
-        there = os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None  # noqa: PTH113
-        return there and codec in (None, form.codec)
+        if form.codec == delta.DELTA and not self._has_bases(digest):
+            # It will be put again, whole, and must not stand in the way of that.
+            self._set_aside(digest)
+            return False
+        return self._is_in_place(digest) and codec in (None, form.codec)
+
+    def _has_bases(self, digest: Digest) -> bool:
+        try:
+            return all(self._is_in_place(base) and self._twice(_scan, base) for base in self.needs(digest))
+        except (CorruptObject, MissingObject):
+            return False
+
+    def _is_in_place(self, digest: Digest) -> bool:
+        return os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None  # noqa: PTH113
 
     def _path(self, digest: Digest) -> str:
         return f"{self._loose}/{digest.hex[:2]}/{digest.hex[2:]}"
@@ -373,7 +460,10 @@ class LocalObjects:
         if form.codec in self._decoders:
             return self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
         out = bytearray(form.size)
-        self._decode_into(digest, form, stored, memoryview(out))
+        if form.codec == delta.DELTA:
+            self.read_into(digest, memoryview(out))
+        else:
+            self._decode_into(digest, form, stored, memoryview(out))
         return bytes(out)
 
     def _decode_into(self, digest: Digest, form: Form, stored: bytes, out: memoryview) -> None:

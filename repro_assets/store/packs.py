@@ -233,8 +233,8 @@ class Packs:
             raise
         return descriptor, found[1]
 
-    def sound(self, pack: str, places: list[tuple[Digest, Entry]], codec: str | None = None) -> set[Digest]:
-        """Return those of a pack's entries whose header and stored bytes are what was written.
+    def sound(self, pack: str, places: list[tuple[Digest, Entry]], codec: str | None = None) -> dict[Digest, Form]:
+        """Return those of a pack's entries whose header and stored bytes are what was written, with their form.
 
         Parameters
         ----------
@@ -245,7 +245,7 @@ class Packs:
         codec : str, optional
             The codec that they must have.
         """
-        found: set[Digest] = set()
+        found: dict[Digest, Form] = {}
         with contextlib.suppress(FileNotFoundError), open(self.path(pack), "rb", buffering=1 << 20) as file:  # noqa: PTH123
             for digest, entry in places:
                 if file.tell() != entry.offset:
@@ -255,7 +255,7 @@ class Packs:
                     continue
                 right = xxhash.xxh3_128_digest(file.read(entry.stored_size)) == head[1].check
                 if right and codec in (None, head[1].codec):
-                    found.add(digest)
+                    found[digest] = head[1]
         return found
 
     def set_aside(self, digest: Digest, entry: Entry) -> None:
