@@ -42,6 +42,8 @@ _T = TypeVar("_T")
 _FICLONE = 0x40049409
 _NO_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 _without_clones: set[int] = set()
+# How often an object that is in no place is looked for again: a collection may move it away and back meanwhile.
+_LOOKS = 4
 
 Decoder = Callable[[bytes], bytes]
 """Returns the uncompressed bytes; a ValueError says that the stored ones are none of its codec."""
@@ -144,9 +146,9 @@ class LocalObjects:
 
     def has(self, digest: Digest) -> bool:
         """Tell whether bytes are stored under `digest`, without reading them."""
-        if os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None:  # noqa: PTH113
+        if os.path.isfile(self._path(digest)) or self.packs.holds(digest):  # noqa: PTH113
             return True
-        return (self.home.trash / digest.hex).is_file() or self.trashed.find(digest) is not None
+        return (self.home.trash / digest.hex).is_file() or self.trashed.holds(digest)
 
     def placement(self, digest: Digest) -> Placement:
         """Describe how an object is stored.
@@ -322,11 +324,10 @@ class LocalObjects:
 
     def _is_whole(self, digest: Digest, codec: str | None) -> bool:
         try:
-            form = self._twice(_scan, digest)
+            form, trashed = self._twice(lambda place: (_scan(place), place.trashed), digest)
         except (CorruptObject, MissingObject):
             return False
-        there = os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None  # noqa: PTH113
-        return there and codec in (None, form.codec)
+        return not trashed and codec in (None, form.codec)
 
     def _path(self, digest: Digest) -> str:
         return f"{self._loose}/{digest.hex[:2]}/{digest.hex[2:]}"
@@ -345,9 +346,12 @@ class LocalObjects:
     @contextlib.contextmanager
     def _located(self, digest: Digest) -> Iterator[_Place]:
         place = self._locate(digest)
-        if place is None:
+        for _ in range(_LOOKS):
+            if place is not None:
+                break
             # It may have gone from one place to another between the looks.
             self.packs.refresh()
+            self.trashed.refresh()
             place = self._locate(digest)
         if place is None:
             raise missing(digest)
@@ -357,14 +361,21 @@ class LocalObjects:
             os.close(place.descriptor)
 
     def _locate(self, digest: Digest) -> _Place | None:
-        for packs, path in ((self.packs, self._path(digest)), (self.trashed, f"{self.home.trash}/{digest.hex}")):
+        for packs, path, trashed in (
+            (self.packs, self._path(digest), False),
+            (self.trashed, f"{self.home.trash}/{digest.hex}", True),
+        ):
             entry = packs.find(digest)
             opened = packs.open(digest, entry) if entry is not None else None
+            if entry is not None and opened is None and packs.refresh():
+                # Its pack has gone since; another one may hold it.
+                entry = packs.find(digest)
+                opened = packs.open(digest, entry) if entry is not None else None
             if opened is not None and entry is not None:
-                return _Place(digest, opened[0], entry.offset + HEADER_SIZE, opened[1], entry.pack)
+                return _Place(digest, opened[0], entry.offset + HEADER_SIZE, opened[1], entry.pack, trashed)
             loose = _open_loose(path, digest)
             if loose is not None:
-                return _Place(digest, loose[0], 0, loose[1])
+                return _Place(digest, loose[0], 0, loose[1], None, trashed)
         return None
 
     def _plain(self, digest: Digest, form: Form, stored: bytes) -> bytes:
@@ -408,6 +419,7 @@ class _Place:
     start: int
     form: Form
     pack: str | None = None
+    trashed: bool = False
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the stored bytes; fewer than there should be where the file ends early."""
