@@ -18,7 +18,7 @@ QUALIFY row_number() OVER (PARTITION BY asset, seed ORDER BY evaluations.time DE
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ui check bench screenshots clean
+.PHONY: help run test soak ui check bench screenshots clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ run: $(INSTALLED) ## Make the data, both models and all evaluations; replay one 
 
 test: $(INSTALLED) ## Run the tests; those of the pages need Debian's chromium, else they are skipped.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+soak: $(INSTALLED) ## Run the tests that take minutes: many processes against collection.
+	$(BIN)/python -m pytest -m soak
 
 ui: $(INSTALLED) ## Serve the asset graph on 127.0.0.1; make ui PORT=3001 for another port.
 	$(BIN)/repro ui --port $(PORT)

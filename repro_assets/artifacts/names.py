@@ -2,7 +2,8 @@
 
 Laws: a version is claimed, not counted: ``names/<collection>/<N>`` is linked into place exclusively with its content
 complete, so two processes never get one number; versions are integers and sort as integers; an artifact that equals
-the newest version is that version, except that a run which is no trial never takes over a trial's.
+the newest version is that version, except that a run which is no trial never takes over a trial's. A deleted version
+keeps its file, and so its number, for ever; ``<N>.deleted`` beside it says that it names nothing any more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _NUMBER = re.compile(r"[1-9][0-9]*")
 FORMAT = 2
 """Of the claim's file: 2 is sealed (`store.sealed`), 1 is not and has no member ``format``."""
 _UNSEALED = frozenset({"digest", "kind", "run_id", "trial"})
+_DELETED = ".deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Version:
     kind: str
     run_id: str | None
     trial: bool
+    deleted: bool = False
 
     def __str__(self) -> str:
         return f"{self.collection}:v{self.number}"
@@ -59,7 +62,7 @@ def collections(home: Home) -> list[str]:
 
 
 def versions(home: Home, collection: str) -> list[Version]:
-    """All versions of a collection, oldest first; empty where there is none."""
+    """All versions of a collection, deleted ones included, oldest first; empty where there is none."""
     folder = home.names / check_collection(collection)
     return [read_version(folder / str(number)) for number in _numbers(folder)]
 
@@ -75,25 +78,49 @@ def newest(home: Home, collection: str, *, trials: bool = False) -> Version:
     folder = home.names / check_collection(collection)
     for number in reversed(_numbers(folder)):
         version = read_version(folder / str(number))
-        if trials or not version.trial:
+        if not version.deleted and (trials or not version.trial):
             return version
     raise UnknownName(f"there is no artifact named {collection!r}", "see: repro artifacts list")
 
 
-def version(home: Home, collection: str, number: int) -> Version:
+def version(home: Home, collection: str, number: int, *, deleted: bool = False) -> Version:
     """Return one version.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    collection, number : str and int
+        Which.
+    deleted : bool
+        Also one that was deleted.
 
     Raises
     ------
     UnknownName
-        If it was never claimed; the newest is named.
+        If it was never claimed, and the newest is named; or if it was deleted.
     """
     path = home.names / check_collection(collection) / str(number)
     if not path.is_file():
         known = _numbers(path.parent)
         remedy = f"the newest is v{known[-1]}" if known else "see: repro artifacts list"
         raise UnknownName(f"{collection} has no version {number}", remedy)
-    return read_version(path)
+    found = read_version(path)
+    if found.deleted and not deleted:
+        raise UnknownName(f"{found} was deleted", f"see: repro artifacts show {found}")
+    return found
+
+
+def mark_deleted(home: Home, version: Version) -> None:
+    """Say beside the file of a version that it names nothing any more.
+
+    Raises
+    ------
+    MachineError
+        If that cannot be written.
+    """
+    path = home.names / version.collection / f"{version.number}{_DELETED}"
+    durable.write_file(path, [], home.temporary, exclusive=True)
 
 
 def claim(
@@ -114,7 +141,7 @@ def claim(
         known = _numbers(folder)
         if known:
             last = read_version(folder / str(known[-1]))
-            if last.digest == digest and (trial or not last.trial):
+            if last.digest == digest and not last.deleted and (trial or not last.trial):
                 return last, False
         claimed = Version(collection, known[-1] + 1 if known else 1, digest, kind, run_id, trial)
         path = folder / str(claimed.number)
@@ -146,6 +173,12 @@ def read_version(path: Path) -> Version:
         kind, run_id, trial = raw["kind"], raw["run_id"], raw["trial"]
         if not (isinstance(kind, str) and isinstance(run_id, str | None) and isinstance(trial, bool)):
             raise TypeError("a member has the wrong type")
-        return Version(path.parent.name, int(path.name), Digest.parse(str(raw["digest"])), kind, run_id, trial)
+        gone = path.with_name(path.name + _DELETED).exists()
+        return Version(path.parent.name, int(path.name), Digest.parse(str(raw["digest"])), kind, run_id, trial, gone)
     except (ValueError, KeyError, TypeError, InvalidValue) as error:
         raise CorruptRecord(f"the claim {path.parent.name}/{path.name} is damaged", "see: repro store fsck") from error
+
+
+def is_mark(path: Path) -> bool:
+    """Tell whether a file of a collection is the mark of a deleted version."""
+    return path.name.endswith(_DELETED) and _NUMBER.fullmatch(path.name.removesuffix(_DELETED)) is not None

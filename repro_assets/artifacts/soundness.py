@@ -7,12 +7,13 @@ nothing is repaired but what can be made again from the rest (`store.fsck`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.artifacts.retention import Ledger, dependence
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import records
@@ -92,6 +93,7 @@ def check_store(
     named: dict[Digest, list[str]] = {}
     lines: list[dict[str, Any]] = []
     claimed: dict[tuple[str, int], str] = {}
+    ledger = Ledger()
     for segment in list_segments(home.journal):
         for item, _ in read_segment(segment):
             if isinstance(item, Damage):
@@ -99,16 +101,25 @@ def check_store(
                 continue
             if isinstance(item.payload, records.VersionClaimed):
                 claimed[item.payload.collection, item.payload.version] = item.payload.digest
-            for digest, name in _dependence(item.payload):
-                try:
-                    dependents = named.setdefault(Digest.parse(digest), [])
-                except InvalidValue as error:
-                    lines.append({"segment": segment.name, "offset": None, "reason": f"record {item.id}: {error}"})
-                    continue
+            try:
+                ledger.take(item)
+            except InvalidValue as error:
+                lines.append({"segment": segment.name, "offset": None, "reason": f"record {item.id}: {error}"})
+                continue
+            for digest, name in dependence(item.payload):
+                dependents = named.setdefault(Digest.parse(digest), [])
                 if name is not None and name not in dependents:
                     dependents.append(name)
-    claims = _check_claims(home, claimed, named)
-    found = fsck.check(open_objects(home, DECODERS), named, full=full, restart=restart, progress=progress)
+    kept = {hold.digest for hold in ledger.holds()}
+    claims = _check_claims(home, claimed, named, kept)
+    objects = open_objects(home, DECODERS)
+    # What nothing keeps may have been collected, and of what was evicted only the manifest is there.
+    whole = {
+        digest: who
+        for digest, who in named.items()
+        if ledger.eviction(digest) is None and (digest in kept or objects.has(digest))
+    }
+    found = fsck.check(objects, whole, full=full, restart=restart, progress=progress)
     return Soundness(
         ok=found.ok and not lines and not claims,
         checked=found.checked,
@@ -127,36 +138,15 @@ def check_store(
     )
 
 
-def _dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
-    """Yield every artifact that a record names, and who depends on it; None where the record gives it no name."""
-    match payload:
-        case records.ArtifactStored():
-            yield payload.digest, None
-        case records.RunStarted():
-            for what, digest in (("environment", payload.environment), ("source tree", payload.source)):
-                if digest is not None:
-                    yield digest, f"{what} of run {payload.run_id}"
-        case records.RunInput():
-            yield payload.digest, f"input {payload.slot} of run {payload.run_id}"
-        case records.RunOutput():
-            yield payload.digest, payload.name
-        case records.VersionClaimed():
-            yield payload.digest, f"{payload.collection}:v{payload.version}"
-        case records.CheckpointSaved():
-            yield payload.digest, f"{payload.run_id}/{payload.name}"
-        case records.EvaluationMade():
-            yield payload.digest, payload.name
-        case _:
-            return
-
-
 def _check_claims(
-    home: Home, claimed: dict[tuple[str, int], str], named: dict[Digest, list[str]]
+    home: Home, claimed: dict[tuple[str, int], str], named: dict[Digest, list[str]], kept: set[Digest]
 ) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     seen: set[tuple[str, int]] = set()
     for collection in names.collections(home):
         for path in sorted((home.names / collection).iterdir()):
+            if names.is_mark(path):
+                continue
             claim = f"{collection}/{path.name}"
             try:
                 version = names.read_version(path)
@@ -169,7 +159,10 @@ def _check_claims(
             recorded = claimed.get((collection, version.number))
             if recorded is not None and recorded != str(version.digest):
                 found.append({"claim": claim, "reason": f"it names {version.digest}, the journal {recorded}"})
+            if version.deleted:
+                continue
             # A kill between claim and record leaves a version that is valid and that no record names.
+            kept.add(version.digest)
             dependents = named.setdefault(version.digest, [])
             if str(version) not in dependents:
                 dependents.append(str(version))

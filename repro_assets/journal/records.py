@@ -150,6 +150,49 @@ class AliasMoved(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionDeleted(Payload):
+    """A version names nothing any more; its number is never given again."""
+
+    kind: ClassVar[str] = "version_deleted"
+    collection: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunDeleted(Payload):
+    """What a run read, wrote and was made from need not be kept for its sake; its records stay."""
+
+    kind: ClassVar[str] = "run_deleted"
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointDeleted(Payload):
+    """A checkpoint of a run need not be kept any more."""
+
+    kind: ClassVar[str] = "checkpoint_deleted"
+    run_id: str
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactEvicted(Payload):
+    """The bytes of an artifact were dropped, because replaying `run_id` makes them again; its manifest stays.
+
+    `replay` is the id of the replay record that shows it. `supersedes` are the ids of the `ArtifactStored` records
+    that hold no more; one that is not among them says that the bytes are, or were put, there again.
+    """
+
+    kind: ClassVar[str] = "artifact_evicted"
+    digest: str
+    run_id: str
+    replay: str
+    supersedes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Params(Payload):
     """Parameters of a run; later values of one name win."""
 
@@ -289,6 +332,10 @@ PAYLOADS: dict[str, type[Payload]] = {
         ReplayMade,
         RunEnded,
         ParentState,
+        VersionDeleted,
+        RunDeleted,
+        CheckpointDeleted,
+        ArtifactEvicted,
     )
 }
 

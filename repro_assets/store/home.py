@@ -95,6 +95,8 @@ def make_store(root: Path) -> Home:
         content = sealed.seal({"format": FORMAT, "store_id": uuid.uuid4().hex})
         # Exclusively: of two processes that make one store, the first one's id stays.
         durable.write_file(root / MARKER, [content], Home(root).temporary, exclusive=True)
+        # Collection needs it when the disk is full, and then it could not be made.
+        durable.ensure_folder(Home(root).trash)
     return open_store(root)
 
 

@@ -80,9 +80,14 @@ class Lease:
 
     def _open(self) -> None:
         durable.ensure_folder(self.home.leases)
-        path = self.home.leases / f"{platform.node() or 'host'}-{os.getpid()}-{uuid.uuid4().hex}"
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        while True:
+            path = self.home.leases / f"{platform.node() or 'host'}-{os.getpid()}-{uuid.uuid4().hex}"
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                break
+            # A collector took it for a dead process's before the lock was there, and removed it.
+            os.close(descriptor)
         self._descriptor, self._path = descriptor, path
         durable.sync_folder(self.home.leases)
 
@@ -151,6 +156,15 @@ def damaged(home: Home) -> list[str]:
             if any(_check(row[:32]) != row[32:] for row in rows):
                 found.append(path.name)
     return sorted(found)
+
+
+def living(home: Home) -> bool:
+    """Tell whether some process holds a lease."""
+    for path in _files(home):
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            if not _is_over(file.fileno(), 0.0):
+                return True
+    return False
 
 
 def sweep(home: Home, grace: float) -> int:

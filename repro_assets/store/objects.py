@@ -46,6 +46,8 @@ _NO_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.EN
 _without_clones: set[int] = set()
 # More than any repack writes; a chain that is longer has been tampered with.
 _MOST_LINKS = 4 * delta.LONGEST
+# How often an object that is in no place is looked for again: a collection may move it away and back meanwhile.
+_LOOKS = 4
 
 Decoder = Callable[[bytes], bytes]
 """Returns the uncompressed bytes; a ValueError says that the stored ones are none of its codec."""
@@ -148,9 +150,9 @@ class LocalObjects:
 
     def has(self, digest: Digest) -> bool:
         """Tell whether bytes are stored under `digest`, without reading them."""
-        if os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None:  # noqa: PTH113
+        if os.path.isfile(self._path(digest)) or self.packs.holds(digest):  # noqa: PTH113
             return True
-        return (self.home.trash / digest.hex).is_file() or self.trashed.find(digest) is not None
+        return (self.home.trash / digest.hex).is_file() or self.trashed.holds(digest)
 
     def placement(self, digest: Digest) -> Placement:
         """Describe how an object is stored.
@@ -397,14 +399,16 @@ class LocalObjects:
 
     def _is_whole(self, digest: Digest, codec: str | None) -> bool:
         try:
-            form = self._twice(_scan, digest)
+            form, trashed = self._twice(lambda place: (_scan(place), place.trashed), digest)
         except (CorruptObject, MissingObject):
+            return False
+        if trashed:
             return False
         if form.codec == delta.DELTA and not self._has_bases(digest):
             # It will be put again, whole, and must not stand in the way of that.
             self._set_aside(digest)
             return False
-        return self._is_in_place(digest) and codec in (None, form.codec)
+        return codec in (None, form.codec)
 
     def _has_bases(self, digest: Digest) -> bool:
         try:
@@ -432,9 +436,12 @@ class LocalObjects:
     @contextlib.contextmanager
     def _located(self, digest: Digest) -> Iterator[_Place]:
         place = self._locate(digest)
-        if place is None:
+        for _ in range(_LOOKS):
+            if place is not None:
+                break
             # It may have gone from one place to another between the looks.
             self.packs.refresh()
+            self.trashed.refresh()
             place = self._locate(digest)
         if place is None:
             raise missing(digest)
@@ -444,14 +451,21 @@ class LocalObjects:
             os.close(place.descriptor)
 
     def _locate(self, digest: Digest) -> _Place | None:
-        for packs, path in ((self.packs, self._path(digest)), (self.trashed, f"{self.home.trash}/{digest.hex}")):
+        for packs, path, trashed in (
+            (self.packs, self._path(digest), False),
+            (self.trashed, f"{self.home.trash}/{digest.hex}", True),
+        ):
             entry = packs.find(digest)
             opened = packs.open(digest, entry) if entry is not None else None
+            if entry is not None and opened is None and packs.refresh():
+                # Its pack has gone since; another one may hold it.
+                entry = packs.find(digest)
+                opened = packs.open(digest, entry) if entry is not None else None
             if opened is not None and entry is not None:
-                return _Place(digest, opened[0], entry.offset + HEADER_SIZE, opened[1], entry.pack)
+                return _Place(digest, opened[0], entry.offset + HEADER_SIZE, opened[1], entry.pack, trashed)
             loose = _open_loose(path, digest)
             if loose is not None:
-                return _Place(digest, loose[0], 0, loose[1])
+                return _Place(digest, loose[0], 0, loose[1], None, trashed)
         return None
 
     def _plain(self, digest: Digest, form: Form, stored: bytes) -> bytes:
@@ -503,6 +517,7 @@ class _Place:
     start: int
     form: Form
     pack: str | None = None
+    trashed: bool = False
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the stored bytes; fewer than there should be where the file ends early."""

@@ -37,7 +37,10 @@ def artifact(home: Home, kind: str) -> Artifact:
 
 
 def test_it_has_every_kind_of_record() -> None:
-    assert [type(payload) for payload in store_v1.records()] == list(PAYLOADS.values())
+    later = {"version_deleted", "run_deleted", "checkpoint_deleted", "artifact_evicted"}
+    assert [type(payload) for payload in store_v1.records()] == [
+        kind for name, kind in PAYLOADS.items() if name not in later
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
