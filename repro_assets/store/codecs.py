@@ -219,6 +219,9 @@ def _decompress(stored: bytes | memoryview, size: int) -> bytes:
     import zstandard
 
     try:
+        # Zstandard takes as much memory as the frame claims to need before it looks at the limit.
+        if zstandard.get_frame_parameters(stored).content_size != size:
+            raise ValueError(f"the frame is not one of {size} bytes")
         data: bytes = _decompressor().decompress(stored, max_output_size=size)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
