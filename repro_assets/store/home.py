@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro_assets.errors import CorruptRecord, NoStore, NotWritable, UnsupportedFormat
+from repro_assets.errors import CorruptRecord, NoStore, NotWritable, UnsupportedFormat, from_os_error
 from repro_assets.store import durable, sealed
 
 MARKER = "repro-store.json"
@@ -95,8 +95,11 @@ def make_store(root: Path) -> Home:
         content = sealed.seal({"format": FORMAT, "store_id": uuid.uuid4().hex})
         # Exclusively: of two processes that make one store, the first one's id stays.
         durable.write_file(root / MARKER, [content], Home(root).temporary, exclusive=True)
-        # Collection needs it when the disk is full, and then it could not be made.
-        durable.ensure_folder(Home(root).trash)
+        try:
+            # Collection needs it when the disk is full, and then it could not be made.
+            durable.ensure_folder(Home(root).trash)
+        except OSError as error:
+            raise from_os_error(error, root) from error
     return open_store(root)
 
 
