@@ -36,7 +36,7 @@ class StoreMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def _stored(self, digest: Digest, content: bytes) -> None:
-        self.set_aside += digest in self.damaged
+        self.set_aside += {digest} & self.damaged
         self.damaged.discard(digest)
         self.whole[digest] = content
 
