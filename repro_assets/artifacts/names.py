@@ -107,7 +107,6 @@ def claim(
         Whether it was claimed by this call.
     """
     folder = home.names / check_collection(collection)
-    content = json.dumps({"digest": str(digest), "kind": kind, "run_id": run_id, "trial": trial}) + "\n"
     while True:
         known = _numbers(folder)
         if known:
@@ -116,7 +115,7 @@ def claim(
                 return last, False
         claimed = Version(collection, known[-1] + 1 if known else 1, digest, kind, run_id, trial)
         path = folder / str(claimed.number)
-        if durable.write_file(path, [content.encode()], home.temporary, exclusive=True):
+        if durable.write_file(path, [encode_version(claimed)], home.temporary, exclusive=True):
             return claimed, True
 
 
@@ -135,11 +134,40 @@ def read_version(path: Path) -> Version:
     CorruptRecord
         If the file is not a claim.
     """
+    return parse_version(path.parent.name, path.name, path.read_bytes())
+
+
+def parse_version(collection: str, number: str, content: bytes) -> Version:
+    """Read the content of the claim ``<collection>/<number>``.
+
+    Raises
+    ------
+    CorruptRecord
+        If it is no claim.
+    """
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(content)
         kind, run_id, trial = raw["kind"], raw["run_id"], raw["trial"]
         if not (isinstance(kind, str) and isinstance(run_id, str | None) and isinstance(trial, bool)):
             raise TypeError("a member has the wrong type")
-        return Version(path.parent.name, int(path.name), Digest.parse(str(raw["digest"])), kind, run_id, trial)
+        return Version(collection, int(number), Digest.parse(str(raw["digest"])), kind, run_id, trial)
     except (ValueError, KeyError, TypeError, InvalidValue) as error:
-        raise CorruptRecord(f"the claim {path.parent.name}/{path.name} is damaged", "see: repro store fsck") from error
+        raise CorruptRecord(f"the claim {collection}/{number} is damaged", "see: repro store fsck") from error
+
+
+def encode_version(version: Version) -> bytes:
+    """Return the content of a claim's file."""
+    raw = {"digest": str(version.digest), "kind": version.kind, "run_id": version.run_id, "trial": version.trial}
+    return (json.dumps(raw) + "\n").encode()
+
+
+def take_over(home: Home, version: Version) -> bool:
+    """Claim a version as another store claimed it; False if the number is taken here.
+
+    Raises
+    ------
+    MachineError
+        If the claim cannot be written.
+    """
+    path = home.names / check_collection(version.collection) / str(version.number)
+    return durable.write_file(path, [encode_version(version)], home.temporary, exclusive=True)

@@ -77,15 +77,15 @@ def check_store(home: Home, *, full: bool = False, progress: Callable[[int], Non
     """
     named: dict[Digest, list[str]] = {}
     lines: list[dict[str, Any]] = []
-    claimed: dict[tuple[str, int], str] = {}
+    claimed: dict[tuple[str, int], set[str]] = {}
     for segment in list_segments(home.journal):
         for item, _ in read_segment(segment):
             if isinstance(item, Damage):
                 lines.append({"segment": item.segment, "offset": item.offset, "reason": _in_one_line(item.reason)})
                 continue
             if isinstance(item.payload, records.VersionClaimed):
-                claimed[item.payload.collection, item.payload.version] = item.payload.digest
-            for digest, name in _dependence(item.payload):
+                claimed.setdefault((item.payload.collection, item.payload.version), set()).add(item.payload.digest)
+            for digest, name in dependence(item.payload):
                 try:
                     dependents = named.setdefault(Digest.parse(digest), [])
                 except InvalidValue as error:
@@ -107,7 +107,7 @@ def check_store(home: Home, *, full: bool = False, progress: Callable[[int], Non
     )
 
 
-def _dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
+def dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
     """Yield every artifact that a record names, and who depends on it; None where the record gives it no name."""
     match payload:
         case records.ArtifactStored():
@@ -131,7 +131,7 @@ def _dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
 
 
 def _check_claims(
-    home: Home, claimed: dict[tuple[str, int], str], named: dict[Digest, list[str]]
+    home: Home, claimed: dict[tuple[str, int], set[str]], named: dict[Digest, list[str]]
 ) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     seen: set[tuple[str, int]] = set()
@@ -146,9 +146,15 @@ def _check_claims(
                     seen.add((collection, int(path.name)))
                 continue
             seen.add((collection, version.number))
+            # Two stores that claimed one number before they met have two records of it, and each keeps its own.
             recorded = claimed.get((collection, version.number))
-            if recorded is not None and recorded != str(version.digest):
-                found.append({"claim": claim, "reason": f"it names {version.digest}, the journal {recorded}"})
+            if recorded is not None and str(version.digest) not in recorded:
+                found.append(
+                    {
+                        "claim": claim,
+                        "reason": f"it names {version.digest}, the journal {' and '.join(sorted(recorded))}",
+                    }
+                )
             # A kill between claim and record leaves a version that is valid and that no record names.
             dependents = named.setdefault(version.digest, [])
             if str(version) not in dependents:
