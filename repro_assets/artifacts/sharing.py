@@ -262,16 +262,12 @@ class _Claims:
             self._known[path] = [tag, content.decode()]
         return version
 
-    def claim(self, version: Version) -> Version:
-        """Claim a version in the remote, and return the one that has the number now."""
+    def claim(self, version: Version) -> tuple[Version, bool]:
+        """Claim a version in the remote; return the one that has the number now, and whether it is new there."""
         path = f"names/{version.collection}/{version.number}"
         if path not in self._listed and self._bucket.create(path, names.encode_version(version)):
-            return version
-        return self.read(path)
-
-    def has(self, version: Version) -> bool:
-        """Tell whether the number was taken when the remote was listed."""
-        return f"names/{version.collection}/{version.number}" in self._listed
+            return version, True
+        return self.read(path), False
 
     def save(self) -> None:
         """Remember what was read."""
@@ -281,15 +277,14 @@ class _Claims:
 
 
 def _send_claim(known: _Claims, version: Version, done: Exchange) -> None:
-    was = known.has(version)
     try:
-        there = known.claim(version)
+        there, new = known.claim(version)
     except CorruptRecord as error:
         done.failed.append({"name": str(version), "reason": str(error)})
         return
     if there.digest != version.digest:
         done.conflicts.append({"name": str(version), "local": str(version.digest), "remote": str(there.digest)})
-    elif not was:
+    elif new:
         done.names += 1
 
 

@@ -390,9 +390,9 @@ def test_what_is_damaged_or_gone_is_repaired_from_a_remote(tmp_path: Path, remot
     model, other = _put(here, "model", _tensors(1)), _put(here, "other", _tensors(2))
     sharing.push(here, remote.address)
     objects = LocalObjects(here, DECODERS)
+    large = max(other.manifest.entries, key=lambda entry: entry.size).objects[0]
     for path in list(here.packs.iterdir()):
         path.unlink()
-    large = max(other.manifest.entries, key=lambda entry: entry.size).objects[0]
     stored = bytearray(objects.path(large).read_bytes())
     stored[7] ^= 1
     objects.path(large).write_bytes(stored)
