@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
+from collections.abc import Iterator
 
 import pytest
+from s3_server import CREDENTIALS, S3Server
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Whoever starts the tests in the background ignores it, and every process that they start would as well.
@@ -16,3 +19,24 @@ def _no_inherited_store(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("REPRO_HOME", "DAGSTER_HOME"):
         if name in os.environ:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def s3_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    server = S3Server(tmp_path_factory.mktemp("s3") / "log")
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An S3 server, to which the environment leads."""
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": s3_process.url}.items():
+        monkeypatch.setenv(name, value)
+    return s3_process
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """A new bucket."""
+    return s3.make_bucket(f"bucket-{uuid.uuid4().hex[:12]}")

@@ -9,7 +9,7 @@ keeps its file, and so its number, for ever; ``<N>.deleted`` beside it says that
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from repro_assets.errors import CorruptRecord, InvalidValue, UnknownName, UnsupportedFormat
@@ -136,7 +136,6 @@ def claim(
         Whether it was claimed by this call.
     """
     folder = home.names / check_collection(collection)
-    content = sealed.seal({"format": FORMAT, "digest": str(digest), "kind": kind, "run_id": run_id, "trial": trial})
     while True:
         known = _numbers(folder)
         if known:
@@ -145,7 +144,7 @@ def claim(
                 return last, False
         claimed = Version(collection, known[-1] + 1 if known else 1, digest, kind, run_id, trial)
         path = folder / str(claimed.number)
-        if durable.write_file(path, [content], home.temporary, exclusive=True):
+        if durable.write_file(path, [encode_version(claimed)], home.temporary, exclusive=True):
             return claimed, True
 
 
@@ -166,17 +165,55 @@ def read_version(path: Path) -> Version:
     UnsupportedFormat
         If a newer version wrote it.
     """
+    version = parse_version(path.parent.name, path.name, path.read_bytes())
+    return replace(version, deleted=path.with_name(path.name + _DELETED).exists())
+
+
+def parse_version(collection: str, number: str, content: bytes) -> Version:
+    """Read the content of the claim ``<collection>/<number>``.
+
+    Raises
+    ------
+    CorruptRecord
+        If it is no claim.
+    UnsupportedFormat
+        If a newer version wrote it.
+    """
     try:
-        raw = sealed.unseal(path.read_bytes(), _UNSEALED)
+        raw = sealed.unseal(content, _UNSEALED)
         if raw.get("format", 1) > FORMAT:
-            raise UnsupportedFormat(f"the claim {path.parent.name}/{path.name} has format {raw['format']}")
+            raise UnsupportedFormat(f"the claim {collection}/{number} has format {raw['format']}")
         kind, run_id, trial = raw["kind"], raw["run_id"], raw["trial"]
         if not (isinstance(kind, str) and isinstance(run_id, str | None) and isinstance(trial, bool)):
             raise TypeError("a member has the wrong type")
-        gone = path.with_name(path.name + _DELETED).exists()
-        return Version(path.parent.name, int(path.name), Digest.parse(str(raw["digest"])), kind, run_id, trial, gone)
+        return Version(collection, int(number), Digest.parse(str(raw["digest"])), kind, run_id, trial)
     except (ValueError, KeyError, TypeError, InvalidValue) as error:
-        raise CorruptRecord(f"the claim {path.parent.name}/{path.name} is damaged", "see: repro store fsck") from error
+        raise CorruptRecord(f"the claim {collection}/{number} is damaged", "see: repro store fsck") from error
+
+
+def encode_version(version: Version) -> bytes:
+    """Return the content of a claim's file."""
+    return sealed.seal(
+        {
+            "format": FORMAT,
+            "digest": str(version.digest),
+            "kind": version.kind,
+            "run_id": version.run_id,
+            "trial": version.trial,
+        }
+    )
+
+
+def take_over(home: Home, version: Version) -> bool:
+    """Claim a version as another store claimed it; False if the number is taken here.
+
+    Raises
+    ------
+    MachineError
+        If the claim cannot be written.
+    """
+    path = home.names / check_collection(version.collection) / str(version.number)
+    return durable.write_file(path, [encode_version(version)], home.temporary, exclusive=True)
 
 
 def is_mark(path: Path) -> bool:

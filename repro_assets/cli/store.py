@@ -1,4 +1,4 @@
-"""``repro store``: stats, fsck."""
+"""``repro store``: stats, fsck, push, pull, remote."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
+from repro_assets.cli import remote
 from repro_assets.cli.options import AsJson
 
-app = typer.Typer(help="The object store: how much it holds, and whether it is whole.")
+app = typer.Typer(help="The object store: how much it holds, whether it is whole, and its remotes.")
+app.command()(remote.push)
+app.command()(remote.pull)
+app.add_typer(remote.app, name="remote")
 
 
 @app.command()
@@ -41,19 +45,30 @@ def fsck(
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where an interrupted full check would go on.")
     ] = False,
+    repair: Annotated[
+        str | None, typer.Option(metavar="REMOTE", help="Fetch what is damaged or missing from there.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Check every object, pack, artifact, version and line of the journal; exit code 1 if something is wrong."""
+    from repro_assets.artifacts.mending import check_and_repair
     from repro_assets.artifacts.soundness import check_store
     from repro_assets.cli.answering import here
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line, print_table
 
     with counter("objects checked") as progress:
-        found = check_store(here(), full=full, restart=restart, progress=progress)
+        if repair is None:
+            mended, found = None, check_store(here(), full=full, restart=restart, progress=progress)
+        else:
+            mended, found = check_and_repair(here(), repair, full=full, progress=progress)
     if as_json:
-        print_json(found.document())
+        print_json({**found.document(), **(mended.document() if mended else {})})
     else:
+        if mended is not None:
+            print_line(f"{len(mended.repaired)} objects repaired from {mended.remote}")
+            if mended.lost:
+                print_table(mended.lost, title="lost")
         for title in ("corrupt", "missing", "packs", "files", "journal", "claims", "rebuilt"):
             rows = getattr(found, title)
             if rows:

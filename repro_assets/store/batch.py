@@ -150,6 +150,25 @@ class Batch:
             self._stage(_Staged(digest, _form(codec, len(data), stored), stored))
         return digest
 
+    def put_stored(self, digest: Digest, form: Form, stored: bytes | Path) -> None:
+        """Put an object in its stored form; whoever calls has verified it.
+
+        Parameters
+        ----------
+        digest : Digest
+            The object.
+        form : Form
+            How it is stored.
+        stored : bytes or Path
+            The stored bytes, or a file in the temporary folder that holds them and the trailer and is on the disk.
+            The file is the batch's from now on.
+        """
+        partial = stored if isinstance(stored, Path) else None
+        if partial is not None:
+            self._partials.add(partial)
+        if self._missing([digest]):
+            self._stage(_Staged(digest, form, None if isinstance(stored, Path) else stored, partial))
+
     def put_all(self, parts: Iterable[Part]) -> list[Digest]:
         """Put several objects, several at once, and return their digests in order.
 

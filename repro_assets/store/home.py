@@ -67,6 +67,11 @@ class Home:
         return self.root / "names"
 
     @property
+    def remotes(self) -> Path:
+        """Names and addresses of remotes."""
+        return self.root / "remotes.json"
+
+    @property
     def cache(self) -> Path:
         """What can be deleted at any time."""
         return self.root / "cache"

@@ -88,14 +88,19 @@ class LocalObjects:
         The store.
     decoders : mapping
         How to get the uncompressed bytes back, for each codec beside those of the store itself.
+    fetch : callable, optional
+        Called with the digest of an object that is read and not there; True says that it is there now.
     """
 
-    def __init__(self, home: Home, decoders: Mapping[str, Decoder] | None = None) -> None:
+    def __init__(
+        self, home: Home, decoders: Mapping[str, Decoder] | None = None, fetch: Callable[[Digest], bool] | None = None
+    ) -> None:
         self.home = home
         self._loose = os.fspath(home.objects)
         self.packs = packs_of(home)
         self.trashed = Packs(home, home.trash)
         self._decoders: dict[str, Decoder] = dict(decoders or {})
+        self._fetch = fetch
 
     def batch(self) -> Batch:
         """Begin to put objects that become durable together."""
@@ -277,6 +282,18 @@ class LocalObjects:
             return self._plain(digest, form, stored), RAW
         return stored, form.codec
 
+    @contextlib.contextmanager
+    def open_stored(self, digest: Digest) -> Iterator[tuple[Form, Iterator[bytes]]]:
+        """Open an object and give its form and its stored bytes in blocks; whoever reads them checks them.
+
+        Raises
+        ------
+        MissingObject, CorruptObject
+            If it is not there, or what describes it does not read.
+        """
+        with self._located(digest) as place:
+            yield place.form, place.blocks()
+
     def stream(self, digest: Digest) -> Iterator[bytes]:
         """Yield the uncompressed bytes in blocks; in constant memory where they are stored as they are.
 
@@ -443,6 +460,9 @@ class LocalObjects:
             self.packs.refresh()
             self.trashed.refresh()
             place = self._locate(digest)
+        if place is None and self._fetch is not None and self._fetch(digest):
+            self.packs.refresh()
+            place = self._locate(digest)
         if place is None:
             raise missing(digest)
         try:
@@ -532,8 +552,13 @@ class _Place:
 
 
 def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> LocalObjects:
-    """Open the objects of a store."""
-    return LocalObjects(home, decoders)
+    """Open the objects of a store; those that are missing come from its default remote, if it has one."""
+    fetch = None
+    if home.remotes.is_file():
+        from repro_assets.store.remote.fetching import default_fetcher
+
+        fetch = default_fetcher(home, dict(decoders or {}))
+    return LocalObjects(home, decoders, fetch)
 
 
 def concatenate(objects: ObjectStore, digests: Iterable[Digest]) -> bytes:

@@ -480,3 +480,26 @@ def _modified(folder: Path) -> int:
         return folder.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def read_index(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield digest, place and stored size of each entry of an index that is sound."""
+    return _Index(data).records()
+
+
+def index_of(pack: str, path: Path) -> bytes:
+    """Make the index of a pack again, from the pack itself, which lies at `path`."""
+    found = [(bytes.fromhex(digest.hex), offset, form.stored_size) for digest, offset, form in scan(path)]
+    return _encode_index(pack, found, path.stat().st_size)
+
+
+def encode_pack(pack: str, entries: Iterable[tuple[Digest, Form, bytes]]) -> tuple[bytes, bytes]:
+    """Return a whole pack of these entries, and its index."""
+    parts: list[bytes] = [_MAGIC]
+    records: list[tuple[bytes, int, int]] = []
+    size = len(_MAGIC)
+    for digest, form, stored in entries:
+        records.append((bytes.fromhex(digest.hex), size, form.stored_size))
+        parts += [header(digest, form), stored]
+        size += HEADER_SIZE + len(stored)
+    return b"".join(parts), _encode_index(pack, records, size)

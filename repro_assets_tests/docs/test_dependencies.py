@@ -36,6 +36,7 @@ def _declared() -> dict[str, list[Requirement]]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     return {
         "Runtime": [Requirement(text) for text in project["dependencies"]],
+        "Extras": [Requirement(text) for text in project["optional-dependencies"]["remote"]],
         "Development": [Requirement(text) for text in project["optional-dependencies"]["dev"]],
     }
 
@@ -78,7 +79,7 @@ def _stated(cell: str) -> dict[str, bool]:
     return dict.fromkeys(re.findall(r"`(\w+)`", eager), False) | dict.fromkeys(re.findall(r"`(\w+)`", lazy), True)
 
 
-@pytest.mark.parametrize("section", ["Runtime", "Development"])
+@pytest.mark.parametrize("section", ["Runtime", "Extras", "Development"])
 def test_the_page_lists_what_pyproject_declares(section: str) -> None:
     assert [row[0] for row in _tables()[section]] == [item.name for item in _declared()[section]]
 
@@ -91,7 +92,7 @@ def test_every_dependency_has_a_reason() -> None:
 def test_the_page_says_where_each_is_imported() -> None:
     code, tests = _imports(PROJECT / "repro_assets"), _imports(PROJECT / "repro_assets_tests")
     wrong = {}
-    for section in ("Runtime", "Development", "Brought by another"):
+    for section in ("Runtime", "Extras", "Development", "Brought by another"):
         for row in _tables()[section]:
             name, where = canonicalize_name(row[0]), row[-1]
             if _stated(where) != code.get(name, {}) or (where == TESTS) != (name in tests and name not in code):

@@ -69,7 +69,7 @@ LEAVES = _leaves(typer.main.get_command(app))
 
 
 def _leaf(words: list[str]) -> tuple[tuple[str, ...], click.Command]:
-    for length in (2, 1):
+    for length in (3, 2, 1):
         path = tuple(words[1 : 1 + length])
         if path in LEAVES:
             return path, LEAVES[path]

@@ -1,0 +1,388 @@
+"""Push and pull: artifacts, versions and journal between a store and a remote.
+
+Laws: objects go before the versions that name them, and both before the journal, in either direction; so a push or pull
+that was cut off leaves nothing that names what is not there, and is simply repeated. What the sender has lost does not
+travel, and is named; its versions and records do, because they are facts. What the remote has wrong is not taken, and
+neither is the journal that names it. A version is claimed in a remote
+as in a store: whoever comes first has the number, for ever. Where two stores claimed one number for different
+artifacts, both are named, each store and the remote keep what they have, and everything else goes on. What to send is
+taken down before the first object is sent, what to fetch before the remote's objects are listed, so writers need not
+stop.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from repro_assets.artifacts import names, shared_journal
+from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.artifacts.names import Version
+from repro_assets.artifacts.retention import dependence
+from repro_assets.errors import AmbiguousName, CorruptRecord, InvalidValue, MissingObject, ReproError, UnknownName
+from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Manifest
+from repro_assets.journal.records import ArtifactStored, Record, VersionClaimed, read_line
+from repro_assets.journal.segments import journal_at, list_segments, read_segment
+from repro_assets.store import durable
+from repro_assets.store.home import Home
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.remote.bucket import Bucket
+from repro_assets.store.remote.fetching import receive_artifacts
+from repro_assets.store.remote.objects import LANES, RemoteObjects
+from repro_assets.store.remote.sending import send_artifacts
+
+_CLAIM = re.compile(r"names/([^/]+)/([1-9][0-9]{0,17})")
+_NUMBERED = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
+_HEXADECIMAL = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
+_Progress = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What a push or pull did.
+
+    Parameters
+    ----------
+    remote : str
+        The remote's address.
+    objects, bytes : int
+        Objects that travelled, and their stored bytes.
+    names : int
+        Versions that are new on the other side.
+    segments : int
+        Segments of the journal that grew there.
+    skipped : int
+        Objects that were there already.
+    conflicts : list of dict
+        ``name``, ``local`` and ``remote`` digest of each version that is two different artifacts.
+    failed : list of dict
+        ``digest`` or ``name``, and ``reason``, of what could not travel.
+    """
+
+    remote: str
+    objects: int = 0
+    bytes: int = 0
+    names: int = 0
+    segments: int = 0
+    skipped: int = 0
+    conflicts: list[dict[str, str]] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is in conflict and nothing failed."""
+        return not self.conflicts and not self.failed
+
+    def document(self) -> dict[str, Any]:
+        """Return the answer as a JSON object."""
+        return asdict(self)
+
+
+def push(
+    home: Home,
+    address: str,
+    artifacts: Sequence[Digest] | None = None,
+    *,
+    verify: bool = False,
+    progress: _Progress | None = None,
+) -> Exchange:
+    """Send artifacts, and the versions that name them; without a choice everything, and the journal.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    address : str
+        The remote's URL or folder.
+    artifacts : sequence of Digest, optional
+        The artifacts; all that a version or a record names if left out.
+    verify : bool
+        Read everything back from the remote; what is wrong there is sent once more.
+    progress : callable, optional
+        Told the number of objects that were sent.
+
+    Raises
+    ------
+    InvalidValue, UnknownName
+        If the address is none, or the bucket or folder is not there.
+    MachineError
+        If the remote does not answer or refuses. What arrived stays there.
+    """
+    remote = RemoteObjects(Bucket(address, make=True), DECODERS, home)
+    done = Exchange(str(remote.bucket))
+    lengths = shared_journal.lengths(home) if artifacts is None else {}
+    versions = list(_claims_here(home, done))
+    if artifacts is None:
+        wanted = [version.digest for version in versions]
+        wanted += [digest for segment in lengths for digest in _named_in(home, segment, lengths[segment])]
+    else:
+        wanted = list(artifacts)
+        versions = [version for version in versions if version.digest in set(artifacts)]
+    remote.refresh()
+    sent, whole = send_artifacts(
+        LocalObjects(home, DECODERS), remote, list(dict.fromkeys(wanted)), progress, verify=verify
+    )
+    done.objects, done.bytes, done.skipped = sent.objects, sent.bytes, sent.skipped
+    done.failed += _reasons(sent.failed)
+    known = _Claims(remote)
+    for version in versions:
+        if artifacts is None or version.digest in whole:
+            _send_claim(known, version, done)
+    known.save()
+    there = shared_journal.stretches(remote.bucket) if lengths else {}
+    for segment, length in lengths.items():
+        reached = shared_journal.covered(there.get(segment, []))
+        if reached < length:
+            shared_journal.send_segment(remote.bucket, home, segment, reached, length)
+            done.segments += 1
+    return done
+
+
+def pull(
+    home: Home,
+    address: str,
+    artifacts: Sequence[str] | None = None,
+    *,
+    records_only: bool = False,
+    progress: _Progress | None = None,
+) -> Exchange:
+    """Fetch artifacts, and the versions that name them; without a choice everything, and the journal.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    address : str
+        The remote's URL or folder.
+    artifacts : sequence of str, optional
+        ``NAME`` (newest version not made by a trial), ``NAME:v3``, a digest, or 8 and more of the digits of one that a
+        version names; everything if left out.
+    records_only : bool
+        Learn versions and journal, and fetch no object; a default remote gives them when they are read.
+    progress : callable, optional
+        Told the number of objects that have come.
+
+    Raises
+    ------
+    InvalidValue, UnknownName, AmbiguousName
+        If the address is none, the bucket or folder is not there, or the remote has no such artifact.
+    MachineError
+        If the remote does not answer or refuses, or the store cannot be written. What had come stays.
+    """
+    remote = RemoteObjects(Bucket(address), DECODERS, home)
+    done = Exchange(str(remote.bucket))
+    claims = _Claims(remote)
+    growths = _growths(remote.bucket, home, done) if artifacts is None else []
+    versions = [version for version in claims.read_all(done) if version is not None]
+    claims.save()
+    if artifacts is None:
+        wanted = [version.digest for version in versions]
+        wanted += [digest for growth in growths for digest in _named_by(growth)]
+    else:
+        wanted = [_resolve(remote, versions, text) for text in artifacts]
+        versions = [version for version in versions if version.digest in set(wanted)]
+    whole = set(wanted)
+    if not records_only:
+        remote.refresh()
+        if artifacts is None:
+            # An earlier pull may have been for records only, or objects may have been lost since.
+            ours = (digest for path in list_segments(home.journal) for digest in _named_in(home, path.name))
+            wanted += [digest for digest in ours if remote.places(digest)]
+        received, whole = receive_artifacts(LocalObjects(home, DECODERS), remote, list(dict.fromkeys(wanted)), progress)
+        done.objects, done.bytes, done.skipped = received.objects, received.bytes, received.skipped
+        done.failed += _reasons(received.failed)
+        if all(isinstance(error, MissingObject) for error in received.failed.values()) and artifacts is None:
+            whole = set(wanted)
+        elif artifacts is None and growths:
+            done.failed.append({"name": "journal", "reason": "it names what the remote has wrong, and was not taken"})
+            growths = []
+    taken = [version for version in versions if version.digest in whole and _take_claim(home, version, done)]
+    if artifacts is not None:
+        _record(home, wanted, whole, taken)
+    for growth in growths:
+        if shared_journal.keep_growth(home, growth):
+            done.segments += 1
+        else:
+            done.failed.append({"name": f"journal/{growth.segment}", "reason": "a living process writes to it here"})
+    return done
+
+
+class _Claims:
+    """The versions in a remote. A file there never changes, so what was read once under a tag is remembered."""
+
+    def __init__(self, remote: RemoteObjects) -> None:
+        self._bucket = remote.bucket
+        self._home = remote.home
+        self._file = remote.cache / "names.json" if remote.cache is not None else None
+        self._known: dict[str, list[str]] = {}
+        if self._file is not None and self._file.is_file():
+            try:
+                self._known = json.loads(self._file.read_text())
+            except ValueError:
+                # A cache that does not read is not used.
+                self._known = {}
+        self._listed = {item.path: item.tag for item in remote.bucket.list("names") if _CLAIM.fullmatch(item.path)}
+
+    def read_all(self, done: Exchange) -> Iterator[Version | None]:
+        """Yield every version; None for one whose file is damaged, which `done` names."""
+        with concurrent.futures.ThreadPoolExecutor(LANES, thread_name_prefix="repro-remote") as pool:
+            futures = {path: pool.submit(self.read, path) for path in sorted(self._listed)}
+            for path, future in futures.items():
+                try:
+                    yield future.result()
+                except (CorruptRecord, InvalidValue) as error:
+                    done.failed.append({"name": path, "reason": str(error)})
+                    yield None
+
+    def read(self, path: str) -> Version:
+        """Return one version.
+
+        Raises
+        ------
+        CorruptRecord
+            If its file is damaged.
+        InvalidValue
+            If its name can be none of a collection.
+        """
+        match = _CLAIM.fullmatch(path)
+        if match is None:
+            raise CorruptRecord(f"{self._bucket}/{path} is no claim", "remove it there")
+        tag, known = self._listed.get(path), self._known.get(path)
+        if tag is not None and known is not None and known[0] == tag:
+            content = known[1].encode()
+        else:
+            content = self._bucket.read(path) or b""
+        version = names.parse_version(names.check_collection(match[1]), match[2], content)
+        if tag is not None:
+            self._known[path] = [tag, content.decode()]
+        return version
+
+    def claim(self, version: Version) -> tuple[Version, bool]:
+        """Claim a version in the remote; return the one that has the number now, and whether it is new there."""
+        path = f"names/{version.collection}/{version.number}"
+        if path not in self._listed and self._bucket.create(path, names.encode_version(version)):
+            return version, True
+        return self.read(path), False
+
+    def save(self) -> None:
+        """Remember what was read."""
+        if self._file is not None and self._home is not None:
+            known = {path: value for path, value in self._known.items() if path in self._listed}
+            durable.replace_file(self._file, [json.dumps(known).encode()], self._home.temporary)
+
+
+def _send_claim(known: _Claims, version: Version, done: Exchange) -> None:
+    try:
+        there, new = known.claim(version)
+    except CorruptRecord as error:
+        done.failed.append({"name": str(version), "reason": str(error)})
+        return
+    if there.digest != version.digest:
+        done.conflicts.append({"name": str(version), "local": str(version.digest), "remote": str(there.digest)})
+    elif new:
+        done.names += 1
+
+
+def _take_claim(home: Home, version: Version, done: Exchange) -> bool:
+    if names.take_over(home, version):
+        done.names += 1
+        return True
+    here = names.version(home, version.collection, version.number)
+    if here.digest != version.digest:
+        done.conflicts.append({"name": str(version), "local": str(here.digest), "remote": str(version.digest)})
+    return False
+
+
+def _claims_here(home: Home, done: Exchange) -> Iterator[Version]:
+    for collection in names.collections(home):
+        for path in sorted((home.names / collection).iterdir()):
+            if _CLAIM.fullmatch(f"names/{collection}/{path.name}"):
+                try:
+                    yield names.read_version(path)
+                except CorruptRecord as error:
+                    done.failed.append({"name": f"names/{collection}/{path.name}", "reason": str(error)})
+
+
+def _named_in(home: Home, segment: str, length: int | None = None) -> Iterator[Digest]:
+    """Yield every artifact that the records of a segment name, up to a length."""
+    for item, end in read_segment(home.journal / segment):
+        if length is not None and end > length:
+            return
+        if isinstance(item, Record):
+            yield from _digests_of(item)
+
+
+def _named_by(growth: shared_journal.Growth) -> Iterator[Digest]:
+    for line in growth.data.splitlines(keepends=True):
+        try:
+            record = read_line(line, growth.segment)
+        except ReproError:
+            # Damage that was in the segment when it was sent; fsck names it here as it did there.
+            continue
+        yield from _digests_of(record)
+
+
+def _digests_of(record: Record) -> Iterator[Digest]:
+    for text, _ in dependence(record.payload):
+        try:
+            yield Digest.parse(text)
+        except InvalidValue:
+            # fsck names the record.
+            continue
+
+
+def _growths(bucket: Bucket, home: Home, done: Exchange) -> list[shared_journal.Growth]:
+    found = []
+    for segment, listed in shared_journal.stretches(bucket).items():
+        try:
+            growth = shared_journal.fetch_growth(bucket, home, segment, listed)
+        except CorruptRecord as error:
+            done.failed.append({"name": f"journal/{segment}", "reason": str(error)})
+            continue
+        if growth is not None:
+            found.append(growth)
+    return found
+
+
+def _resolve(remote: RemoteObjects, versions: list[Version], text: str) -> Digest:
+    """Return the artifact that `text` means in a remote."""
+    fitting: set[Digest] = set()
+    if match := _NUMBERED.fullmatch(text):
+        fitting = {
+            v.digest for v in versions if (v.collection, v.number) == (match["collection"], int(match["number"]))
+        }
+    elif any(version.collection == text for version in versions):
+        ours = [version for version in versions if version.collection == text]
+        fitting = {max((v for v in ours if not v.trial), default=ours[-1], key=lambda v: v.number).digest}
+    elif match := _HEXADECIMAL.fullmatch(text):
+        if len(match["hex"]) == 64:
+            return Digest(match["hex"])
+        fitting = {version.digest for version in versions if version.digest.hex.startswith(match["hex"])}
+    if len(fitting) > 1:
+        raise AmbiguousName(f"{text!r} fits {len(fitting)} artifacts in {remote.bucket}", "write more of the digest")
+    if not fitting:
+        raise UnknownName(
+            f"{remote.bucket} has no artifact named {text!r}", "NAME, NAME:v3, or a digest; push it from where it is"
+        )
+    return fitting.pop()
+
+
+def _record(home: Home, wanted: Sequence[Digest], whole: set[Digest], taken: Sequence[Version]) -> None:
+    """Record what a pull of single artifacts brought, because their journal did not come with them."""
+    objects, records = LocalObjects(home, DECODERS), []
+    for digest in wanted:
+        if digest in whole:
+            manifest = Manifest.decode(objects.read(digest))
+            records.append(ArtifactStored(str(digest), manifest.kind, manifest.size, len(manifest.entries)))
+    claims = [VersionClaimed(v.collection, v.number, str(v.digest), v.kind, v.run_id, v.trial) for v in taken]
+    if records or claims:
+        journal_at(home.journal).append(*records, *claims)
+
+
+def _reasons(failed: dict[Digest, ReproError]) -> list[dict[str, str]]:
+    return [{"digest": str(digest), "reason": error.message} for digest, error in failed.items()]
