@@ -6,9 +6,14 @@ from typing import Annotated
 
 import typer
 
+from repro_assets.cli import room
 from repro_assets.cli.options import AsJson
 
-app = typer.Typer(help="The object store: how much it holds, and whether it is whole.")
+app = typer.Typer(help="The object store: how much it holds, whether it is whole, and what it can let go.")
+app.command("du")(room.du)
+app.command("gc")(room.gc)
+app.command("evict")(room.evict)
+app.command("policy")(room.policy)
 
 
 @app.command()
