@@ -1,9 +1,9 @@
 """Retention rules: what of a collection, and which checkpoints of a run, are to be kept.
 
 Laws: rules lie in the store, in ``retention.json``, and do nothing until they are applied; applying tells by default
-and deletes only when asked; what an alias names is never deleted by a rule, nor a checkpoint of a run that has not ended;
-without a rule everything is kept. A rule is for collections by a pattern, as in ``model-*``; of several that fit, the
-longest pattern counts.
+and deletes only when asked; what an alias names is never deleted by a rule, nor a checkpoint of a run that has not
+ended; without a rule everything is kept. A rule is for collections by a pattern, as in ``model-*``; of several that
+fit, the longest pattern counts.
 """
 
 from __future__ import annotations

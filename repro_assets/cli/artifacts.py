@@ -159,9 +159,7 @@ def alias(
 @app.command()
 def rollback(
     name: Annotated[str, typer.Argument(metavar="NAME", help="NAME@alias, or NAME where it has one alias.")],
-    to: Annotated[
-        str | None, typer.Option(metavar="ARTIFACT", help="Where to; where it was before if left out.")
-    ] = None,
+    to: Annotated[str | None, typer.Option(metavar="ARTIFACT", help="Where to; else where it was before.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Move an alias back to what it named before."""

@@ -89,7 +89,7 @@ def evict(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Drop bytes that a replay is known to make again; the record stays, and artifacts get --rebuild brings them back."""
+    """Drop bytes that a replay is known to make again; artifacts get --rebuild brings them back."""
     from repro_assets.artifacts.eviction import evict_reproducible
     from repro_assets.cli.answering import here, say
     from repro_assets.cli.rendering import print_json, print_table, short, size
