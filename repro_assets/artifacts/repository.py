@@ -84,3 +84,16 @@ def by_digest(home: Home, digest: Digest, *, name: str | None = None, run_id: st
     if not objects.has(digest):
         raise UnknownName(f"no artifact is stored under {digest}", "see: repro artifacts list")
     return Artifact(home, digest, Manifest.decode(objects.read(digest)).kind, name=name, run_id=run_id)
+
+
+def version_of(artifact: Artifact) -> names.Version:
+    """Return the version as which a handle was found.
+
+    Raises
+    ------
+    UnknownName
+        If it was found by other means, such as its digest.
+    """
+    if artifact.collection is None or artifact.version is None:
+        raise UnknownName(f"{artifact} is not named as a version", "name it NAME:v3; see: repro artifacts show")
+    return names.version(artifact.home, artifact.collection, artifact.version)

@@ -119,7 +119,7 @@ def check_store(
         for digest, who in named.items()
         if ledger.eviction(digest) is None and (digest in kept or objects.has(digest))
     }
-    found = fsck.check(objects, whole, full=full, restart=restart, progress=progress)
+    found = fsck.check(objects, whole, full=full, restart=restart, chains=objects.needs, progress=progress)
     return Soundness(
         ok=found.ok and not lines and not claims,
         checked=found.checked,

@@ -23,10 +23,11 @@ _LISTED = """
         (SELECT list(l.alias ORDER BY l.alias) FROM aliases l
          WHERE l.collection = v.collection AND l.version = v.version) AS aliases
     FROM artifacts a
-    LEFT JOIN versions v USING (digest)
+    LEFT JOIN (SELECT * FROM versions ANTI JOIN deleted_versions USING (collection, version)) v USING (digest)
     LEFT JOIN artifact_names n USING (digest)
     LEFT JOIN (SELECT digest, first(run_id ORDER BY time, run_id) AS run_id FROM run_outputs GROUP BY digest) made
         USING (digest)
+    WHERE a.digest IN (SELECT digest FROM held) OR n.name IS NULL
 """
 
 
@@ -143,15 +144,18 @@ def show_artifact(home: Home, artifact: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``digest``, ``kind``, ``size``, ``parts``, ``facts``, ``name``, ``versions``, ``aliases``, ``made_by`` (runs
-        that wrote it), ``read_by`` (runs that read it) and ``entries`` (its parts).
+        ``digest``, ``kind``, ``size``, ``parts``, ``facts``, ``name``, ``versions`` (each says whether it was
+        ``deleted``), ``aliases``, ``made_by`` (runs that wrote it), ``read_by`` (runs that read it), ``entries`` (its
+        parts), ``held`` (whether something keeps it) and ``evicted``: None, or ``run_id``, ``time`` and ``command`` of
+        what rebuilds the bytes that were dropped.
 
     Raises
     ------
     UnknownName, AmbiguousName
         As `naming.resolve_artifact` does.
     """
-    digest = str(resolve_artifact(home, artifact).digest)
+    found = resolve_artifact(home, artifact, deleted=True)
+    digest = str(found.digest)
     with connect(home) as connection:
         given = {"digest": digest}
 
@@ -164,7 +168,8 @@ def show_artifact(home: Home, artifact: str) -> dict[str, Any]:
         names = of_artifact("SELECT name FROM artifact_names WHERE digest = $digest")
         record["name"] = names[0]["name"] if names else None
         record["versions"] = of_artifact(
-            "SELECT collection, version, run_id, trial, time FROM versions WHERE digest = $digest "
+            "SELECT v.collection, v.version, v.run_id, v.trial, v.time, d.version IS NOT NULL AS deleted "
+            "FROM versions v LEFT JOIN deleted_versions d USING (collection, version) WHERE v.digest = $digest "
             "ORDER BY collection, version"
         )
         record["aliases"] = of_artifact(
@@ -181,6 +186,12 @@ def show_artifact(home: Home, artifact: str) -> dict[str, Any]:
         record["entries"] = of_artifact(
             "SELECT * EXCLUDE (digest) FROM manifest_entries WHERE digest = $digest ORDER BY number"
         )
+        record["held"] = bool(of_artifact("SELECT digest FROM held WHERE digest = $digest"))
+        evictions = of_artifact("SELECT run_id, time FROM evictions WHERE digest = $digest ORDER BY time DESC LIMIT 1")
+    record["evicted"] = None
+    if evictions and not found.is_whole():
+        words = ["repro", "artifacts", "get", str(found), "--to", "PATH", "--rebuild"]
+        record["evicted"] = {**evictions[0], "command": shlex.join(words)}
     return record
 
 

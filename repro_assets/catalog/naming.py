@@ -24,8 +24,17 @@ _VERSION = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
 _PREFIX = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
 
 
-def resolve_artifact(home: Home, text: str) -> Artifact:
+def resolve_artifact(home: Home, text: str, *, deleted: bool = False) -> Artifact:
     """Return the artifact that `text` names.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    text : str
+        Its name.
+    deleted : bool
+        Also a version that was deleted, where `text` gives its number.
 
     Raises
     ------
@@ -35,7 +44,8 @@ def resolve_artifact(home: Home, text: str) -> Artifact:
         If a prefix fits several.
     """
     if match := _VERSION.fullmatch(text):
-        return repository.handle(home, names.version(home, match["collection"], int(match["number"])))
+        number = int(match["number"])
+        return repository.handle(home, names.version(home, match["collection"], number, deleted=deleted))
     if text.startswith("sha256:") and len(text) == 71:
         return repository.by_digest(home, Digest.parse(text))
     if text in names.collections(home):

@@ -105,7 +105,7 @@ def read_rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Param
 
 
 def list_runs(home: Home, where: str | None = None, limit: int | None = 50) -> Rows:
-    """Return runs, newest first, without their long columns.
+    """Return runs, newest first, without their long columns and without those that were deleted.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def list_runs(home: Home, where: str | None = None, limit: int | None = 50) -> R
     InvalidValue
         If the condition is not valid SQL, or `limit` is negative.
     """
-    condition = "" if where is None else f"WHERE ({where}\n)"
+    condition = "WHERE NOT deleted" if where is None else f"WHERE NOT deleted AND ({where}\n)"
     return rows(
         home,
         f"SELECT {_RUN_COLUMNS} FROM runs_wide {condition} "
@@ -163,6 +163,7 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
             r.commit, r.started_at, r.seconds
         FROM metrics_last m JOIN runs r USING (run_id)
         WHERE m.name = $metric AND r.state = 'COMPLETED' AND r.replay_of IS NULL AND NOT isnan(m.value)
+            AND r.run_id NOT IN (SELECT run_id FROM deleted_runs)
         ORDER BY CASE WHEN $mode = 'min' THEN m.value ELSE -m.value END, r.started_at, r.run_id {_limit(limit)}
         """,
         {"metric": metric, "mode": mode},

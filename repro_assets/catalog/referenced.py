@@ -13,7 +13,7 @@ from typing import Any
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.catalog.loading import Tables
 from repro_assets.catalog.rows import Row, boolean_of, integer_of, json_of, text_of
-from repro_assets.errors import ReproError
+from repro_assets.errors import MissingObject, ReproError
 from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
@@ -54,13 +54,17 @@ def _add_manifests(objects: LocalObjects, tables: Tables, failed: dict[str, str]
     read: list[Row] = []
     entries: list[Row] = []
     changed = False
-    for digest in _wanted(tables, "SELECT digest FROM artifacts WHERE NOT readable ORDER BY digest"):
+    unread = _wanted(tables, "SELECT digest FROM artifacts WHERE NOT readable ORDER BY digest")
+    held = set(_wanted(tables, "SELECT digest FROM held")) if unread else set()
+    for digest in unread:
         try:
             manifest = Manifest.decode(objects.read(Digest.parse(digest)))
             fresh = list(_entry_rows(digest, manifest))
             read.append({"digest": digest, "facts": json_of(manifest.facts)})
         except (ReproError, OSError, *_MALFORMED) as error:
-            failed[digest] = _in_one_line(error)
+            # What nothing keeps may have been collected, and that is no damage.
+            if digest in held or not isinstance(error, MissingObject):
+                failed[digest] = _in_one_line(error)
             continue
         entries.extend(fresh)
         if len(entries) + len(read) >= _ENTRIES_AT_ONCE:
@@ -101,7 +105,7 @@ def _add_environments(objects: LocalObjects, tables: Tables, failed: dict[str, s
     for digest in _wanted(
         tables,
         "SELECT DISTINCT environment FROM runs ANTI JOIN environments USING (environment) "
-        "WHERE environment IS NOT NULL ORDER BY environment",
+        "WHERE environment IN (SELECT digest FROM held) ORDER BY environment",
     ):
         try:
             manifest = Manifest.decode(objects.read(Digest.parse(digest)))

@@ -161,7 +161,7 @@ _JSON_FIELDS = {
 }  # fmt: skip
 _INTEGER_FIELDS = {"seed", "size", "parts", "version", "step"}
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
-_LIST_FIELDS = {"tags", "warnings", "edited_sources"}
+_LIST_FIELDS = {"tags", "warnings", "edited_sources", "supersedes"}
 _NAMED_DIFFERENTLY = {"artifact_kind": "kind"}
 
 
@@ -208,6 +208,10 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     journal.CheckpointSaved: "checkpoints",
     journal.EvaluationMade: "evaluations",
     journal.CheckMade: "checks",
+    journal.VersionDeleted: "deleted_versions",
+    journal.RunDeleted: "deleted_runs",
+    journal.CheckpointDeleted: "deleted_checkpoints",
+    journal.ArtifactEvicted: "evictions",
 }
 
 

@@ -468,6 +468,60 @@ COMMENT ON COLUMN aliases.digest IS 'Artifact it points to.';
 COMMENT ON COLUMN aliases.record IS 'Id of the move that holds.';
 COMMENT ON COLUMN aliases.time IS 'When it was moved, UTC.';
 
+CREATE TABLE deleted_runs (
+    run_id VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE deleted_runs IS 'Runs that were deleted: nothing is kept for their sake; their rows stay.';
+COMMENT ON COLUMN deleted_runs.run_id IS 'The run.';
+COMMENT ON COLUMN deleted_runs.record IS 'Id of the record.';
+COMMENT ON COLUMN deleted_runs.time IS 'When, UTC.';
+
+CREATE TABLE deleted_versions (
+    collection VARCHAR NOT NULL,
+    version BIGINT NOT NULL,
+    digest VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE deleted_versions IS 'Versions that were deleted; their numbers are never given again.';
+COMMENT ON COLUMN deleted_versions.collection IS 'The collection.';
+COMMENT ON COLUMN deleted_versions.version IS 'The number.';
+COMMENT ON COLUMN deleted_versions.digest IS 'The artifact that it was.';
+COMMENT ON COLUMN deleted_versions.record IS 'Id of the record.';
+COMMENT ON COLUMN deleted_versions.time IS 'When, UTC.';
+
+CREATE TABLE deleted_checkpoints (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE deleted_checkpoints IS 'Checkpoints that were deleted while their run was kept.';
+COMMENT ON COLUMN deleted_checkpoints.run_id IS 'The run.';
+COMMENT ON COLUMN deleted_checkpoints.name IS 'Name of the checkpoint.';
+COMMENT ON COLUMN deleted_checkpoints.digest IS 'The artifact that it was.';
+COMMENT ON COLUMN deleted_checkpoints.record IS 'Id of the record.';
+COMMENT ON COLUMN deleted_checkpoints.time IS 'When, UTC.';
+
+CREATE TABLE evictions (
+    digest VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    replay VARCHAR NOT NULL,
+    supersedes VARCHAR[] NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE evictions IS 'Artifacts whose bytes were dropped because a replay makes them again. They may have been rebuilt since.';
+COMMENT ON COLUMN evictions.digest IS 'The artifact.';
+COMMENT ON COLUMN evictions.run_id IS 'Run whose replay makes it again.';
+COMMENT ON COLUMN evictions.replay IS 'Id of the replay record that shows it.';
+COMMENT ON COLUMN evictions.supersedes IS 'Ids of the records of its storing that hold no more.';
+COMMENT ON COLUMN evictions.record IS 'Id of the record.';
+COMMENT ON COLUMN evictions.time IS 'When, UTC.';
+
 CREATE TABLE checkpoints (
     run_id VARCHAR NOT NULL,
     name VARCHAR NOT NULL,

@@ -45,7 +45,8 @@ SELECT
     e.python,
     e.torch,
     h.cpu,
-    h.gpu
+    h.gpu,
+    r.run_id IN (SELECT run_id FROM deleted_runs) AS deleted
 FROM runs r
 LEFT JOIN (SELECT run_id, map_from_entries(list((name, value) ORDER BY name)) AS params FROM params GROUP BY run_id) p
     USING (run_id)
@@ -67,6 +68,19 @@ COMMENT ON COLUMN runs_wide.python IS 'Version of Python.';
 COMMENT ON COLUMN runs_wide.torch IS 'Version of torch.';
 COMMENT ON COLUMN runs_wide.cpu IS 'Model of the CPU.';
 COMMENT ON COLUMN runs_wide.gpu IS 'Models of the GPUs; empty where there is none.';
+COMMENT ON COLUMN runs_wide.deleted IS 'True where it was deleted: nothing is kept for its sake.';
+
+CREATE VIEW held AS
+WITH kept AS (SELECT run_id FROM runs ANTI JOIN deleted_runs USING (run_id))
+SELECT digest FROM versions ANTI JOIN deleted_versions USING (collection, version)
+UNION SELECT digest FROM run_outputs SEMI JOIN kept USING (run_id) ANTI JOIN deleted_versions USING (collection, version)
+UNION SELECT digest FROM run_inputs SEMI JOIN kept USING (run_id)
+UNION SELECT digest FROM checkpoints SEMI JOIN kept USING (run_id) ANTI JOIN deleted_checkpoints USING (run_id, name)
+UNION SELECT digest FROM evaluations SEMI JOIN kept USING (run_id)
+UNION SELECT environment FROM runs SEMI JOIN kept USING (run_id) WHERE environment IS NOT NULL
+UNION SELECT source FROM runs SEMI JOIN kept USING (run_id) WHERE source IS NOT NULL;
+COMMENT ON VIEW held IS 'Artifacts that something keeps: a version, or a run that was not deleted.';
+COMMENT ON COLUMN held.digest IS 'The artifact.';
 
 CREATE VIEW artifact_names AS
 SELECT digest, first(name ORDER BY rank, time, name) AS name

@@ -1,16 +1,19 @@
-"""``repro artifacts``: put, list, show, get."""
+"""``repro artifacts``: put, list, show, get, alias, rollback, delete."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repro_assets.cli.options import ArtifactName, AsJson
+from repro_assets.cli.options import ArtifactName, AsJson, Verbose
 
-app = typer.Typer(help="Artifacts: put files in, list, show, get them back.")
+if TYPE_CHECKING:
+    from repro_assets.journal.records import AliasMoved
+
+app = typer.Typer(help="Artifacts: put files in, list, show, get them back, name and delete them.")
 
 _LISTED = ("name", "version", "kind", "size", "parts", "digest", "aliases", "trial", "run_id", "time")
 _LISTS = ("versions", "aliases", "made_by", "read_by", "entries")
@@ -97,18 +100,131 @@ def get(
     artifact: ArtifactName,
     to: Annotated[Path, typer.Option(metavar="PATH", help="The file or folder to make.")],
     force: Annotated[bool, typer.Option("--force", help="Replace what is there and differs.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Replay its run if its bytes were evicted.")] = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Lay an artifact out as a file or a folder, every byte verified."""
     from repro_assets.artifacts.checkout import check_out
+    from repro_assets.artifacts.eviction import evicted_by
     from repro_assets.catalog.naming import resolve_artifact
-    from repro_assets.cli.answering import here
+    from repro_assets.cli.answering import here, say, settled
     from repro_assets.cli.rendering import print_json, print_line, size
+    from repro_assets.errors import MissingObject
 
-    done = check_out(resolve_artifact(here(), artifact), to, force=force)
+    found = resolve_artifact(here(), artifact)
+    replayed: list[str] = []
+    if rebuild and not found.is_whole():
+        from repro_assets.cli.progress import shown_log
+        from repro_assets.orchestration.rebuilding import rebuild as make_again
+
+        settled()
+        with shown_log(verbose) as log:
+            replayed = make_again(found, log=log)
+        say(f"rebuilt by replaying {', '.join(replayed)}")
+    try:
+        done = check_out(found, to, force=force)
+    except MissingObject as error:
+        run = evicted_by(found.home, found.digest)
+        if run is None:
+            raise
+        raise MissingObject(
+            f"the bytes of {found} were evicted; replaying run {run} makes them again",
+            f"repro artifacts get {artifact} --to {to} --rebuild",
+        ) from error
     if as_json:
-        print_json(dataclasses.asdict(done))
+        print_json({**dataclasses.asdict(done), "rebuilt_by": replayed})
     else:
         print_line(
             f"{done.path}  {done.files} files, {size(done.bytes)}{'' if done.changed else '  (was there already)'}"
         )
+
+
+@app.command()
+def alias(
+    artifact: ArtifactName,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The alias: best, production, any word but latest.")],
+    as_json: AsJson = False,
+) -> None:
+    """Let NAME@alias be this version from now on."""
+    from repro_assets.artifacts import aliases
+    from repro_assets.artifacts.repository import version_of
+    from repro_assets.catalog.naming import resolve_artifact
+    from repro_assets.cli.answering import here
+
+    home = here()
+    _print_move(aliases.move(home, version_of(resolve_artifact(home, artifact)), name), as_json)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="NAME@alias, or NAME where it has one alias.")],
+    to: Annotated[str | None, typer.Option(metavar="ARTIFACT", help="Where to; else where it was before.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move an alias back to what it named before."""
+    from repro_assets.artifacts import aliases
+    from repro_assets.artifacts.repository import version_of
+    from repro_assets.catalog.naming import resolve_artifact
+    from repro_assets.cli.answering import here
+    from repro_assets.errors import AmbiguousName
+
+    home = here()
+    collection, separator, word = name.partition("@")
+    if not separator:
+        known = aliases.aliases_of(home, collection)
+        if len(known) > 1:
+            raise AmbiguousName(f"{collection} has the aliases {', '.join(known)}", f"write {collection}@{known[0]}")
+        word = known[0] if known else ""
+    target = None if to is None else version_of(resolve_artifact(home, to))
+    _print_move(aliases.roll_back(home, collection, word, target), as_json)
+
+
+@app.command()
+def delete(
+    artifacts: Annotated[list[str], typer.Argument(metavar="ARTIFACT...", help="NAME:v3, or NAME for the newest.")],
+    force: Annotated[bool, typer.Option("--force", help="Also what an alias names.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete versions; collection takes the bytes that nothing else keeps."""
+    from repro_assets.artifacts.deletion import delete_versions
+    from repro_assets.artifacts.repository import version_of
+    from repro_assets.catalog.naming import resolve_artifact
+    from repro_assets.cli.answering import here, say
+    from repro_assets.cli.rendering import print_json, print_table
+
+    home = here()
+    versions = [version_of(resolve_artifact(home, text)) for text in artifacts]
+    done = delete_versions(home, [(version.collection, version.number) for version in versions], force=force)
+    rows = [
+        {
+            "name": item.collection,
+            "version": item.version,
+            "digest": str(item.digest),
+            "deleted": True,
+            "kept_by": item.kept_by,
+        }
+        for item in done
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, ("name", "version", "kept_by"))
+        say("the bytes that nothing keeps are freed by: repro store gc --delete")
+
+
+def _print_move(moved: AliasMoved, as_json: bool) -> None:
+    from repro_assets.cli.rendering import print_json, print_line
+
+    if as_json:
+        print_json(
+            {
+                "name": moved.collection,
+                "alias": moved.alias,
+                "version": moved.version,
+                "digest": moved.digest,
+                "replaces": moved.replaces,
+            }
+        )
+    else:
+        print_line(f"{moved.collection}@{moved.alias} is {moved.collection}:v{moved.version}")

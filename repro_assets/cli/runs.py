@@ -1,4 +1,4 @@
-"""``repro runs``: list, show, best."""
+"""``repro runs``: list, show, best, delete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from repro_assets.cli.options import AsJson, RunName
 
-app = typer.Typer(help="Runs: list them, show one, find the best.")
+app = typer.Typer(help="Runs: list them, show one, find the best, delete some.")
 
 _LISTED = (
     "run_id",
@@ -78,6 +78,32 @@ def best(
         print_json(found)
     else:
         print_table([{**row, "commit": short(row["commit"]), "trial": row["trial"] or None} for row in found])
+
+
+@app.command()
+def delete(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids, names, last, last~1.")] = None,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="D", help="Those that ended so long ago: 30d, 12h or 90m; of RUN... if given.")
+    ] = None,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="Also the versions that they claimed, but for those with an alias.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete runs: what only they keep can be collected. Their records stay."""
+    from repro_assets.catalog.deletion import delete_runs
+    from repro_assets.cli.answering import say, settled
+    from repro_assets.cli.rendering import print_json, print_table, size
+
+    done = delete_runs(settled(), runs or [], older_than, versions=versions, dry_run=dry_run)
+    if as_json:
+        print_json(done)
+    else:
+        print_table(done["runs"], ("run_id", "name", "state", "ended_at"))
+        free = size(done["bytes"])
+        say(f"{'would let' if dry_run else 'lets'} go of {free}, freed by: repro store gc --delete")
 
 
 def _without(record: dict[str, Any], *names: str) -> dict[str, Any]:

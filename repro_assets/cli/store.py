@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
-from repro_assets.cli import remote
+from repro_assets.cli import remote, room
 from repro_assets.cli.options import AsJson
 
-app = typer.Typer(help="The object store: how much it holds, whether it is whole, and its remotes.")
+app = typer.Typer(help="The object store: what it holds, whether it is whole, what it can let go, and its remotes.")
+app.command("du")(room.du)
+app.command("gc")(room.gc)
+app.command("evict")(room.evict)
+app.command("policy")(room.policy)
 app.command()(remote.push)
 app.command()(remote.pull)
 app.add_typer(remote.app, name="remote")

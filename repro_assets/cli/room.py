@@ -1,0 +1,180 @@
+"""``repro store``: du, gc, policy, evict."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from repro_assets.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from repro_assets.artifacts.eviction import Candidate
+
+
+def du(
+    limit: Annotated[int, typer.Option(min=0, help="At most so many of each kind in the table.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what deleting each collection, version and run would free."""
+    from repro_assets.artifacts.room import measure_uses
+    from repro_assets.cli.answering import here
+    from repro_assets.cli.rendering import print_json, print_table, size
+
+    found = measure_uses(here())
+    if as_json:
+        print_json([dataclasses.asdict(use) for use in found])
+        return
+    for kind in ("collection", "version", "run"):
+        rows = [use for use in found if use.kind == kind]
+        if rows:
+            print_table(
+                [
+                    {
+                        kind: use.name,
+                        "frees": size(use.bytes),
+                        "with its versions": size(use.with_versions),
+                        "uses": size(use.uses),
+                    }
+                    for use in rows[:limit]
+                ],
+                (kind, "frees", "with its versions", "uses"),
+            )
+
+
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="Do it; without this it only tells.")] = False,
+    grace: Annotated[
+        float, typer.Option(metavar="HOURS", min=0, help="How long a thing stays in place, and then in the trash.")
+    ] = 24.0,
+    now: Annotated[bool, typer.Option("--now", help="Without any grace: for a full disk.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Collect what no version, alias or run keeps; tells what could go unless --delete is given."""
+    from repro_assets.artifacts.kinds import DECODERS
+    from repro_assets.artifacts.retention import roots_of
+    from repro_assets.cli.answering import here, say
+    from repro_assets.cli.rendering import print_facts, print_json, size
+    from repro_assets.store.collection import collect
+    from repro_assets.store.objects import open_objects
+
+    home = here()
+    done = collect(open_objects(home, DECODERS), lambda: roots_of(home), delete=delete, grace=3600.0 * grace, now=now)
+    if as_json:
+        print_json(dataclasses.asdict(done))
+        return
+    print_facts(
+        {
+            "nothing keeps": f"{done.objects} objects, {size(done.bytes)}",
+            "too young": f"{done.young_objects} objects, {size(done.young_bytes)}" if done.young_objects else None,
+            "moved to the trash": done.moved or None,
+            "moved back": done.restored or None,
+            "freed": f"{done.freed_objects} objects, {size(max(0, done.freed_bytes - done.written_bytes))}"
+            if delete
+            else None,
+        }
+    )
+    for pack in done.kept_packs:
+        say(f"the pack {pack['pack']} was left as it is: {pack['reason']}")
+    if not delete:
+        say("nothing was touched; repro store gc --delete does it")
+
+
+def evict(
+    reproducible: Annotated[
+        bool, typer.Option("--reproducible", help="Products whose run was replayed, and was identical.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drop bytes that a replay is known to make again; artifacts get --rebuild brings them back."""
+    from repro_assets.artifacts.eviction import evict_reproducible
+    from repro_assets.cli.answering import here, say
+    from repro_assets.cli.rendering import print_json, print_table, short, size
+    from repro_assets.errors import InvalidValue
+
+    if not reproducible:
+        raise InvalidValue("nothing says what to evict", "give --reproducible")
+    done = evict_reproducible(here(), dry_run=dry_run)
+    if as_json:
+        print_json({**dataclasses.asdict(done), "artifacts": [_row(item) for item in done.artifacts]})
+        return
+    if done.artifacts:
+        print_table(
+            [{**_row(item), "digest": short(item.digest)} for item in done.artifacts], ("name", "digest", "run_id")
+        )
+    say(f"{len(done.artifacts)} artifacts, {size(max(0, done.bytes))} {'would be ' if dry_run else ''}freed")
+
+
+class Action(StrEnum):
+    """What to do with the rules."""
+
+    SHOW = "show"
+    SET = "set"
+    APPLY = "apply"
+
+
+def policy(
+    action: Annotated[Action, typer.Argument(help="show, set or apply.")] = Action.SHOW,
+    collection: Annotated[str, typer.Option(metavar="PATTERN", help="Collections, as in model-*.")] = "*",
+    keep_last: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep so many versions of each; 0 keeps all again.")
+    ] = None,
+    checkpoints_last: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep the last so many checkpoints of each run; -1 keeps all again.")
+    ] = None,
+    checkpoints_best: Annotated[
+        str | None, typer.Option(metavar="METRIC", help="Keep the best checkpoint by a metric; '' for none.")
+    ] = None,
+    mode: Annotated[str, typer.Option(help="min or max: which value of the metric is best.")] = "min",
+    delete: Annotated[bool, typer.Option("--delete", help="With apply: do it; without this it only tells.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show, set or apply the rules that say which versions and checkpoints are kept."""
+    from repro_assets.artifacts import deletion
+    from repro_assets.artifacts import policy as rules
+    from repro_assets.artifacts.retention import read_ledger
+    from repro_assets.artifacts.room import Room
+    from repro_assets.cli.answering import here, say
+    from repro_assets.cli.rendering import print_facts, print_json, print_table, size
+
+    home = here()
+    found = rules.read_policy(home)
+    if action is Action.SET:
+        found = rules.changed(found, collection, keep_last, checkpoints_last, checkpoints_best, mode)
+        rules.write_policy(home, found)
+    if action is not Action.APPLY:
+        if as_json:
+            print_json(found.document())
+        else:
+            print_facts({f"versions of {name}": f"the last {number}" for name, number in found.collections.items()})
+            print_facts(
+                {f"checkpoints: {name}": value for name, value in dataclasses.asdict(found.checkpoints).items()}
+            )
+        return
+    ledger = read_ledger(home)
+    chosen = rules.plan(found, ledger)
+    freed, objects = Room(home, ledger).freed(chosen)
+    if delete:
+        deletion.execute(home, chosen, ledger)
+    document = {
+        "dry_run": not delete,
+        "versions": [f"{name}:v{number}" for name, number in sorted(chosen.versions)],
+        "checkpoints": [f"{run}/{name}" for run, name in sorted(chosen.checkpoints)],
+        "objects": objects,
+        "bytes": freed,
+    }
+    if as_json:
+        print_json(document)
+        return
+    for title in ("versions", "checkpoints"):
+        names = document[title]
+        if isinstance(names, list) and names:
+            print_table([{title: name} for name in names])
+    say(f"{'lets' if delete else 'would let'} go of {size(freed)}, freed by: repro store gc --delete")
+
+
+def _row(item: Candidate) -> dict[str, str]:
+    return {"name": item.name, "digest": str(item.digest), "run_id": item.run_id, "replay": item.replay}

@@ -1,0 +1,111 @@
+"""``repro`` says what takes room, and lets go of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from repro_assets.catalog import queries
+from repro_assets.store.home import Home
+from repro_assets.store.leases import lease_on
+
+
+def test_deleting_hides_and_collecting_frees(repro: Any, home: Home) -> None:
+    uses = {row["name"]: row for row in repro("store", "du", "--json").document}
+    assert {row["kind"] for row in uses.values()} == {"collection", "version", "run"}
+    assert uses["model-small:v1"]["bytes"] > 0
+    (deleted,) = repro("artifacts", "delete", "model-small:v1", "--json").document
+    assert (deleted["name"], deleted["version"], deleted["kept_by"]) == ("model-small", 1, [])
+    listed = repro("artifacts", "list", "--json").document
+    assert [row["name"] for row in listed if row["collection"] == "model-small"] == ["model-small:v2"]
+    assert deleted["digest"] not in {row["digest"] for row in listed}
+    shown = repro("artifacts", "show", "model-small:v1", "--json").document
+    assert [row["deleted"] for row in shown["versions"]] == [True] and not shown["held"]
+    lease_on(home).release()
+    told = repro("store", "gc", "--now", "--json").document
+    assert told["dry_run"] and told["freed_objects"] == 0
+    done = repro("store", "gc", "--delete", "--now", "--json").document
+    assert (done["objects"], done["bytes"]) == (told["objects"], told["bytes"])
+    assert done["freed_bytes"] >= uses["model-small:v1"]["bytes"]
+    shown = repro("artifacts", "show", "model-small:v1", "--json").document
+    assert shown["versions"][0]["deleted"] and shown["evicted"] is None
+    assert repro("store", "fsck", "--full", "--json").document["ok"]
+    assert repro("catalog", "rebuild", "--json").document["ok"], "what was collected is no damage"
+    gone = repro("artifacts", "get", "model-small:v1", "--to", home.root.parent / "out")
+    assert gone.code == 2 and "model-small:v1 was deleted" in gone.err
+
+
+def test_runs_are_deleted_by_name_and_by_age(repro: Any, home: Home) -> None:
+    assert repro("runs", "delete", "--json").code == 2
+    assert repro("runs", "delete", "--older-than", "1 fortnight").code == 2
+    assert repro("runs", "delete", "--older-than", "1h", "--json").document["runs"] == []
+    told = repro("runs", "delete", "--older-than", "0s", "--dry-run", "--json").document
+    assert len(told["runs"]) == 3 and told["dry_run"]
+    done = repro("runs", "delete", "aaaaaaaa11111111", "--versions", "--json").document
+    assert [row["run_id"] for row in done["runs"]] == ["aaaaaaaa11111111"]
+    assert done["versions"] == ["model-small:v1"]
+    listed = {row["run_id"] for row in repro("runs", "list", "--json").document}
+    assert listed == {"bbbbbbbb22222222", "cccccccc33333333"}
+    assert repro("runs", "show", "aaaaaaaa11111111", "--json").code == 0
+    assert queries.rows(home, "SELECT run_id FROM runs_wide WHERE deleted") == [{"run_id": "aaaaaaaa11111111"}]
+    lease_on(home).release()
+    assert repro("store", "gc", "--delete", "--now", "--json").document["freed_objects"] > 0
+    assert repro("store", "fsck", "--json").document["ok"]
+
+
+def test_a_run_that_is_executing_is_not_deleted(repro: Any, home: Home) -> None:
+    from repro_assets.journal.records import RunStarted
+    from repro_assets.recording.run import begin
+
+    begun = begin(home, RunStarted("dddddddd44444444", "asset", "open", asset="models/small"))
+    refused = repro("runs", "delete", begun.run_id)
+    assert refused.code == 2 and begun.run_id in refused.err and not refused.out
+    begun.end()
+    assert repro("runs", "delete", begun.run_id).code == 0
+
+
+def test_aliases_move_and_go_back(repro: Any, home: Home) -> None:
+    first = repro("artifacts", "alias", "model-small:v1", "production", "--json").document
+    second = repro("artifacts", "alias", "model-small", "production", "--json").document
+    assert (first["version"], first["replaces"], second["version"]) == (1, None, 2)
+    assert second["replaces"] is not None
+    assert repro("artifacts", "show", "model-small@production", "--json").document["aliases"][0]["version"] == 2
+    refused = repro("artifacts", "delete", "model-small:v2")
+    assert refused.code == 2 and "model-small@production" in refused.err
+    assert repro("artifacts", "rollback", "model-small", "--json").document["version"] == 1
+    back = repro("artifacts", "rollback", "model-small@production", "--to", "model-small:v2", "--json").document
+    assert back["version"] == 2
+    assert repro("artifacts", "alias", "model-small", "latest").code == 2
+    assert repro("artifacts", "rollback", "model-small@best").code == 2
+    assert repro("artifacts", "alias", second["digest"], "best").code == 2, "a digest is no version"
+
+
+def test_rules_are_kept_and_applied_when_asked(repro: Any, home: Home) -> None:
+    assert repro("store", "policy", "--json").document["collections"] == {}
+    words = ("--collection", "model-*", "--keep-last", "1", "--checkpoints-last", "2", "--json")
+    assert repro("store", "policy", "set", *words).document["collections"] == {"model-*": 1}
+    assert repro("store", "policy", "show", "--json").document["checkpoints"]["keep_last"] == 2
+    told = repro("store", "policy", "apply", "--json").document
+    assert told["dry_run"] and told["versions"] == ["model-small:v1"]
+    assert repro("artifacts", "show", "model-small:v1").code == 0
+    assert not repro("store", "policy", "apply", "--delete", "--json").document["dry_run"]
+    assert repro("store", "policy", "apply", "--json").document["versions"] == []
+    assert (
+        repro("store", "policy", "set", "--collection", "model-*", "--keep-last", "0", "--json").document["collections"]
+        == {}
+    )
+    assert repro("store", "policy", "set", "--checkpoints-best", "loss", "--mode", "sideways").code == 2
+
+
+def test_nothing_is_evicted_unasked_or_unproven(repro: Any, home: Home) -> None:
+    assert repro("store", "evict").code == 2
+    assert repro("store", "evict", "--reproducible", "--json").document["artifacts"] == []
+
+
+@pytest.mark.parametrize(
+    "words", [("store", "du"), ("store", "gc"), ("store", "policy"), ("store", "evict", "--reproducible")]
+)
+def test_each_also_speaks_to_people(repro: Any, home: Home, words: tuple[str, ...]) -> None:
+    said = repro(*words)
+    assert said.code == 0 and said.out + said.err
