@@ -7,8 +7,6 @@ everything again and restoring what has no second home makes all of it read back
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from typing import Any
 
 import numpy
 import pytest
-from fault_injection import run_in_child
+from fault_injection import available, run_in_child
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -30,12 +28,6 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.objects import open_objects
 from repro_assets.store.packs import packs_of
-
-
-def available(module: str) -> Any:
-    """Return a module of the project; None where this version has none of that name."""
-    return importlib.import_module(module) if importlib.util.find_spec(module) is not None else None
-
 
 COLLECTION = available("repro_assets.store.collection")
 ALIASES = available("repro_assets.artifacts.aliases")
