@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -76,6 +78,11 @@ class _Faults:
             raise OSError(number, os.strerror(number))
 
         return call
+
+
+def available(module: str) -> Any:
+    """Return a module of the project; None where this version has none of that name."""
+    return importlib.import_module(module) if importlib.util.find_spec(module) is not None else None
 
 
 def run_in_child(work: Callable[[], Any], at: int = 0, mode: str = "full") -> Outcome:

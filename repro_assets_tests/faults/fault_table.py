@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from fault_injection import MODES, Outcome, run_in_child
+from fault_injection import MODES, Outcome, available, run_in_child
 
 from repro_assets.artifacts import names, repository
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.soundness import check_store
+from repro_assets.errors import MachineError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.records import Params
 from repro_assets.journal.segments import journal_at
@@ -34,6 +35,8 @@ from repro_assets.store import codecs
 from repro_assets.store.batch import Part
 from repro_assets.store.home import Home, make_store, open_store
 from repro_assets.store.objects import LocalObjects, open_objects
+
+COLLECTION = available("repro_assets.store.collection")
 
 Prepare = Callable[[Path], None]
 Work = Callable[[Path], Any]
@@ -229,6 +232,37 @@ def _check_another(folder: Path, result: Any) -> None:
     assert open_objects(open_store(folder / "another")).read(Digest.parse(result)) == b"first"
 
 
+DEAD = [b"dead %d " % number * 60 for number in range(9)]
+
+
+def _make_dead(folder: Path) -> None:
+    with objects_of(folder).batch() as batch:
+        batch.put_all([Part(data) for data in DEAD])
+    with objects_of(folder).batch() as batch:
+        # A pack of which a part lives on, and an object that lies alone.
+        batch.put_all([Part(b"alive" * 9), *(Part(data[::-1]) for data in DEAD)])
+    objects_of(folder).put(b"dead and alone" * 9)
+
+
+def _collect(folder: Path) -> str:
+    home = home_of(folder)
+    earlier = names.newest(home, "earlier").digest
+    alone = [Digest.of(data) for data in [*KNOWN, b"alive" * 9]]
+    roots = COLLECTION.Roots(artifacts=[earlier], alone=alone)
+    found = COLLECTION.collect(objects_of(folder), lambda: roots, delete=True, now=True)
+    if found.kept_packs:
+        # It says so and goes on, because a full disk is a reason to collect; here that counts as its error.
+        raise MachineError(str(found.kept_packs))
+    return "collected"
+
+
+def _check_collected(folder: Path, result: Any) -> None:
+    objects = objects_of(folder)
+    assert objects.read(Digest.of(b"alive" * 9)) == b"alive" * 9
+    for data in [*DEAD, *(data[::-1] for data in DEAD), b"dead and alone" * 9]:
+        assert not objects.has(Digest.of(data))
+
+
 def _put_known(folder: Path) -> list[str]:
     with objects_of(folder).batch() as batch:
         return [str(digest) for digest in batch.put_all([Part(data) for data in KNOWN])]
@@ -246,6 +280,7 @@ OPERATIONS = [
     Operation("claim and record", _claim, _check_claim),
     Operation("append records", _append, _check_append),
     Operation("make a store", _make_another, _check_another),
+    *([Operation("collect what is dead", _collect, _check_collected, _make_dead)] if COLLECTION is not None else []),
 ]
 
 

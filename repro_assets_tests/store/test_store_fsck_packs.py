@@ -268,3 +268,28 @@ def test_an_index_without_its_pack_is_unfinished_and_no_damage(home: Home) -> No
     (home.packs / f"{'a' * 32}.idx").write_bytes(b"")
     found = check(fresh(home), {}, full=True)
     assert (found.ok, found.unfinished) == (True, 1)
+
+
+@pytest.mark.parametrize("place", [HEADER_SIZE + 1, 20])
+def test_damage_of_the_copy_that_no_reader_gets_is_found(home: Home, place: int) -> None:
+    other = make_store(home.root.parent / "other")
+    with open_objects(other).batch() as batch:
+        batch.put_all([Given(content) for content in CONTENTS])
+    for path in other.packs.iterdir():
+        (home.packs / path.name).write_bytes(path.read_bytes())
+    assert check(fresh(home), {}, full=True) == Findings(checked=10, packs_checked=2)
+    read = entry_of(home, 3)
+    (spare,) = (path for path in home.packs.glob("*.pack") if path.stem != read.pack)
+    flip(spare, read.offset + place)
+    found = check(fresh(home), {}, full=True)
+    assert found.corrupt == []
+    assert {(item["pack"], item["offset"]) for item in found.packs} == {(spare.stem, read.offset)}
+    assert fresh(home).read(DIGESTS[3]) == CONTENTS[3]
+    assert check(fresh(home), {}, full=True).ok
+
+
+def test_a_row_that_does_not_match_its_checksum_makes_nothing_verified(home: Home) -> None:
+    flip_in_pack(home, 0, HEADER_SIZE)
+    home.cache.mkdir()
+    (home.cache / "fsck-full").write_bytes(bytes.fromhex(DIGESTS[0].hex) + bytes(8))
+    assert [item["digest"] for item in check(fresh(home), {}, full=True).corrupt] == [str(DIGESTS[0])]
