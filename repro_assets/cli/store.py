@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from repro_assets.cli import repack
 from repro_assets.cli.options import AsJson
 
 app = typer.Typer(help="The object store: how much it holds, and whether it is whole.")
+app.command("repack")(repack.repack)
 
 
 @app.command()

@@ -136,12 +136,12 @@ class Packs:
             names = frozenset(
                 name[:-5] for name in _listed(self.folder) if name.endswith(".pack") and _NAME.fullmatch(name[:-5])
             )
-            gone = self._known - names
-            if gone:
-                self._small = {key: entry for key, entry in self._small.items() if entry.pack not in gone}
-                self._large = {pack: index for pack, index in self._large.items() if pack not in gone}
-            for pack in sorted(names - self._known):
-                self._take_in(pack)
+            if self._known - names:
+                # Another pack may hold what the one that went held, so all are taken in again.
+                small, large = self._taken_in(sorted(names), {}, {})
+            else:
+                small, large = self._taken_in(sorted(names - self._known), self._small, self._large)
+            self._small, self._large = small, large
             self._known = names
             matches = (_ASIDE.fullmatch(name) for name in _listed(self.home.quarantine))
             self._aside = frozenset((match[2], int(match[3])) for match in matches if match)
@@ -227,13 +227,17 @@ class Packs:
                         return Entry(pack, offset, stored)
         return None
 
-    def _take_in(self, pack: str) -> None:
-        index = self._index(pack)
-        if len(index) > _TO_DICTIONARY:
-            self._large[pack] = index
-            return
-        for digest, offset, stored in index.records():
-            self._small[digest] = Entry(pack, offset, stored)
+    def _taken_in(
+        self, packs: list[str], small: dict[bytes, Entry], large: dict[str, _Index]
+    ) -> tuple[dict[bytes, Entry], dict[str, _Index]]:
+        for pack in packs:
+            index = self._index(pack)
+            if len(index) > _TO_DICTIONARY:
+                large[pack] = index
+                continue
+            for digest, offset, stored in index.records():
+                small[digest] = Entry(pack, offset, stored)
+        return small, large
 
     def _of_pack(self, pack: str) -> Iterator[tuple[bytes, int, int]]:
         index = self._large.get(pack) or self._index(pack)
