@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import startup
+from benchmarks import checkpoints, startup
 from benchmarks.measuring import show, write_section
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-SUBJECTS = {"startup": startup.measure}
+SUBJECTS = {"startup": startup.measure, "checkpoints": checkpoints.measure}
 
 
 def main() -> None:

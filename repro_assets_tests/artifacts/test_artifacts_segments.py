@@ -109,7 +109,7 @@ def test_their_digest_stays_for_ever(home: Home) -> None:
     exact = {name: column for name, column in some(5000, 9000).items() if name != "state"}
     stored = repository.put(home, Segments.of_records(exact, 5000))
     assert [entry.name for entry in stored.manifest.entries][::3] == ["action/000000005000", "action/000000008192"]
-    assert stored.digest.hex == ""
+    assert stored.digest.hex == "9900836fd3cf913232820f04b2e86c4987ed29564643025788b827c8674b6468"
 
 
 def test_blocks_that_an_earlier_version_wrote_still_read(tmp_path: Path) -> None:
@@ -189,7 +189,8 @@ def test_a_buffer_refuses_other_records_and_stays_as_it_was(columns: dict[str, A
 )
 def test_rows_come_back_as_they_were(dtype: str, count: int, width: int, seed: int, smooth: bool) -> None:
     numbers = numpy.random.default_rng(seed).standard_normal((count, width)) * 1000
-    rows = (numpy.cumsum(numbers, axis=0) if smooth else numbers).astype(dtype)
+    with numpy.errstate(over="ignore", invalid="ignore"):
+        rows = (numpy.cumsum(numbers, axis=0) if smooth else numbers).astype(dtype)
     if not count:
         return
     stored = codecs.split_rows(memoryview(rows.tobytes()), rows.itemsize, rows[:1].nbytes)
