@@ -89,7 +89,7 @@ def _about(rows: list[tuple[Any, ...]], ring: list[tuple[str, int, int]]) -> str
         "",
         f"{SNAPSHOTS} snapshots of a ring buffer of {CAPACITY:,} records ({RECORD.itemsize} bytes each), {TURNOVER:,} "
         "new ones between two; target 25 MB. Simulated: four coupled driven pendulums, one episode of 200 steps after "
-        "the other, actions drawn from a softmax policy. Noise: the same, its floating-point fields normal random numbers.",
+        "the other, actions drawn from a softmax policy. Noise: the same, its floating-point fields normal random.",
         "",
         "| contents | raw, MB | stored, MB |",
         "| --- | ---: | ---: |",
