@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import startup, store
+from benchmarks import checkpoints, startup, store
 from benchmarks.measuring import show, write_section
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-SUBJECTS = {"startup": startup.measure, "store": store.measure}
+SUBJECTS = {"startup": startup.measure, "store": store.measure, "checkpoints": checkpoints.measure}
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from repro_assets.cli import remote, room
+from repro_assets.cli import remote, repack, room
 from repro_assets.cli.options import AsJson
 
 app = typer.Typer(help="The object store: what it holds, whether it is whole, what it can let go, and its remotes.")
@@ -14,6 +14,7 @@ app.command("du")(room.du)
 app.command("gc")(room.gc)
 app.command("evict")(room.evict)
 app.command("policy")(room.policy)
+app.command("repack")(repack.repack)
 app.command()(remote.push)
 app.command()(remote.pull)
 app.add_typer(remote.app, name="remote")

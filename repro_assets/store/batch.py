@@ -51,10 +51,11 @@ _R = TypeVar("_R")
 
 
 class Part(NamedTuple):
-    """Bytes to be put, and the size of the numbers in them; 1 where they are none."""
+    """Bytes to be put, the size of the numbers in them (1 where they are none), and of the rows that these form."""
 
     data: bytes | memoryview
     itemsize: int = 1
+    row: int = 0
 
 
 class SourceFile(NamedTuple):
@@ -469,7 +470,7 @@ def _digest_of(part: Part) -> Digest:
 
 
 def _prepared(digest: Digest, part: Part) -> _Staged:
-    codec, stored = codecs.encode(part.data, part.itemsize)
+    codec, stored = codecs.encode(part.data, part.itemsize, part.row)
     return _Staged(digest, _form(codec, len(part.data), stored), stored)
 
 

@@ -24,22 +24,37 @@ HEAD_SIZE = _HEAD.size
 
 
 def encode(data: memoryview, base: memoryview, base_digest: Digest, itemsize: int) -> bytes:
-    """Return the stored form of `data` as a difference from `base`.
+    """Return the stored form of `data` as a difference from `base`, which is used up.
+
+    The difference is made where the base was, so that two large objects are enough memory, and what was made is
+    turned back and compared.
 
     Parameters
     ----------
-    data, base : memoryview
-        Two objects of the same size.
+    data : memoryview
+        The object.
+    base : memoryview
+        Another one of the same size, in memory that can be written; zeros afterwards.
     base_digest : Digest
         Of `base`.
     itemsize : int
         Bytes of one number in both: 2, 4 or 8.
+
+    Raises
+    ------
+    ValueError
+        If the difference does not come out as it went in, which is a fault of the machine or of this module.
     """
     import numpy
 
-    difference = numpy.bitwise_xor(numpy.frombuffer(data, numpy.uint8), numpy.frombuffer(base, numpy.uint8))
+    difference = numpy.frombuffer(base, numpy.uint8)
+    numpy.bitwise_xor(difference, numpy.frombuffer(data, numpy.uint8), out=difference)
+    planes = codecs.split_planes(base, itemsize)
+    codecs.join_planes(codecs.taking(memoryview(planes)), base, difference=True)
+    if difference.any():
+        raise ValueError(f"a difference from {base_digest} does not come out as it went in")
     name = bytes.fromhex(base_digest.hex)
-    return _HEAD.pack(name, xxhash.xxh3_64_intdigest(name)) + codecs.split_planes(difference.data, itemsize)
+    return _HEAD.pack(name, xxhash.xxh3_64_intdigest(name)) + planes
 
 
 def base_of(stored: bytes | memoryview) -> Digest:

@@ -9,6 +9,7 @@ from typing import Any
 from repro_assets.artifacts.kinds import block_list, json_value, raw_bytes, table, tensors, tree
 from repro_assets.artifacts.kinds.block_list import Segments
 from repro_assets.artifacts.kinds.codec import Kind
+from repro_assets.artifacts.kinds.record_blocks import Records
 from repro_assets.errors import InvalidValue, UnsupportedFormat
 from repro_assets.store.objects import Decoder
 
@@ -50,7 +51,7 @@ def kind_of(value: Any) -> str:
         return tree.NAME if value.is_dir() else raw_bytes.NAME
     if isinstance(value, (bytes, bytearray, memoryview)):
         return raw_bytes.NAME
-    if isinstance(value, Segments):
+    if isinstance(value, (Segments, Records)):
         return block_list.NAME
     for module, attribute in (("pandas", "DataFrame"), ("pyarrow", "Table")):
         loaded = sys.modules.get(module)

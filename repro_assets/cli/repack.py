@@ -1,0 +1,55 @@
+"""``repro store repack``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from repro_assets.cli.options import AsJson
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def repack(
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="TIME", help="Only tensors recorded so long ago: 12h, 30d, 4w.")
+    ] = "0s",
+    as_json: AsJson = False,
+) -> int:
+    """Store older versions of tensors as differences from newer ones, and many small packs as few."""
+    from repro_assets.artifacts.succession import repack_store
+    from repro_assets.cli.answering import here
+    from repro_assets.cli.rendering import print_facts, print_json, size
+
+    done = repack_store(here(), older_than=_seconds(older_than))
+    if as_json:
+        print_json(
+            {
+                "differences": done.differences,
+                "bytes_before": done.bytes_before,
+                "bytes_after": done.bytes_after,
+                "packs_before": done.packs_before,
+                "packs_after": done.packs_after,
+                "damaged": sorted(map(str, done.damaged)),
+            }
+        )
+    else:
+        print_facts(
+            {
+                "differences": done.differences,
+                "before": size(done.bytes_before),
+                "after": size(done.bytes_after),
+                "packs": f"{done.packs_before} -> {done.packs_after}",
+                "damaged": len(done.damaged),
+            }
+        )
+    return 1 if done.damaged else 0
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no time; give 90s, 15m, 12h, 30d or 4w", param_hint="--older-than")
+    return float(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,96 @@
+"""One process at a time rewrites or removes what is stored.
+
+Laws: who collects or repacks holds the lock; a process's death frees it. What a killed repack has left behind is put
+in order before the lock is handed out, so that no two forms of one object are there that need different bases: until
+all new packs are shown the old ones count, and from then on the new ones do.
+
+``repack.json`` names the packs: ``old``, ``new``, and ``complete`` once all new ones are shown. It is gone when the old
+ones are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator
+
+from repro_assets.errors import CorruptRecord, MachineError, from_os_error
+from repro_assets.store import durable
+from repro_assets.store.home import Home
+
+_LOCK = "rewriting.lock"
+_PLAN = "repack.json"
+
+
+@contextlib.contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Be the only process that rewrites or removes objects of this store.
+
+    Raises
+    ------
+    MachineError
+        If another process is doing so now, or the lock cannot be made.
+    CorruptRecord
+        If what a killed repack left does not read.
+    """
+    try:
+        descriptor = os.open(home.root / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise from_os_error(error, home.root / _LOCK) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MachineError(
+                f"another process is collecting or repacking in {home.root}", "wait until it has ended"
+            ) from error
+        _put_in_order(home)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def plan(home: Home, old: Iterable[str], new: Iterable[str], *, complete: bool) -> None:
+    """Say durably which packs are about to replace which, or that all new ones are shown.
+
+    Raises
+    ------
+    MachineError
+        If it cannot be written.
+    """
+    text = json.dumps({"old": sorted(old), "new": sorted(new), "complete": complete}) + "\n"
+    durable.write_file(home.root / _PLAN, [text.encode()], home.temporary)
+
+
+def finish(home: Home) -> None:
+    """Remove the packs that have been replaced.
+
+    Raises
+    ------
+    MachineError
+        If one cannot be removed.
+    """
+    _put_in_order(home)
+
+
+def _put_in_order(home: Home) -> None:
+    path = home.root / _PLAN
+    if not path.is_file():
+        return
+    try:
+        planned = json.loads(path.read_text())
+        old, new, complete = list(planned["old"]), list(planned["new"]), bool(planned["complete"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptRecord(f"{path} is damaged", "run repro store fsck --full; if it is clean, remove it") from error
+    try:
+        for pack in old if complete else new:
+            for suffix in (".pack", ".idx"):
+                (home.packs / f"{pack}{suffix}").unlink(missing_ok=True)
+        if home.packs.is_dir():
+            durable.sync_folder(home.packs)
+        path.unlink()
+        durable.sync_folder(home.root)
+    except OSError as error:
+        raise from_os_error(error, home.packs) from error
