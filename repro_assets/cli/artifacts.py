@@ -80,16 +80,18 @@ def show(artifact: ArtifactName, as_json: AsJson = False) -> None:
     """Show the whole record of an artifact."""
     from repro_assets.catalog.descriptions import show_artifact
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_facts, print_json, print_table
+    from repro_assets.cli.rendering import cut, print_facts, print_json, print_table
 
     record = show_artifact(settled(), artifact)
     if as_json:
         print_json(record)
         return
-    print_facts({name: value for name, value in record.items() if name not in _LISTS}, title=str(record["digest"]))
+    facts = {name: cut(value) for name, value in record.items() if name not in _LISTS}
+    print_facts(facts, title=str(record["digest"]))
     for name in _LISTS:
         if record[name]:
-            print_table(record[name], title=f"\n{name}")
+            rows = [{column: cut(value) for column, value in row.items()} for row in record[name]]
+            print_table(rows, title=f"\n{name}")
 
 
 @app.command()
@@ -102,10 +104,10 @@ def get(
     """Lay an artifact out as a file or a folder, every byte verified."""
     from repro_assets.artifacts.checkout import check_out
     from repro_assets.catalog.naming import resolve_artifact
-    from repro_assets.cli.answering import here
+    from repro_assets.cli.answering import readable
     from repro_assets.cli.rendering import print_json, print_line, size
 
-    done = check_out(resolve_artifact(here(), artifact), to, force=force)
+    done = check_out(resolve_artifact(readable(), artifact), to, force=force)
     if as_json:
         print_json(dataclasses.asdict(done))
     else:

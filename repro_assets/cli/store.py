@@ -15,10 +15,10 @@ app = typer.Typer(help="The object store: how much it holds, and whether it is w
 def stats(as_json: AsJson = False) -> None:
     """Count objects and bytes, and artifacts by kind."""
     from repro_assets.catalog.holdings import store_statistics
-    from repro_assets.cli.answering import here
+    from repro_assets.cli.answering import readable
     from repro_assets.cli.rendering import print_facts, print_json, print_table, size
 
-    found = store_statistics(here())
+    found = store_statistics(readable())
     if as_json:
         print_json(found)
         return
@@ -55,5 +55,10 @@ def fsck(
             rows = getattr(found, title)
             if rows:
                 print_table(rows, title=title)
-        print_line(f"{'ok' if found.ok else 'NOT OK'}: {found.checked} objects checked{' in full' if full else ''}")
+        how = " in full" if full else " (contents not hashed; --full does)"
+        print_line(f"{'ok' if found.ok else 'NOT OK'}: {found.checked} objects checked{how}")
+        if found.corrupt:
+            print_line("damaged objects that were read lie in quarantine/; repro replay RUN makes what is lost again")
+        elif found.missing:
+            print_line("pull what is missing, or make it again: repro replay RUN")
     return 0 if found.ok else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import sys
 from typing import NoReturn
@@ -43,8 +44,19 @@ def serve(home: Home, port: int) -> NoReturn:
     module, attribute = code_location(root)
     where = ["-w", WORKSPACE] if (root / WORKSPACE).is_file() else ["-m", module, "-a", attribute]
     os.chdir(root)
+    default_endings()
     words = [sys.executable, "-m", "dagster", "dev", "-h", ADDRESS, "-p", str(port), *where]
     os.execve(sys.executable, words, environment(home, Mode()))
+
+
+def default_endings() -> None:
+    """Let SIGINT and SIGTERM end the program that this process becomes.
+
+    A shell script starts what it puts into the background with SIGINT ignored; that outlives exec, and Dagster does
+    with SIGTERM what is done with SIGINT.
+    """
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_DFL)
 
 
 def check_free(port: int) -> None:
