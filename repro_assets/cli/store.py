@@ -46,8 +46,9 @@ def fsck(
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line, print_table
 
+    home = here()
     with counter("objects checked") as progress:
-        found = check_store(here(), full=full, progress=progress)
+        found = check_store(home, full=full, progress=progress)
     if as_json:
         print_json(found.document())
     else:
@@ -58,7 +59,8 @@ def fsck(
         how = " in full" if full else " (contents not hashed; --full does)"
         print_line(f"{'ok' if found.ok else 'NOT OK'}: {found.checked} objects checked{how}")
         if found.corrupt:
-            print_line("damaged objects that were read lie in quarantine/; repro replay RUN makes what is lost again")
+            print_line(f"damaged objects that are read are set aside in {home.quarantine}")
+            print_line("restore them from a copy, or make them again: repro replay RUN")
         elif found.missing:
             print_line("pull what is missing, or make it again: repro replay RUN")
     return 0 if found.ok else 1

@@ -28,7 +28,7 @@ FORMAT = 1
 CHILD = "repro_assets.orchestration.run_child"
 DEFAULT_MODULE = "repro_assets.definitions"
 # Dagster forwards a step's output through `tail`, which it ends with the step; under load the last lines were lost.
-TAIL_SECONDS = ("DAGSTER_COMPUTE_LOG_TAIL_WAIT_AFTER_FINISH", "0.3")
+TAIL_SECONDS = ("DAGSTER_COMPUTE_LOG_TAIL_WAIT_AFTER_FINISH", "0.5")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from repro_assets.determinism.mode import Mode
@@ -39,14 +40,27 @@ def serve(home: Home, port: int) -> NoReturn:
     from repro_assets.orchestration.instance import prepare
 
     check_free(port)
-    prepare(home)
     root = project_root()
-    module, attribute = code_location(root)
-    where = ["-w", WORKSPACE] if (root / WORKSPACE).is_file() else ["-m", module, "-a", attribute]
+    where = definitions_of(root)
+    prepare(home)
     os.chdir(root)
     default_endings()
     words = [sys.executable, "-m", "dagster", "dev", "-h", ADDRESS, "-p", str(port), *where]
     os.execve(sys.executable, words, environment(home, Mode()))
+
+
+def definitions_of(root: Path) -> list[str]:
+    """Return the options that name the definitions of a project: its workspace.yaml, or else its module.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder belongs to no project.
+    """
+    if (root / WORKSPACE).is_file():
+        return ["-w", WORKSPACE]
+    module, attribute = code_location(root)
+    return ["-m", module, "-a", attribute]
 
 
 def default_endings() -> None:

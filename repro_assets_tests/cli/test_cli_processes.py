@@ -39,6 +39,7 @@ def test_a_run_is_made_once_and_then_reused(project):
     assert (first.document["state"], product["asset"], product["reused"]) == ("COMPLETED", "data/digits", False)
     assert {"partition", "name", "digest", "run_id"} <= set(product)
     assert "begins  data__digits" in first.err
+    assert first.err.count("  begins  ") == first.err.count("  done    ") == 1
     assert "DEBUG" not in first.err
 
     again = project.repro("run", "--select", "digits", "--exp-name", "e", "--tags", "a,b")
