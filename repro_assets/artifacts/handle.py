@@ -52,7 +52,8 @@ class Artifact:
     @property
     def manifest(self) -> Manifest:
         """The verified manifest."""
-        return Manifest.decode(self._objects().read(self.digest))
+        with self._named():
+            return Manifest.decode(self._objects().read(self.digest))
 
     def load(self) -> Any:
         """Return the value.
@@ -104,7 +105,8 @@ class Artifact:
         try:
             yield
         except (MissingObject, CorruptObject) as error:
-            raise type(error)(f"{self} cannot be read: {error.message}", error.remedy) from error
+            remedy = error.remedy if self.run_id is None else f"make it again with: repro replay {self.run_id}"
+            raise type(error)(f"{self} cannot be read: {error.message}", remedy) from error
 
     def _objects(self) -> LocalObjects:
         return open_objects(self.home, DECODERS)

@@ -33,6 +33,10 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+_as_published: set[Home] = set()
+"""Stores whose catalog this process reads as it was published, because it cannot be written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What a refresh did.
@@ -61,12 +65,16 @@ class Published:
 def refresh(home: Home) -> Published:
     """Bring the published catalog up to date; a refresh that had to wait looks again before it works.
 
+    Nothing is done, and no damage counted, where `take_as_published` was called.
+
     Raises
     ------
     MachineError
         If the store cannot be written or the disk is full; the published file is the old one then.
     """
     begin = time.perf_counter()
+    if home in _as_published:
+        return Published(False, 0, 0, None, time.perf_counter() - begin)
     note = publication.current_note(home)
     if note is not None:
         return Published(False, 0, note.damages, None, time.perf_counter() - begin)
@@ -75,6 +83,17 @@ def refresh(home: Home) -> Published:
         if note is not None:
             return Published(False, 0, note.damages, None, time.perf_counter() - begin)
         return _project(home, None, begin)
+
+
+def take_as_published(home: Home) -> bool:
+    """Answer this process's further questions from the catalog as it is; return False where none can be read.
+
+    For a store that cannot be written: its catalog is a whole one of some earlier moment, or of this one.
+    """
+    if _published_revision(home) is None:
+        return False
+    _as_published.add(home)
+    return True
 
 
 def rebuild(home: Home) -> Published:

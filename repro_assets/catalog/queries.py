@@ -7,6 +7,7 @@ variables; an answer is plain rows; what SQL says is wrong is passed on in one l
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog.projection import refresh
@@ -225,6 +226,8 @@ def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
             raise AmbiguousName(f"{text!r} fits several runs: {ids}{', …' if len(found) > 5 else ''}", "give an id")
     known = connection.execute("SELECT run_id, name FROM runs").fetchall()
     near = _near(text, [str(name) for pair in known for name in pair if name])
+    if re.fullmatch("[0-9a-f]{1,7}", text):
+        near = f"an id needs 8 digits or more{'; ' * bool(near)}{near}"
     raise UnknownName(f"there is no run {text!r}", near or "see: repro runs list")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from repro_assets.errors import MachineError, ReproError, from_os_error
+from repro_assets.errors import MachineError, NotWritable, ReproError, from_os_error
 
 if TYPE_CHECKING:
     from repro_assets.store.home import Home
@@ -64,32 +65,75 @@ def here(*, make: bool = False) -> Home:
     NoStore
         If there is none.
     """
+    from repro_assets.errors import NoStore
     from repro_assets.store.home import find_store
 
-    return find_store(make=make)
+    if not make:
+        return find_store()
+    try:
+        return find_store()
+    except NoStore:
+        home = find_store(make=True)
+        say(f"made a store in {home.root}")
+        return home
 
 
-def settled() -> Home:
-    """Return the store of this folder, its catalog refreshed and the states of runs up to date.
+def readable() -> Home:
+    """Return the store of this folder for questions, its catalog refreshed, or as published where it is read-only.
 
     Raises
     ------
     NoStore
         If there is none.
     MachineError
-        If the catalog had to be brought up to date and cannot be written.
+        If the catalog has to be brought up to date and cannot be written, and none can be read as it was published.
+    """
+    from repro_assets.catalog import projection
+
+    home = here()
+    try:
+        projection.refresh(home)
+    except NotWritable as error:
+        if not projection.take_as_published(home):
+            raise
+        say(f"note: the catalog is as it was published; it could not be refreshed: {error.message}")
+    return home
+
+
+def settled(*, to_write: bool = False) -> Home:
+    """Return the store of this folder as `readable` does, the states of runs up to date where it can be written.
+
+    Parameters
+    ----------
+    to_write : bool
+        Whether the command goes on to write, so that a store which cannot be written is an error.
+
+    Raises
+    ------
+    NoStore, MachineError
+        As `readable` does.
     """
     from repro_assets.catalog.projection import refresh
     from repro_assets.orchestration.settling import settle
 
-    home = here()
-    refresh(home)
+    home = here() if to_write else readable()
+    if to_write:
+        refresh(home)
     try:
         settle(home)
     except MachineError as error:
         # The question can still be answered: a run whose process is gone shows as INTERRUPTED.
         say(f"warning: Dagster's last word on its runs could not be recorded: {error}")
     return home
+
+
+def stopped_like_ctrl_c() -> None:
+    """Have SIGTERM and SIGHUP end this command as Ctrl-C does.
+
+    What it executes has a session of its own, so whatever ends the command must be passed on.
+    """
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
 
 
 def _said(error: Exception) -> int:

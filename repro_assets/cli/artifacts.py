@@ -83,16 +83,18 @@ def show(artifact: ArtifactName, as_json: AsJson = False) -> None:
     """Show the whole record of an artifact."""
     from repro_assets.catalog.descriptions import show_artifact
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_facts, print_json, print_table
+    from repro_assets.cli.rendering import cut, print_facts, print_json, print_table
 
     record = show_artifact(settled(), artifact)
     if as_json:
         print_json(record)
         return
-    print_facts({name: value for name, value in record.items() if name not in _LISTS}, title=str(record["digest"]))
+    facts = {name: cut(value) for name, value in record.items() if name not in _LISTS}
+    print_facts(facts, title=str(record["digest"]))
     for name in _LISTS:
         if record[name]:
-            print_table(record[name], title=f"\n{name}")
+            rows = [{column: cut(value) for column, value in row.items()} for row in record[name]]
+            print_table(rows, title=f"\n{name}")
 
 
 @app.command()
@@ -108,17 +110,17 @@ def get(
     from repro_assets.artifacts.checkout import check_out
     from repro_assets.artifacts.eviction import evicted_by
     from repro_assets.catalog.naming import resolve_artifact
-    from repro_assets.cli.answering import here, say, settled
+    from repro_assets.cli.answering import readable, say, settled
     from repro_assets.cli.rendering import print_json, print_line, size
     from repro_assets.errors import MissingObject
 
-    found = resolve_artifact(here(), artifact)
+    found = resolve_artifact(readable(), artifact)
     replayed: list[str] = []
     if rebuild and not found.is_whole():
         from repro_assets.cli.progress import shown_log
         from repro_assets.orchestration.rebuilding import rebuild as make_again
 
-        settled()
+        settled(to_write=True)
         with shown_log(verbose) as log:
             replayed = make_again(found, log=log)
         say(f"rebuilt by replaying {', '.join(replayed)}")

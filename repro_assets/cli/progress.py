@@ -1,7 +1,8 @@
 """The log of an executing process, in short: when each step began and how it ended.
 
 Laws: everything goes to stderr; the process is read until it has closed its end, so it never blocks on a full pipe;
-where it ends without an answer, the last thing that it said is shown.
+where it ends without an answer, the last thing that it said is shown. A step that was stopped is INTERRUPTED, as in the
+record: Dagster logs it as failed and names the reason in the next line. A run's warning is shown once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
 from repro_assets.cli.answering import say
@@ -20,20 +21,30 @@ from repro_assets.errors import ReproError
 _EVENT = re.compile(
     r" - dagster - \w+ - .* - (?P<step>\S+) - STEP_(?P<event>START|SUCCESS|FAILURE|SKIPPED|UP_FOR_RETRY) - (?P<text>.*)"
 )
+_WARNING = re.compile(r" - dagster - WARNING - \S+ - \S+ - \S+ - (?P<text>.+)")
+_STOPPED = re.compile(r"(\w+\.)*(DagsterExecutionInterruptedError|KeyboardInterrupt)\b")
 _SHOWN_EVERY = 50
 _SECONDS = re.compile(r"in (?P<time>[\d.]+ ?(?:ms|s|m\w*|h\w*).*?)\.?$")
 _WORDS = {"START": "begins", "SUCCESS": "done", "FAILURE": "FAILED", "SKIPPED": "skipped", "UP_FOR_RETRY": "retries"}
 
 
 @contextlib.contextmanager
-def shown_log(verbose: bool) -> Iterator[IO[bytes] | None]:
-    """Yield the file that takes the log of a process; None, for stderr itself, where everything is to be seen."""
+def shown_log(verbose: bool, warned: set[str] | None = None) -> Iterator[IO[bytes] | None]:
+    """Yield the file that takes the log of a process; None, for stderr itself, where everything is to be seen.
+
+    Parameters
+    ----------
+    verbose : bool
+        Show everything.
+    warned : set of str, optional
+        Warnings that were shown before; those that are shown now are added.
+    """
     if verbose:
         yield None
         return
     reading, writing = os.pipe()
     last: list[str] = []
-    thread = threading.Thread(target=_follow, args=(reading, last), daemon=True)
+    thread = threading.Thread(target=_follow, args=(reading, last, set() if warned is None else warned), daemon=True)
     thread.start()
     file = os.fdopen(writing, "wb")
     try:
@@ -74,14 +85,45 @@ def step_line(line: str) -> str | None:
     return f"  {_WORDS[match['event']]:<8}{match['step']}" + (f"  {seconds['time']}" if seconds else "")
 
 
-def _follow(descriptor: int, last: list[str]) -> None:
+def told(lines: Iterable[str], warned: set[str]) -> Iterator[str]:
+    """Yield what a person is told of a log, line by line.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        The log.
+    warned : set of str
+        Warnings that were shown before; those that are yielded are added.
+    """
+    failed: str | None = None
+    for line in lines:
+        if failed is not None and line.strip():
+            yield failed.replace(_WORDS["FAILURE"], "INTERRUPTED", 1) if _STOPPED.match(line.strip()) else failed
+            failed = None
+        event = _EVENT.search(line)
+        warning = _WARNING.search(line)
+        if event is not None and event["event"] == "FAILURE":
+            failed = step_line(line.rstrip())
+        elif event is not None:
+            yield str(step_line(line.rstrip()))
+        elif warning is not None and (text := warning["text"].strip()) not in warned:
+            warned.add(text)
+            yield f"warning: {text}"
+    if failed is not None:
+        yield failed
+
+
+def _follow(descriptor: int, last: list[str], warned: set[str]) -> None:
     with os.fdopen(descriptor, "r", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.strip():
-                last[:] = [line.strip()]
-            told = step_line(line.rstrip())
-            if told is not None:
-                say(told)
+        for text in told(_noted(file, last), warned):
+            say(text)
+
+
+def _noted(lines: Iterable[str], last: list[str]) -> Iterator[str]:
+    for line in lines:
+        if line.strip():
+            last[:] = [line.strip()]
+        yield line
 
 
 def _end(file: IO[bytes], thread: threading.Thread) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 _PIPE_WIDTH = 4000
+LONGEST_FACT = 400
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -91,6 +92,17 @@ def size(count: int | None) -> str | None:
             break
         amount /= 1024
     return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def seconds(value: float | None) -> float | None:
+    """Return a duration to a tenth of a second."""
+    return None if value is None else round(value, 1)
+
+
+def cut(value: Any) -> Any:
+    """Return the beginning of a value whose text is long, and where the whole is; any other value as it is."""
+    text = cell(value)
+    return value if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}… (whole with --json)"
 
 
 def print_table(

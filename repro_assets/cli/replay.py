@@ -19,18 +19,23 @@ def replay(
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> int:
-    """Run it again from its record and compare the bits; RUN may also name an artifact that a run made."""
+    """Run it again from its record and compare the bits; RUN may also name an artifact, or an asset: its newest run."""
     from repro_assets.catalog.makers import resolve_maker
-    from repro_assets.cli.answering import say, settled
+    from repro_assets.cli.answering import INTERRUPTED, say, say_error, settled, stopped_like_ctrl_c
     from repro_assets.cli.progress import shown_log
     from repro_assets.cli.rendering import print_json, print_line, print_table, short
 
-    home = settled()
+    home = settled(to_write=True)
     run_id = resolve_maker(home, run)
     from repro_assets.orchestration.replaying import replay_and_show
 
-    with shown_log(verbose) as log:
-        report = replay_and_show(home, run_id, timeout=timeout, log=log)
+    stopped_like_ctrl_c()
+    try:
+        with shown_log(verbose) as log:
+            report = replay_and_show(home, run_id, timeout=timeout, log=log)
+    except KeyboardInterrupt:
+        say_error(f"the replay was interrupted; the record of its run is kept (see: repro runs show {run_id})")
+        return INTERRUPTED
     document = report.document()
     if as_json:
         print_json(document)

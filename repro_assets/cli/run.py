@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,9 @@ import typer
 from repro_assets.cli.options import AsJson, Verbose
 
 if TYPE_CHECKING:
-    from repro_assets.orchestration.request import RunAnswer
+    from repro_assets.orchestration.request import RunAnswer, RunRequest
 
-_SHOWN = ("asset", "partition", "name", "version", "digest", "reused", "run_id")
+_SHOWN = ("seed", "asset", "partition", "name", "version", "digest", "reused", "run_id")
 
 
 def run(
@@ -52,8 +51,8 @@ def run(
     as_json: AsJson = False,
 ) -> int:
     """Materialize assets; identical work that is done already is reused."""
-    from repro_assets.cli.answering import here
-    from repro_assets.cli.run_options import Words, listed, pairs, parsed, read_words, requests
+    from repro_assets.cli.answering import here, readable
+    from repro_assets.cli.run_options import Words, check_pins, listed, pairs, parsed, read_words, requests
 
     words = Words(
         select=listed(select or ()),
@@ -75,24 +74,26 @@ def run(
     if config is not None:
         words = words.over(read_words(config))
     asked, mode = requests(words)
+    if words.input:
+        # A wrong name is found before the slow start of the executing process.
+        check_pins(readable(), words.input)
     answers = _execute_all(here(make=True), asked, mode, verbose)
-    return _answered(answers, as_json, study=words.seeds is not None)
+    return _answered(asked[: len(answers)], answers, as_json, study=words.seeds is not None)
 
 
 def _execute_all(home: Any, asked: list[Any], mode: Any, verbose: bool) -> list[RunAnswer]:
-    from repro_assets.cli.answering import say
+    from repro_assets.cli.answering import say, stopped_like_ctrl_c
     from repro_assets.cli.progress import shown_log
     from repro_assets.orchestration import refusals
     from repro_assets.orchestration.request import execute
 
-    # The executing process has a session of its own, so whatever ends this command is passed on as Ctrl-C is.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    stopped_like_ctrl_c()
+    warned: set[str] = set()
     answers: list[RunAnswer] = []
     for number, request in enumerate(asked, start=1):
         if len(asked) > 1:
             say(f"seed {request.settings['seed']} ({number} of {len(asked)})")
-        with shown_log(verbose) as log:
+        with shown_log(verbose, warned) as log:
             answers.append(execute(home, request, mode, log))
         # Another seed does not help against a wrong request or a full disk; it may against a failure of its own.
         if refusals.exit_code(answers) not in (0, 1):
@@ -100,17 +101,23 @@ def _execute_all(home: Any, asked: list[Any], mode: Any, verbose: bool) -> list[
     return answers
 
 
-def _answered(answers: list[RunAnswer], as_json: bool, *, study: bool) -> int:
+def _answered(asked: list[RunRequest], answers: list[RunAnswer], as_json: bool, *, study: bool) -> int:
     from repro_assets.cli.answering import say, say_error
     from repro_assets.cli.rendering import print_json, print_table, short
     from repro_assets.orchestration import refusals
 
-    began = [answer for answer in answers if answer.run_id is not None]
-    if as_json and began:
-        documents = [dataclasses.asdict(answer) for answer in began]
-        print_json(documents if study else documents[0])
+    pairs = [(request, answer) for request, answer in zip(asked, answers, strict=True) if answer.run_id is not None]
+    began = [answer for _, answer in pairs]
+    if as_json and study and began:
+        print_json([{**_of_study(request), **dataclasses.asdict(answer)} for request, answer in pairs])
+    elif as_json and began:
+        print_json(dataclasses.asdict(began[0]))
     elif not as_json:
-        products = [{**product, "digest": short(product["digest"])} for answer in began for product in answer.products]
+        products = [
+            {"seed": request.settings["seed"] if study else None, **product, "digest": short(product["digest"])}
+            for request, answer in pairs
+            for product in answer.products
+        ]
         if products:
             print_table(products, _SHOWN)
     for answer in answers:
@@ -122,6 +129,12 @@ def _answered(answers: list[RunAnswer], as_json: bool, *, study: bool) -> int:
         fresh = [product for product in made if not product["reused"]]
         if made and not fresh:
             say("Everything was there already (--force makes it again).")
+        if study:
+            say(f"study={_of_study(asked[0])['study']} is a tag of all of them (column tags of runs)")
         if made:
             say(f"next: repro runs show {made[-1]['run_id']}   or   repro replay {made[-1]['run_id']}")
     return code
+
+
+def _of_study(request: RunRequest) -> dict[str, Any]:
+    return {"study": request.tags["study"], "seed": request.settings["seed"]}

@@ -21,6 +21,7 @@ from repro_assets.errors import InvalidInput, InvalidValue
 if TYPE_CHECKING:
     from repro_assets.determinism.mode import Mode
     from repro_assets.orchestration.request import RunRequest
+    from repro_assets.store.home import Home
 
 EXECUTORS = ("in_process", "multiprocess")
 MOST_SEEDS = 1000
@@ -31,7 +32,7 @@ _RUN_WIDE = {
     "capture_level": "--capture-level",
     "force": "--force",
     "experiment": "--exp-name",
-    "labels": "--tags",
+    "tags": "--tags",
     "trial": "--trial",
 }
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -100,7 +101,8 @@ def read_words(path: Path) -> Words:
     try:
         raw = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} cannot be read: {error}", "check the path") from error
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise InvalidInput(f"{path} cannot be read: {why}", "check the path") from error
     except yaml.YAMLError as error:
         raise InvalidInput(f"{path} is neither YAML nor JSON: {error}", "mend it") from error
     if raw is None:
@@ -205,7 +207,7 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
         "capture_level": None if words.capture_level is None else Level.parse(words.capture_level).name.lower(),
         "force": words.force,
         "experiment": words.exp_name,
-        "labels": words.tags or None,
+        "tags": words.tags or None,
     }
     settings = {name: value for name, value in settings.items() if value is not None}
     tags = {"trial": "true"} if words.trial else {}
@@ -225,12 +227,26 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
     study = f"study={secrets.token_hex(4)}"
     return [
         RunRequest(
-            settings={**settings, "seed": seed, "labels": [*words.tags, study]},
+            settings={**settings, "seed": seed, "tags": [*words.tags, study]},
             tags={**tags, "study": study.partition("=")[2]},
             **shared,
         )
         for seed in seeds_of(words.seeds)
     ], mode
+
+
+def check_pins(home: Home, pins: Mapping[str, str]) -> None:
+    """Refuse names of ``--input`` that mean nothing in the store.
+
+    Raises
+    ------
+    UnknownName, AmbiguousName
+        As `resolve_artifact` does.
+    """
+    from repro_assets.catalog.naming import resolve_artifact
+
+    for name in pins.values():
+        resolve_artifact(home, name)
 
 
 def _asset_config(words: Words) -> dict[str, dict[str, Any]]:
@@ -244,6 +260,10 @@ def _asset_config(words: Words) -> dict[str, dict[str, Any]]:
             if len(words.select) != 1 or not re.fullmatch(r"[\w/]+", words.select[0]):
                 raise InvalidValue(f"--set {name} does not say of which asset", f"write it like: --set sft.{name}=…")
             asset = words.select[0]
+        for other, values in found.items():
+            same = other == asset or other.endswith(f"/{asset}") or asset.endswith(f"/{other}")
+            if same and member in values:
+                raise InvalidValue(f"--set gives {member} of {asset} twice", "give one value")
         found.setdefault(asset, {})[member] = value
     return found
 

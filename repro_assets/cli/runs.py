@@ -35,13 +35,13 @@ def list_(
     """List runs, newest first."""
     from repro_assets.catalog import queries
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_json, print_table, short
+    from repro_assets.cli.rendering import print_json, print_table
 
     found = queries.list_runs(settled(), where, limit)
     if as_json:
         print_json(found)
     else:
-        print_table([{**row, "commit": short(row["commit"]), "trial": row["trial"] or None} for row in found], _LISTED)
+        print_table([_row(row) for row in found], _LISTED)
 
 
 @app.command()
@@ -49,16 +49,17 @@ def show(run: RunName, as_json: AsJson = False) -> None:
     """Show the whole record of a run, with the command that runs it again."""
     from repro_assets.catalog.descriptions import show_run
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_facts, print_json, print_table
+    from repro_assets.cli.rendering import print_facts, print_json, print_table, seconds
 
     record = show_run(settled(), run)
     if as_json:
         print_json(record)
         return
-    print_facts(_without(record, *_LISTS), title=f"run {record['run_id']}")
+    print_facts({**_without(record, *_LISTS), "seconds": seconds(record["seconds"])}, title=f"run {record['run_id']}")
     for name in _LISTS:
         if record[name]:
-            print_table(record[name], title=f"\n{name}")
+            rows = [{**row, "seconds": seconds(row["seconds"])} if "seconds" in row else row for row in record[name]]
+            print_table(rows, title=f"\n{name}")
 
 
 @app.command()
@@ -71,13 +72,24 @@ def best(
     """List completed runs by the last value of a metric, best first."""
     from repro_assets.catalog import queries
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_json, print_table, short
+    from repro_assets.cli.rendering import print_json, print_table
 
     found = queries.best_runs(settled(), metric, mode, limit)
     if as_json:
         print_json(found)
     else:
-        print_table([{**row, "commit": short(row["commit"]), "trial": row["trial"] or None} for row in found])
+        print_table([_row(row) for row in found])
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    from repro_assets.cli.rendering import seconds, short
+
+    return {
+        **row,
+        "commit": short(row["commit"]),
+        "trial": row["trial"] or None,
+        "seconds": seconds(row["seconds"]),
+    }
 
 
 @app.command()

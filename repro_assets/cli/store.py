@@ -24,10 +24,10 @@ app.add_typer(remote.app, name="remote")
 def stats(as_json: AsJson = False) -> None:
     """Count objects and bytes, and artifacts by kind."""
     from repro_assets.catalog.holdings import store_statistics
-    from repro_assets.cli.answering import here
+    from repro_assets.cli.answering import readable
     from repro_assets.cli.rendering import print_facts, print_json, print_table, size
 
-    found = store_statistics(here())
+    found = store_statistics(readable())
     if as_json:
         print_json(found)
         return
@@ -62,11 +62,12 @@ def fsck(
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line, print_table
 
+    home = here()
     with counter("objects checked") as progress:
         if repair is None:
-            mended, found = None, check_store(here(), full=full, restart=restart, progress=progress)
+            mended, found = None, check_store(home, full=full, restart=restart, progress=progress)
         else:
-            mended, found = check_and_repair(here(), repair, full=full, progress=progress)
+            mended, found = check_and_repair(home, repair, full=full, progress=progress)
     if as_json:
         print_json({**found.document(), **(mended.document() if mended else {})})
     else:
@@ -78,8 +79,14 @@ def fsck(
             rows = getattr(found, title)
             if rows:
                 print_table(rows, title=title)
+        how = " in full" if full else " (contents not hashed; --full does)"
         resumed = f" ({found.resumed} of them before it was interrupted)" if found.resumed else ""
         packs = f" and {found.packs_checked} packs" if found.packs_checked else ""
-        looked_at = f"{found.checked} objects{packs} checked{' in full' if full else ''}{resumed}"
+        looked_at = f"{found.checked} objects{packs} checked{how}{resumed}"
         print_line(f"{'ok' if found.ok else 'NOT OK'}: {looked_at}")
+        if found.corrupt:
+            print_line(f"damaged objects that are read are set aside in {home.quarantine}")
+            print_line("restore them from a copy, or make them again: repro replay RUN")
+        elif found.missing:
+            print_line("pull what is missing, or make it again: repro replay RUN")
     return 0 if found.ok else 1

@@ -12,8 +12,14 @@ def ui(
 ) -> None:
     """Serve Dagster's pages on 127.0.0.1: the asset graph, runs, and what each asset is."""
     from repro_assets.cli.answering import here, say
-    from repro_assets.orchestration.serving import serve
+    from repro_assets.orchestration.serving import check_free, definitions_of, serve
+    from repro_assets.recording.capturing import project_root
 
+    root = project_root()
+    definitions_of(root)
+    check_free(port)
     home = here(make=True)
+    if (root / "dagster.yaml").is_file():
+        say(f"Dagster's settings are those of {home.dagster / 'dagster.yaml'}, not of the file in this folder.")
     say(f"http://127.0.0.1:{port}  (store: {home.root})")
     serve(home, port)

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+
+# Said by Dagster and torch about themselves at each start; nobody who starts a process here can do anything about it.
+KNOWN_WARNINGS = (
+    "ignore:Function `dev_command` is superseded:FutureWarning",
+    "ignore:The pynvml package is deprecated:FutureWarning",
+)
 
 
 @lru_cache(maxsize=1)
@@ -20,6 +27,14 @@ def variables_at_start() -> dict[str, str]:
         return dict(os.environ)
     pairs = (entry.partition("=") for entry in os.fsdecode(kept.read_bytes()).split("\0"))
     return {name: value for name, separator, value in pairs if separator}
+
+
+def warning_filters(variables: Mapping[str, str]) -> str:
+    """Return the PYTHONWARNINGS of a process that is started: `KNOWN_WARNINGS`, then those of `variables`.
+
+    Python gives the later filter precedence, so a person's own wins.
+    """
+    return ",".join(filter(None, [*KNOWN_WARNINGS, variables.get("PYTHONWARNINGS", "")]))
 
 
 def hash_seed_in_effect() -> str | None:

@@ -66,6 +66,7 @@ def diagnose() -> Iterator[Finding]:
             ("writable", _writable),
             ("disk space", _space),
             ("journal", _journal),
+            ("quarantine", _quarantine),
             ("catalog", _catalog),
             ("dagster storage", _dagster_storage),
         ):
@@ -168,6 +169,18 @@ def _journal(home: Home) -> Finding:
         where = f"{damages[0].segment} at byte {damages[0].offset}"
         return Finding("journal", FAIL, f"{len(damages)} lines are damaged, the first in {where}", "repro store fsck")
     return Finding("journal", OK, f"{len(segments)} segments read")
+
+
+def _quarantine(home: Home) -> Finding:
+    count = sum(1 for _ in home.quarantine.iterdir()) if home.quarantine.is_dir() else 0
+    if count:
+        return Finding(
+            "quarantine",
+            WARN,
+            f"{count} damaged objects lie in {home.quarantine}",
+            "see what they affect: repro store fsck",
+        )
+    return Finding("quarantine", OK, "no object was found damaged")
 
 
 def _catalog(home: Home) -> Finding:

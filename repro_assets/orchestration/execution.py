@@ -45,7 +45,7 @@ class StepPlan:
     level: Level
     force: bool
     experiment: str | None
-    labels: list[str]
+    tags: list[str]
 
 
 class Execution:
@@ -163,7 +163,7 @@ class Execution:
                 partition=self.partition,
                 job=self.context.run.job_name,
                 experiment=self.plan.experiment,
-                tags=self.plan.labels,
+                tags=self.plan.tags,
                 trial=self.trial,
                 replay_of=self.pins.original(self.asset, self.partition) if self.pins else None,
                 seed=self.plan.seed,

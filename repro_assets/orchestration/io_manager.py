@@ -14,6 +14,7 @@ import dagster as dg
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.catalog.naming import resolve_artifact
+from repro_assets.errors import CorruptObject, MissingObject, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import metadata, naming, pins, versions
 from repro_assets.orchestration.step_runs import open_runs
@@ -88,7 +89,13 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     def _artifact(self, source: UpstreamEvent | Artifact) -> Artifact:
         if isinstance(source, Artifact):
             return source
-        return repository.by_digest(self.home, source.digest, name=source.name, run_id=source.made_by)
+        try:
+            return repository.by_digest(self.home, source.digest, name=source.name, run_id=source.made_by)
+        except (UnknownName, MissingObject, CorruptObject) as error:
+            # It was stored once: Dagster's event says so.
+            remedy = f"make it again with: repro replay {source.made_by}" if source.made_by else "materialize it again"
+            kind = CorruptObject if isinstance(error, CorruptObject) else MissingObject
+            raise kind(f"{source.name or source.digest} cannot be read: {error.message}", remedy) from error
 
 
 def _pinned(context: dg.InputContext) -> str | None:

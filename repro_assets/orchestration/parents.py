@@ -21,7 +21,7 @@ from repro_assets.capture.level import Level
 from repro_assets.capture.secrets import redact_text
 from repro_assets.journal.records import ParentState, RunStarted
 from repro_assets.journal.segments import journal_at
-from repro_assets.orchestration import pins
+from repro_assets.orchestration import pins, refusals
 from repro_assets.recording import capturing
 from repro_assets.recording.capturing import Captured
 from repro_assets.store.home import Home
@@ -179,11 +179,13 @@ def _failure(instance: dg.DagsterInstance, run_id: str) -> dict[str, str] | None
         event = record.event_log_entry.dagster_event
         error = getattr(event.event_specific_data, "error", None) if event else None
         if event is not None and error is not None:
-            while error.cause is not None:
-                error = error.cause
+            error = refusals.root_cause(error)
+            name = error.cls_name or "Error"
             return {
-                "type": error.cls_name or "Error",
-                "message": redact_text(f"{event.step_key or 'run'}: {error.message.strip()}"),
+                "type": name,
+                "message": redact_text(
+                    f"{event.step_key or 'run'}: {refusals.fields_in_one_line(name, error.message)}"
+                ),
                 "trace": redact_text("".join(error.stack)),
             }
     return None

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from repro_assets import errors
+from repro_assets.errors import ReproError
 from repro_assets.orchestration.request import RunAnswer
 
 INTERRUPTED_CODE = 130
@@ -37,6 +39,31 @@ def lines(answer: RunAnswer) -> list[str]:
     return found
 
 
+def root_cause(error: Any) -> Any:
+    """Return what a failure that Dagster wrapped comes from: the first error of this project's own, else the innermost.
+
+    An error of ours names the thing and the remedy; what the system said is only its cause.
+
+    Parameters
+    ----------
+    error : SerializableErrorInfo or None
+        With ``cls_name`` and ``cause``.
+    """
+    innermost = error
+    while error is not None:
+        known = getattr(errors, error.cls_name or "", None)
+        if isinstance(known, type) and issubclass(known, ReproError):
+            return error
+        innermost, error = error, error.cause
+    return innermost
+
+
+def fields_in_one_line(name: str, message: str) -> str:
+    """Return pydantic's message about fields as one line without its address; any other message as it is."""
+    fields = [f"{m['field']} is {m['given']}: {m['rule']}" for m in _FIELD.finditer(message)]
+    return "; ".join(fields) if name == "ValidationError" and fields else message.strip()
+
+
 def _codes(answer: RunAnswer) -> set[int]:
     if answer.state == "COMPLETED":
         return set()
@@ -47,10 +74,8 @@ def _codes(answer: RunAnswer) -> set[int]:
 
 def _line(error: dict[str, Any]) -> str:
     message = str(error["message"])
-    fields = [f"{m['field']} is {m['given']}: {m['rule']}" for m in _FIELD.finditer(message)]
-    if error["type"] == "ValidationError" and fields:
-        text = "; ".join(fields)
-    else:
+    text = fields_in_one_line(error["type"], message)
+    if text == message.strip():
         text = _SCHEMA.sub(_known_members, " ".join(message.split()))
         text = text if error["type"] in text or int(error["exit_code"]) != 1 else f"{error['type']}: {text}"
     return f"{error['step']}: {text}" if error["step"] else text

@@ -19,13 +19,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from repro_assets.determinism.mode import Mode
-from repro_assets.errors import MachineError
+from repro_assets.determinism.process_start import warning_filters
+from repro_assets.errors import InvalidInput, MachineError
 from repro_assets.recording.capturing import project_root
 from repro_assets.store.home import VARIABLE, Home
 
 FORMAT = 1
 CHILD = "repro_assets.orchestration.run_child"
 DEFAULT_MODULE = "repro_assets.definitions"
+# Dagster forwards a step's output through `tail`, which it ends with the step; under load the last lines were lost.
+TAIL_SECONDS = ("DAGSTER_COMPUTE_LOG_TAIL_WAIT_AFTER_FINISH", "0.5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +110,28 @@ class RunAnswer:
 
 
 def code_location(root: Path | None = None) -> tuple[str, str]:
-    """Return module and attribute of the project's definitions: ``[tool.dagster]`` of its pyproject.toml, or ours."""
-    path = (root or project_root()) / "pyproject.toml"
+    """Return module and attribute of the project's definitions: ``[tool.dagster]`` of its pyproject.toml, or ours.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder belongs to no project, or its pyproject.toml does not read.
+    """
+    root = root or project_root()
+    path = root / "pyproject.toml"
     if path.is_file():
-        facts = tomllib.loads(path.read_text()).get("tool", {}).get("dagster", {})
+        try:
+            facts = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("dagster", {})
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{path} cannot be read: {error}", "mend it") from error
         if "module_name" in facts:
             return str(facts["module_name"]), str(facts.get("attribute", "defs"))
+    # A recipe's code is looked up in the project, so our own definitions are of use only where our own source lies.
+    if not (root / DEFAULT_MODULE.replace(".", "/")).with_suffix(".py").is_file():
+        raise InvalidInput(
+            f"{root} is no project: no definitions are named in it",
+            "go to the project's folder, or name the module under [tool.dagster] module_name in pyproject.toml",
+        )
     return DEFAULT_MODULE, "defs"
 
 
@@ -122,6 +141,8 @@ def environment(home: Home, mode: Mode) -> dict[str, str]:
         **os.environ,
         **mode.environment(),
         VARIABLE: str(home.root),
+        "PYTHONWARNINGS": warning_filters(os.environ),
+        TAIL_SECONDS[0]: os.environ.get(*TAIL_SECONDS),
         "DAGSTER_HOME": str(home.dagster),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(project_root()), os.environ.get("PYTHONPATH", "")])),
     }

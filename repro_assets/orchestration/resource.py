@@ -32,7 +32,7 @@ class Repro(dg.ConfigurableResource[Any]):
     capture_level: str = Field(default="standard", description="basic, standard or complete (or 1, 2, 3)")
     force: bool = Field(default=False, description="Execute even where the same work has been done")
     experiment: str = Field(default="", description="A name to group runs by")
-    labels: list[str] = Field(default_factory=list, description="Tags of the runs in the catalog")
+    tags: list[str] = Field(default_factory=list, description="Tags of the runs in the catalog")
 
     _home: Home | None = PrivateAttr(default=None)
 
@@ -107,6 +107,6 @@ class Repro(dg.ConfigurableResource[Any]):
             level=self.level,
             force=self.force or config.force,
             experiment=self.experiment or None,
-            labels=list(self.labels),
+            tags=list(self.tags),
         )
         return Execution(context, plan, recipe, config).results(inputs)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from repro_assets import errors
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import InvalidValue, MachineError, ReproError, UnknownName
-from repro_assets.orchestration import parents
+from repro_assets.orchestration import parents, refusals
 from repro_assets.orchestration.instance import open_instance
 from repro_assets.orchestration.request import RunAnswer, RunRequest
 from repro_assets.recording.capturing import project_root
@@ -236,8 +236,7 @@ def _end_with_parent() -> None:
 
 
 def _failure(error: Any) -> dict[str, Any]:
-    while error is not None and error.cause is not None:
-        error = error.cause
+    error = refusals.root_cause(error)
     name = error.cls_name or "Error" if error is not None else "Error"
     known = getattr(errors, name, None)
     code = known.exit_code if isinstance(known, type) and issubclass(known, ReproError) else _code_of(name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from repro_assets.determinism.mode import Mode
@@ -38,13 +40,37 @@ def serve(home: Home, port: int) -> NoReturn:
     from repro_assets.orchestration.instance import prepare
 
     check_free(port)
-    prepare(home)
     root = project_root()
-    module, attribute = code_location(root)
-    where = ["-w", WORKSPACE] if (root / WORKSPACE).is_file() else ["-m", module, "-a", attribute]
+    where = definitions_of(root)
+    prepare(home)
     os.chdir(root)
+    default_endings()
     words = [sys.executable, "-m", "dagster", "dev", "-h", ADDRESS, "-p", str(port), *where]
     os.execve(sys.executable, words, environment(home, Mode()))
+
+
+def definitions_of(root: Path) -> list[str]:
+    """Return the options that name the definitions of a project: its workspace.yaml, or else its module.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder belongs to no project.
+    """
+    if (root / WORKSPACE).is_file():
+        return ["-w", WORKSPACE]
+    module, attribute = code_location(root)
+    return ["-m", module, "-a", attribute]
+
+
+def default_endings() -> None:
+    """Let SIGINT and SIGTERM end the program that this process becomes.
+
+    A shell script starts what it puts into the background with SIGINT ignored; that outlives exec, and Dagster does
+    with SIGTERM what is done with SIGINT.
+    """
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_DFL)
 
 
 def check_free(port: int) -> None:

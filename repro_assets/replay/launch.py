@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from repro_assets.artifacts import repository
 from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
+from repro_assets.determinism.process_start import warning_filters
 from repro_assets.errors import ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.records import ReplayMade
@@ -135,7 +136,13 @@ def _environment(home: Home, tree: Path, run: Recorded) -> dict[str, str]:
             "PYTHONHASHSEED": run.settings["PYTHONHASHSEED"],
             "CUBLAS_WORKSPACE_CONFIG": run.settings["cublas"]["workspace"],
         }
-    found = {**os.environ, VARIABLE: str(home.root), "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    found = {
+        **os.environ,
+        VARIABLE: str(home.root),
+        "PYTHONPATH": str(tree),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONWARNINGS": warning_filters(os.environ),
+    }
     for name, value in wanted.items():
         if value is None:
             found.pop(name, None)

@@ -11,7 +11,14 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro_assets.errors import CorruptRecord, NoStore, NotWritable, UnsupportedFormat, from_os_error
+from repro_assets.errors import (
+    CorruptRecord,
+    InvalidInput,
+    NoStore,
+    NotWritable,
+    UnsupportedFormat,
+    from_os_error,
+)
 from repro_assets.store import durable, sealed
 
 MARKER = "repro-store.json"
@@ -92,10 +99,13 @@ def make_store(root: Path) -> Home:
 
     Raises
     ------
+    InvalidInput
+        If `root` is a file.
     MachineError
         If the folder cannot be written.
     """
     root = root.expanduser().absolute()
+    _refuse_file(root)
     if not (root / MARKER).is_file():
         content = sealed.seal({"format": FORMAT, "store_id": uuid.uuid4().hex})
         # Exclusively: of two processes that make one store, the first one's id stays.
@@ -115,9 +125,12 @@ def open_store(root: Path) -> Home:
     ------
     NoStore
         If there is none.
+    InvalidInput
+        If `root` is a file.
     UnsupportedFormat
         If a newer version made it.
     """
+    _refuse_file(root)
     marker = root / MARKER
     try:
         facts = sealed.unseal(marker.read_bytes(), _UNSEALED)
@@ -164,3 +177,8 @@ def find_store(start: Path | None = None, *, make: bool = False) -> Home:
         if (candidate / "workspace.yaml").is_file() or (candidate / ".git").exists():
             return make_store(candidate / "data")
     return make_store(folder / "data")
+
+
+def _refuse_file(root: Path) -> None:
+    if root.is_file():
+        raise InvalidInput(f"{root} is a file, not a folder", f"name a folder, or the one that {VARIABLE} should name")

@@ -76,7 +76,8 @@ def test_every_example_on_the_page_answers(home, recorder):
     recorder.journal.append(
         records.Params("RUN", {"learning_rate": 0.01}),
         records.Metrics("RUN", [["validation/accuracy", 1, 0.9, 0.0], ["train/loss", 1, 0.1, 0.0]]),
-        records.RunOutput("RUN", "dataset", nothing, "dataset-cota_sft-v1"),
+        records.Metrics("RUN", [["memory_available_bytes", None, 1e9, 0.0]], system=True),
+        records.RunOutput("RUN", "dataset", nothing, "dataset-cota_sft-v1", asset="data/cota_sft"),
         records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
         records.ReplayMade("RUN", None, "identical"),
         records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),

@@ -60,6 +60,8 @@ def test_every_command_answers_with_one_json_document(repro, home, words):
     ("words", "near"),
     [
         (["runs", "show", "aaaaaaa"], "aaaaaaaa11111111"),
+        (["runs", "show", "964"], "8 digits or more"),
+        (["run", "--select", "models/sft", "--input", "cota_sft=nosuch"], "'nosuch'"),
         (["runs", "show", "small-seed4"], "small-seed3"),
         (["runs", "best", "lost"], "loss"),
         (["artifacts", "show", "small"], "model-small"),
@@ -100,6 +102,32 @@ def test_without_a_store_the_remedy_is_to_make_one(repro, tmp_path, monkeypatch)
     assert repro("runs", "list", "--json").document == []
 
 
+def test_a_store_that_is_made_on_the_way_is_named(repro, tmp_path, monkeypatch):
+    monkeypatch.setenv("REPRO_HOME", str(tmp_path / "s"))
+    (tmp_path / "file").write_bytes(b"a")
+    assert f"made a store in {tmp_path / 's'}" in repro("artifacts", "put", tmp_path / "file", "--name", "a").err
+    assert repro("artifacts", "put", tmp_path / "file", "--name", "b").err == ""
+
+
+def test_a_folder_without_a_project_is_left_as_it_is(repro, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPRO_HOME", raising=False)
+    for words in (["run", "--select", "data/digits"], ["ui", "--port", 3999]):
+        said = repro(*words)
+        assert (said.code, said.err.count("\n")) == (2, 1)
+        assert "is no project" in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["runs", "list"], ["store", "stats"], ["artifacts", "put", "x", "--name", "x"]])
+def test_a_store_cannot_be_a_file(repro, tmp_path, monkeypatch, words):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("REPRO_HOME", str(tmp_path / "file"))
+    for said in (repro(*words), repro("init", tmp_path / "file")):
+        assert said.code == 2
+        assert "is a file, not a folder" in said.err
+
+
 def test_init_twice_changes_nothing(repro, tmp_path):
     first = repro("init", tmp_path / "s", "--json")
     marker = Path(first.document["marker"])
@@ -134,6 +162,39 @@ def test_the_best_run_has_the_smallest_loss(repro, home):
     rows = repro("runs", "best", "loss", "--json").document
     assert [(row["run_id"][:8], row["value"]) for row in rows] == [("bbbbbbbb", 0.125), ("aaaaaaaa", 0.25)]
     assert repro("runs", "best", "loss", "--mode", "max", "--limit", 1, "--json").document[0]["value"] == 0.25
+
+
+def test_durations_are_shown_to_a_tenth_of_a_second(repro, home):
+    exact = {row["run_id"]: row["seconds"] for row in repro("runs", "list", "--json").document}
+    header, _, *lines = repro("runs", "list").out.splitlines()
+    assert header.split()[-1] == "seconds"
+    assert [float(line.split()[-1]) for line in lines] == [round(value, 1) for value in exact.values()]
+
+
+def test_an_asset_stands_for_its_newest_completed_run_of_its_own(home):
+    from repro_assets.catalog.makers import resolve_maker
+    from repro_assets.errors import AmbiguousName, UnknownName
+
+    def materialized(run_id: str, asset: str, **started: object) -> None:
+        run = begin(home, RunStarted(run_id, "asset", run_id, asset=asset, **started))
+        run.log_output("result", {"made by": run_id}, name=f"product-{run_id}", asset=asset)
+        run.end(str(started.pop("state", "COMPLETED")))
+
+    from repro_assets.journal.records import RunStarted
+    from repro_assets.recording.run import begin
+
+    materialized("run-1", "models/tiny")
+    materialized("run-2", "models/tiny")
+    materialized("run-3", "models/tiny", trial=True)
+    materialized("run-4", "models/tiny", replay_of="run-1")
+    assert resolve_maker(home, "models/tiny") == resolve_maker(home, "tiny") == "run-2"
+    materialized("run-5", "other/tiny")
+    assert resolve_maker(home, "other/tiny") == "run-5"
+    with pytest.raises(AmbiguousName, match="models/tiny, other/tiny"):
+        resolve_maker(home, "tiny")
+    materialized("run-6", "models/only", trial=True)
+    with pytest.raises(UnknownName, match="models/only"):
+        resolve_maker(home, "models/only")
 
 
 def test_sql_answers_alike_in_every_format(repro, home, tmp_path):
@@ -243,6 +304,15 @@ def test_artifacts_are_listed_and_shown(repro, home):
     assert record["digest"] == repro("artifacts", "show", record["digest"][7:19], "--json").document["digest"]
 
 
+def test_long_facts_are_cut_for_a_person_and_whole_for_a_program(repro, home, tmp_path):
+    table = tmp_path / "wide.csv"
+    table.write_text(",".join(f"column_{number}" for number in range(60)) + "\n" + ",".join("1" * 60) + "\n")
+    assert repro("artifacts", "put", table, "--name", "wide", "--type", "table").code == 0
+    shown = repro("artifacts", "show", "wide").out
+    assert "column_0" in shown and "column_59" not in shown and "whole with --json" in shown
+    assert len(repro("artifacts", "show", "wide", "--json").document["facts"]["columns"]) == 60
+
+
 def test_statistics_count_what_is_there(repro, home):
     found = repro("store", "stats", "--json").document
     stored = [path for path in home.objects.rglob("*") if path.is_file()]
@@ -264,6 +334,15 @@ def test_a_cut_object_is_found_with_what_it_affects(repro, home, full):
     (bad,) = said.document["corrupt"]
     assert bad["digest"] == str(digest)
     assert bad["affects"] == ["model-bbbbbbbb22222222", "model-small:v2"]
+
+
+def test_a_quick_check_says_that_it_is_one_and_damage_says_what_to_do(repro, home):
+    assert "contents not hashed" in repro("store", "fsck").out
+    assert "contents not hashed" not in repro("store", "fsck", "--full").out
+    path = open_objects(home).path(names.newest(home, "model-small").digest)
+    path.write_bytes(path.read_bytes()[:-10])
+    said = repro("store", "fsck").out
+    assert str(home.quarantine) in said and "repro replay" in said
 
 
 def test_a_flipped_bit_in_a_manifest_is_found_by_a_quick_check(repro, home):
@@ -325,6 +404,23 @@ def test_a_replay_is_named_as_one_in_the_lineage(repro, home):
     (line,) = [line for line in shown.splitlines() if "again" in line]
     assert "replay of aaaaaaaa" in line
     assert shown.count("replay of") == 1
+
+
+def test_a_doctor_says_how_many_objects_are_in_quarantine(repro, home):
+    from repro_assets.orchestration.diagnosis import diagnose
+
+    def found() -> tuple[str, str]:
+        row = next(finding for finding in diagnose() if finding.check == "quarantine")
+        return row.status, row.detail
+
+    assert found()[0] == "ok"
+    digest = names.newest(home, "model-small").digest
+    path = open_objects(home).path(digest)
+    path.write_bytes(b"x" * 100)
+    assert repro("artifacts", "get", "model-small", "--to", home.root.parent / "got").code == 1
+    status, detail = found()
+    assert status == "warn"
+    assert detail.startswith("1 damaged object")
 
 
 def test_artifacts_whose_bytes_are_gone_make_the_lineage_unsound(repro, home):

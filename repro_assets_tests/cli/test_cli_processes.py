@@ -39,6 +39,7 @@ def test_a_run_is_made_once_and_then_reused(project):
     assert (first.document["state"], product["asset"], product["reused"]) == ("COMPLETED", "data/digits", False)
     assert {"partition", "name", "digest", "run_id"} <= set(product)
     assert "begins  data__digits" in first.err
+    assert first.err.count("  begins  ") == first.err.count("  done    ") == 1
     assert "DEBUG" not in first.err
 
     again = project.repro("run", "--select", "digits", "--exp-name", "e", "--tags", "a,b")
@@ -82,6 +83,9 @@ def test_a_run_that_is_ended_by_a_signal_is_interrupted(project, tmp_path, name)
     _, err = process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGKILL if name == "SIGKILL" else 130), err
     assert "Traceback" not in err
+    if name == "SIGINT":
+        assert "INTERRUPTED  held" in err
+        assert "FAILED" not in err
 
     def states() -> dict[str, str]:
         rows = project.repro("runs", "list", "--json", home=home).document
@@ -91,6 +95,28 @@ def test_a_run_that_is_ended_by_a_signal_is_interrupted(project, tmp_path, name)
     until(lambda: "RUNNING" not in states().values(), 30)
     assert states() == {"parent": "INTERRUPTED", "held": "INTERRUPTED"}
     assert project.repro("store", "fsck", "--full", home=home).code == 0
+
+
+def test_a_replay_that_is_interrupted_says_so_as_a_run_does(project, tmp_path):
+    home = tmp_path / "store"
+    made = project.repro("run", "--select", "held", "--set", "held.seconds=4", "--json", home=home)
+    assert made.code == 0, made.err
+    process = project.start("replay", "held", home=home)
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "begins  held" in line:
+            time.sleep(1)
+            os.kill(process.pid, signal.SIGINT)
+            break
+    out, err = process.communicate(timeout=60)
+    err = "".join(lines) + err
+    assert (process.returncode, out) == (130, ""), err
+    assert "INTERRUPTED  held" in err
+    assert "FAILED" not in err
+    assert "error: the replay was interrupted; " in err.splitlines()[-1]
+    again = project.repro("runs", "list", "--where", "replay_of IS NOT NULL", "--json", home=home)
+    assert [row["state"] for row in again.document] == ["INTERRUPTED"]
 
 
 def test_a_run_whose_processes_were_all_killed_is_settled_by_the_next_command(project, tmp_path):
@@ -168,6 +194,34 @@ def test_a_read_only_store_is_3_and_still_answers(project, small_disk, tmp_path)
     assert [row["check"] for row in found.document if row["status"] == "fail"] == ["writable"]
 
 
+def test_a_read_only_store_answers_from_the_catalog_as_it_was_published(project, small_disk, tmp_path):
+    home = small_disk / "store"
+    (tmp_path / "file").write_bytes(b"abc")
+    (tmp_path / "other").write_bytes(b"other")
+
+    def mounted(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(small_disk)], check=True)
+
+    assert project.repro("artifacts", "put", tmp_path / "file", "--name", "file", home=home).code == 0
+    mounted("ro")
+    without = project.repro("artifacts", "list", home=home)
+    assert (without.code, without.out) == (3, "")
+    mounted("rw")
+    assert project.repro("artifacts", "list", home=home).code == 0
+    assert project.repro("artifacts", "put", tmp_path / "other", "--name", "other", home=home).code == 0
+    mounted("ro")
+    listed = project.repro("artifacts", "list", "--json", home=home)
+    assert [row["name"] for row in listed.document] == ["file:v1"]
+    for words in (["artifacts", "list"], ["sql", "SELECT 1"], ["store", "stats"], ["lineage", "validate"]):
+        said = project.repro(*words, home=home)
+        assert (said.code, said.err.count("\n")) == (0, 1), said.err
+        assert "as it was published" in said.err
+    assert project.repro("artifacts", "get", "other", "--to", tmp_path / "got", home=home).code == 0
+    assert project.repro("replay", "file", home=home).code == 3
+    mounted("rw")
+    assert len(project.repro("artifacts", "list", "--json", home=home).document) == 2
+
+
 def test_a_doctor_finds_a_code_location_that_does_not_load(project, tmp_path):
     found = project.repro("doctor", "--json")
     assert {row["status"] for row in found.document} <= {"ok", "warn"}, found.out
@@ -190,3 +244,35 @@ def test_a_taken_port_is_refused(project, tmp_path):
         said = project.repro("ui", "--port", taken.getsockname()[1], home=tmp_path / "s")
     assert said.code == 2
     assert "is taken" in said.err.splitlines()[-1]
+    assert "http://" not in said.err
+
+
+def test_what_a_script_starts_in_the_background_ends_on_int_and_term():
+    program = (
+        "import signal; from repro_assets.orchestration.serving import default_endings; "
+        "before = signal.getsignal(signal.SIGINT); default_endings(); "
+        "print(before is signal.SIG_IGN, "
+        "[signal.getsignal(s) is signal.SIG_DFL for s in (signal.SIGINT, signal.SIGTERM)])"
+    )
+    said = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" & wait', sys.executable, program], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == "True [True, True]", said.stderr
+
+
+def test_only_known_warnings_are_kept_out_of_processes_that_are_started():
+    from repro_assets.determinism.process_start import warning_filters
+
+    program = (
+        "import warnings; warnings.warn('The pynvml package is deprecated. Please', FutureWarning); "
+        "warnings.warn('Another package is deprecated', FutureWarning)"
+    )
+
+    def heard(own: str) -> str:
+        variables = {**os.environ, "PYTHONWARNINGS": warning_filters({"PYTHONWARNINGS": own})}
+        return subprocess.run(
+            [sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True
+        ).stderr
+
+    assert "pynvml" not in heard("") and "Another package" in heard("")
+    assert "pynvml" in heard("always")

@@ -5,11 +5,12 @@ import json
 import pydantic
 import pytest
 
-from repro_assets.cli.progress import step_line
+from repro_assets.cli.progress import step_line, told
+from repro_assets.cli.run import _answered
 from repro_assets.cli.run_options import Words, listed, pairs, parsed, read_words, requests, seeds_of
 from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.orchestration import refusals
-from repro_assets.orchestration.request import RunAnswer
+from repro_assets.orchestration.request import RunAnswer, code_location
 
 
 def test_seeds_are_ranges_and_numbers_in_their_order():
@@ -27,9 +28,22 @@ def test_several_seeds_are_one_study():
     asked, _ = requests(Words(seeds="3,5", tags=["a"]))
     assert [request.settings["seed"] for request in asked] == [3, 5]
     (study,) = {request.tags["study"] for request in asked}
-    assert all(request.settings["labels"] == ["a", f"study={study}"] for request in asked)
+    assert all(request.settings["tags"] == ["a", f"study={study}"] for request in asked)
     other, _ = requests(Words(seeds="3,5"))
     assert other[0].tags["study"] != study
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_answer_for_several_seeds_says_which_is_whose_and_names_the_study(capsys, as_json):
+    asked, _ = requests(Words(seeds="3,5"))
+    products = [{"asset": "a", "partition": None, "name": "n", "digest": "sha256:1", "run_id": "r", "reused": False}]
+    assert _answered(asked, [RunAnswer("p", "COMPLETED", products)] * 2, as_json, study=True) == 0
+    said, study = capsys.readouterr(), asked[0].tags["study"]
+    if as_json:
+        assert [(item["seed"], item["study"]) for item in json.loads(said.out)] == [(3, study), (5, study)]
+    else:
+        assert [line.split()[0] for line in said.out.splitlines() if " n " in line] == ["3", "5"]
+        assert f"study={study}" in said.err
 
 
 def test_values_are_json_where_they_are_json():
@@ -51,7 +65,7 @@ def test_pairs_need_a_name_and_a_value_once():
 
 @pytest.mark.parametrize(
     ("name", "flag"),
-    [("seed", "--seed"), ("capture_level", "--capture-level"), ("repro.threads", "--threads"), ("labels", "--tags")],
+    [("seed", "--seed"), ("capture_level", "--capture-level"), ("repro.threads", "--threads"), ("tags", "--tags")],
 )
 def test_a_run_wide_setting_has_a_flag_of_its_own(name, flag):
     with pytest.raises(InvalidValue, match=flag):
@@ -66,6 +80,38 @@ def test_a_field_belongs_to_an_asset():
     for select in ([], ["sft", "rft"], ["sft*"]):
         with pytest.raises(InvalidValue, match="which asset"):
             requests(Words(select=select, set={"steps": 3}))
+
+
+@pytest.mark.parametrize(
+    ("select", "said"),
+    [
+        (["sft"], {"steps": 20, "sft.steps": 30}),
+        (["models/sft"], {"steps": 1, "sft.steps": 1}),
+        ([], {"models/sft.k": 1, "sft.k": 2}),
+    ],
+)
+def test_two_values_for_one_field_are_refused(select, said):
+    with pytest.raises(InvalidValue, match="twice"):
+        requests(Words(select=select, set=said))
+
+
+def test_a_folder_without_definitions_is_no_project(tmp_path):
+    with pytest.raises(InvalidInput, match="no project"):
+        code_location(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'other'\n")
+    with pytest.raises(InvalidInput, match="no project"):
+        code_location(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[tool.dagster]\nmodule_name = 'mine'\n")
+    assert code_location(tmp_path) == ("mine", "defs")
+    (tmp_path / "pyproject.toml").write_text("[tool")
+    with pytest.raises(InvalidInput, match=r"pyproject\.toml"):
+        code_location(tmp_path)
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path):
+    with pytest.raises(InvalidInput) as raised:
+        read_words(tmp_path / "none.yaml")
+    assert str(raised.value).count("none.yaml") == 1
 
 
 def test_what_is_not_said_is_left_to_the_definitions():
@@ -168,3 +214,35 @@ def test_only_steps_are_told_of_dagsters_log():
     assert step_line(line) == "  done    models__sft  2.5s"
     assert step_line(line.replace("STEP_SUCCESS", "STEP_OUTPUT")) is None
     assert step_line("STEP_START") is None
+
+
+_LINE = "2026-01-01 00:00:00 +0000 - dagster - {level} - job - run - {rest}\n"
+
+
+def test_a_stopped_step_is_interrupted_and_a_broken_one_has_failed():
+    failure = _LINE.format(level="ERROR", rest='1 - held - STEP_FAILURE - Execution of step "held" failed.')
+    stopped = ["\n", "dagster._core.errors.DagsterExecutionInterruptedError\n", "\n", "Stack Trace:\n"]
+    broken = ["\n", "ValueError: DagsterExecutionInterruptedError\n", "\n"]
+    assert list(told([failure, *stopped], set())) == ["  INTERRUPTED  held"]
+    assert list(told([failure, *broken], set())) == ["  FAILED  held"]
+    assert list(told([failure], set())) == ["  FAILED  held"]
+
+
+def test_a_warning_of_a_run_is_told_once():
+    warning = _LINE.format(level="WARNING", rest="held - the source tree has uncommitted changes")
+    warned: set[str] = set()
+    assert list(told([warning, warning], warned)) == ["warning: the source tree has uncommitted changes"]
+    assert list(told([warning], warned)) == []
+
+
+class _Failure:
+    def __init__(self, name, cause=None):
+        self.cls_name, self.cause = name, cause
+
+
+def test_the_cause_of_a_failure_is_what_this_project_says_before_what_the_system_says():
+    inner = _Failure("MissingObject", _Failure("FileNotFoundError"))
+    assert refusals.root_cause(_Failure("DagsterExecutionLoadInputError", inner)) is inner
+    plain = _Failure("ValueError")
+    assert refusals.root_cause(_Failure("DagsterExecutionStepExecutionError", plain)) is plain
+    assert refusals.root_cause(None) is None

@@ -186,6 +186,9 @@ def test_the_one_query_names_data_set_commit_hardware_and_seed_also_while_a_run_
 def test_the_default_job_makes_as_many_assets_as_stated(copy: Copy) -> None:
     (stated,) = re.findall(r"makes (\d+) assets", README.read_text())
     assert len({product["asset"] for product in copy.products}) == int(stated)
+    (counting,) = [shlex.split(command)[-1] for command in _commands(README) if "count(" in command]
+    shown = {line.split(",")[0] for line in copy.sql(counting).splitlines()[1:]}
+    assert {product["asset"] for product in copy.products} <= shown
 
 
 @pytest.mark.slow

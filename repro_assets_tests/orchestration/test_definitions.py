@@ -83,7 +83,7 @@ def test_the_run_wide_setting_is_one_resource_with_ranges() -> None:
         "capture_level",
         "force",
         "experiment",
-        "labels",
+        "tags",
     }
     with pytest.raises(ValueError, match="greater than or equal to 0"):
         Repro(seed=-1)

@@ -138,6 +138,16 @@ def test_a_corrupted_object_fails_the_run_that_needs_it_and_names_it(project: An
     assert failed["state"] == "FAILED"
     assert failed["errors"][0]["type"] == "CorruptObject"
     assert failed["errors"][0]["exit_code"] == 1
+    # The damaged bytes lie in quarantine now, so the next one finds none: it names what is gone, and the way back.
+    failed = project.run(selection=["plain/mid"])
+    (error,) = failed["errors"]
+    assert (error["type"], error["exit_code"]) == ("MissingObject", 1)
+    assert answer["products"][0]["name"] in error["message"]
+    assert f"repro replay {answer['products'][0]['run_id']}" in error["message"]
+    (row,) = project.rows(
+        "SELECT error_type FROM runs WHERE run_kind = 'parent' AND state = 'FAILED' ORDER BY started_at DESC LIMIT 1"
+    )
+    assert row["error_type"] == "MissingObject"
     # The same work again makes the bytes again.
     healed = project.run(selection=["plain/up", "plain/mid"])
     assert project.digests(healed)["plain/up"] == answer["products"][0]["digest"]

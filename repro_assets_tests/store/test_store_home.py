@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from repro_assets.errors import CorruptRecord, MachineError, NoStore, UnsupportedFormat
+from repro_assets.errors import CorruptRecord, InvalidInput, NoStore, UnsupportedFormat
 from repro_assets.store.home import FORMAT, MARKER, Home, find_store, make_store, open_store
 
 
@@ -28,19 +29,19 @@ def test_of_many_that_make_one_store_the_firsts_id_stays(tmp_path: Path) -> None
         assert len(set(threads.map(identity, range(16)))) == 1
 
 
-@pytest.mark.parametrize("root", ["missing", "file", "folder"])
+@pytest.mark.parametrize("root", ["missing", "folder"])
 def test_where_no_marker_is_there_is_no_store(tmp_path: Path, root: str) -> None:
-    (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "objects").mkdir()
     with pytest.raises(NoStore, match=root):
         open_store(tmp_path / root)
 
 
-def test_a_store_cannot_be_made_in_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("opened", [make_store, open_store])
+def test_a_store_cannot_be_a_file(tmp_path: Path, opened: Callable[[Path], Home]) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(MachineError, match="file"):
-        make_store(tmp_path / "file")
+    with pytest.raises(InvalidInput, match="a file, not a folder"):
+        opened(tmp_path / "file")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": "x"}', '{"format": null}'])
