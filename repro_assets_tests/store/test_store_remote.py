@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 from s3_server import CREDENTIALS, Gate, S3Server
 
 from repro_assets.artifacts import names, repository, sharing
@@ -23,11 +24,12 @@ from repro_assets.errors import InvalidValue, MachineError, MissingObject, Reuse
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home, make_store
+from repro_assets.store.layout import RAW, Form, trailer
 from repro_assets.store.objects import LocalObjects, open_objects
 from repro_assets.store.remote import configured
 from repro_assets.store.remote.bucket import Bucket, canonical_url
 from repro_assets.store.remote.fetching import receive
-from repro_assets.store.remote.objects import RemoteObjects
+from repro_assets.store.remote.objects import RemoteObjects, loose_path
 from repro_assets.store.remote.sending import send
 
 
@@ -210,6 +212,19 @@ def test_wrong_bytes_in_a_remote_are_not_stored_and_are_named(tmp_path: Path, re
     assert mended.ok and mended.objects == 1
     assert sharing.pull(there, remote.address).ok
     assert _equal(Artifact(there, model.digest, "tensors").load(), _tensors(1))
+
+
+def test_a_remote_that_lies_about_content_is_found_out(tmp_path: Path, folder: Raw) -> None:
+    here, there = _home(tmp_path, "here"), _home(tmp_path, "there")
+    note = _put(here, "note", {"text": "true"})
+    sharing.push(here, folder.address)
+    (part,) = note.manifest.objects()
+    lie = b'{"text":"false"}'
+    form = Form(RAW, len(lie), len(lie), xxhash.xxh3_128_digest(lie))
+    folder.write(loose_path(part), lie + trailer(part, form))
+    came = sharing.pull(there, folder.address)
+    assert str(part) in [row.get("digest") for row in came.failed]
+    assert not LocalObjects(there).has(part) and not LocalObjects(there).has(note.digest)
 
 
 def test_an_index_that_is_wrong_or_gone_is_made_again(tmp_path: Path, folder: Raw) -> None:
