@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,14 @@ def test_one_number_for_two_artifacts_is_named_and_nothing_is_overwritten(tmp_pa
     assert names.version(third, "extra", 1).digest == extra.digest
     assert LocalObjects(third).has(theirs.digest)
     assert all(check_store(home, full=True).ok for home in (here, there, third))
+
+
+def test_of_many_that_create_one_file_one_wins(remote: Raw) -> None:
+    bucket = Bucket(remote.address, make=True)
+    with ThreadPoolExecutor(8) as pool:
+        new = list(pool.map(lambda number: bucket.create("names/model/1", b"%d" % number), range(8)))
+    assert sorted(new) == [False] * 7 + [True]
+    assert remote.read("names/model/1") == b"%d" % new.index(True)
 
 
 PUSHER = """
