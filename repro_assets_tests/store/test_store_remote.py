@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 from s3_server import CREDENTIALS, Gate, S3Server
 
 from repro_assets.artifacts import names, repository, sharing
@@ -23,11 +25,12 @@ from repro_assets.errors import InvalidValue, MachineError, MissingObject, Reuse
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home, make_store
+from repro_assets.store.layout import RAW, Form, trailer
 from repro_assets.store.objects import LocalObjects, open_objects
 from repro_assets.store.remote import configured
 from repro_assets.store.remote.bucket import Bucket, canonical_url
 from repro_assets.store.remote.fetching import receive
-from repro_assets.store.remote.objects import RemoteObjects
+from repro_assets.store.remote.objects import RemoteObjects, loose_path
 from repro_assets.store.remote.sending import send
 
 
@@ -212,6 +215,19 @@ def test_wrong_bytes_in_a_remote_are_not_stored_and_are_named(tmp_path: Path, re
     assert _equal(Artifact(there, model.digest, "tensors").load(), _tensors(1))
 
 
+def test_a_remote_that_lies_about_content_is_found_out(tmp_path: Path, folder: Raw) -> None:
+    here, there = _home(tmp_path, "here"), _home(tmp_path, "there")
+    note = _put(here, "note", {"text": "true"})
+    sharing.push(here, folder.address)
+    (part,) = note.manifest.objects()
+    lie = b'{"text":"false"}'
+    form = Form(RAW, len(lie), len(lie), xxhash.xxh3_128_digest(lie))
+    folder.write(loose_path(part), lie + trailer(part, form))
+    came = sharing.pull(there, folder.address)
+    assert str(part) in [row.get("digest") for row in came.failed]
+    assert not LocalObjects(there).has(part) and not LocalObjects(there).has(note.digest)
+
+
 def test_an_index_that_is_wrong_or_gone_is_made_again(tmp_path: Path, folder: Raw) -> None:
     here = _home(tmp_path, "here")
     _put(here, "model", _tensors(1))
@@ -265,6 +281,14 @@ def test_one_number_for_two_artifacts_is_named_and_nothing_is_overwritten(tmp_pa
     assert names.version(third, "extra", 1).digest == extra.digest
     assert LocalObjects(third).has(theirs.digest)
     assert all(check_store(home, full=True).ok for home in (here, there, third))
+
+
+def test_of_many_that_create_one_file_one_wins(remote: Raw) -> None:
+    bucket = Bucket(remote.address, make=True)
+    with ThreadPoolExecutor(8) as pool:
+        new = list(pool.map(lambda number: bucket.create("names/model/1", b"%d" % number), range(8)))
+    assert sorted(new) == [False] * 7 + [True]
+    assert remote.read("names/model/1") == b"%d" % new.index(True)
 
 
 PUSHER = """

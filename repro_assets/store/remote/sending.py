@@ -26,7 +26,7 @@ from repro_assets.store.leases import lease_on
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote.objects import RemoteObjects
 
-PACK = 16 << 20
+PACK = 8 << 20
 """Bytes of small objects that travel in one pack."""
 _LANES = 4
 _STREAMED = 16 << 20
