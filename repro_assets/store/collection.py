@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import time
@@ -30,11 +29,11 @@ from pathlib import Path
 
 import xxhash
 
-from repro_assets.errors import IntegrityError, ReproError, ReusedElsewhere, from_os_error
+from repro_assets.errors import IntegrityError, MissingObject, ReproError, from_os_error
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store import durable
-from repro_assets.store.home import Home
+from repro_assets.store.exclusive import alone
 from repro_assets.store.layout import HEADER_SIZE, read_header
 from repro_assets.store.leases import leased, living, sweep
 from repro_assets.store.objects import LocalObjects
@@ -133,24 +132,25 @@ def collect(
     only : collection of Digest, optional
         Leave everything else alone.
     needs : callable, optional
-        The objects without which the stored form of an object cannot be read.
+        The objects without which the stored form of an object cannot be read; those that it is stored as a difference
+        from, if left out.
 
     Raises
     ------
     IntegrityError
         If a root, manifest or lease does not read; nothing was moved then.
     ReusedElsewhere
-        If another collection is at work.
+        If another process collects or repacks.
     MachineError
         If a file cannot be moved or deleted.
     """
     grace = 0.0 if now else grace
-    collector = _Collector(objects, roots, grace, only, needs, Collected(dry_run=not delete))
+    collector = _Collector(objects, roots, grace, only, needs or _bases_in(objects), Collected(dry_run=not delete))
     if not delete:
         collector.survey(collector.alive())
         return collector.done
     try:
-        with _alone(objects.home):
+        with alone(objects.home):
             collector.delete()
     except OSError as error:
         raise from_os_error(error, error.filename or objects.home.trash) from error
@@ -181,7 +181,7 @@ class _Collector:
         roots: ReadRoots,
         grace: float,
         only: Collection[Digest] | None,
-        needs: Needs | None,
+        needs: Needs,
         done: Collected,
     ) -> None:
         self.objects, self.home, self.roots = objects, objects.home, roots
@@ -199,12 +199,11 @@ class _Collector:
             alive.add(artifact)
             alive.update(self._named(artifact))
         alive.update(found.alone)
-        if self.needs is not None:
-            pending = list(alive)
-            while pending:
-                fresh = [digest for digest in self.needs(pending.pop()) if digest not in alive]
-                alive.update(fresh)
-                pending += fresh
+        pending = list(alive)
+        while pending:
+            fresh = [digest for digest in self.needs(pending.pop()) if digest not in alive]
+            alive.update(fresh)
+            pending += fresh
         return alive
 
     def survey(self, alive: set[Digest]) -> _Candidates:
@@ -437,21 +436,13 @@ class _Collector:
                     self.done.freed_bytes += size
 
 
-@contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    # The folder itself carries the lock: on a full disk no file can be made for it.
-    durable.ensure_folder(home.trash)
-    descriptor = os.open(home.trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ReusedElsewhere(
-                "another collection is at work in this store", "run it when that has ended"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
+def _bases_in(objects: LocalObjects) -> Needs:
+    def needs(digest: Digest) -> Iterator[Digest]:
+        # What is not there needs nothing; that it is not there is the check's affair.
+        with contextlib.suppress(MissingObject):
+            yield from objects.needs(digest)
+
+    return needs
 
 
 def _size(path: Path) -> int:

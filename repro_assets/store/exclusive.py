@@ -16,11 +16,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 
-from repro_assets.errors import CorruptRecord, MachineError, from_os_error
+from repro_assets.errors import CorruptRecord, ReusedElsewhere, from_os_error
 from repro_assets.store import durable
 from repro_assets.store.home import Home
 
-_LOCK = "rewriting.lock"
 _PLAN = "repack.json"
 
 
@@ -30,21 +29,25 @@ def alone(home: Home) -> Iterator[None]:
 
     Raises
     ------
+    ReusedElsewhere
+        If another process is doing so now.
     MachineError
-        If another process is doing so now, or the lock cannot be made.
+        If the lock cannot be had.
     CorruptRecord
         If what a killed repack left does not read.
     """
     try:
-        descriptor = os.open(home.root / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        # The folder itself carries the lock: on a full disk no file can be made for it.
+        durable.ensure_folder(home.trash)
+        descriptor = os.open(home.trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise from_os_error(error, home.root / _LOCK) from error
+        raise from_os_error(error, home.trash) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise MachineError(
-                f"another process is collecting or repacking in {home.root}", "wait until it has ended"
+            raise ReusedElsewhere(
+                f"another process is collecting or repacking in {home.root}", "run it when that has ended"
             ) from error
         _put_in_order(home)
         yield

@@ -30,6 +30,7 @@ from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.leases import Lease, lease_on
 from repro_assets.store.objects import LocalObjects, open_objects
 from repro_assets.store.packs import Packs, PackWriter
+from repro_assets.store.repack import Pair, repack
 
 DAY = 24 * 3600.0
 
@@ -212,6 +213,15 @@ def test_what_a_living_process_relies_on_stays(objects: LocalObjects) -> None:
     lease.release()
     gc(objects)
     assert not objects.has(digest)
+
+
+def test_a_repacked_version_stays_whole_when_the_version_that_it_differs_from_is_dead(objects: LocalObjects) -> None:
+    older, newer = bytes(range(256)) * 64, bytes([1, *range(1, 256)]) * 64
+    digests = [objects.put(older), objects.put(newer)]
+    repack(objects, [Pair(digests[0], digests[1], 4)])
+    assert list(objects.needs(digests[0])) == [digests[1]]
+    gc(objects, alone=[digests[0]])
+    assert objects.read(digests[0]) == older
 
 
 def test_a_base_stays_for_what_needs_it(objects: LocalObjects) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro_assets.errors import MachineError
+from repro_assets.errors import ReusedElsewhere
 from repro_assets.identity.digest import Digest
 from repro_assets.store import delta, exclusive
 from repro_assets.store.fsck import check
@@ -151,7 +151,7 @@ def test_what_is_damaged_is_named_and_the_rest_is_repacked(objects: LocalObjects
 
 
 def test_one_process_at_a_time(objects: LocalObjects) -> None:
-    with exclusive.alone(objects.home), pytest.raises(MachineError, match="another process"):
+    with exclusive.alone(objects.home), pytest.raises(ReusedElsewhere, match="another process"):
         repack(objects, [])
 
 
