@@ -15,10 +15,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import hashlib
 import os
 import re
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +29,9 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import codecs, delta, durable
 from repro_assets.store.filling import fill
 from repro_assets.store.home import Home
-from repro_assets.store.layout import HEADER_SIZE, RAW, TRAILER_SIZE, Form, read_trailer
-from repro_assets.store.packs import Entry, Packs, packs_of
+from repro_assets.store.layout import RAW, Form
+from repro_assets.store.packs import Entry
+from repro_assets.store.places import Place, Places, hash_of, load, mismatch, scan
 
 if TYPE_CHECKING:
     from repro_assets.store.batch import Batch
@@ -96,11 +95,9 @@ class LocalObjects:
         self, home: Home, decoders: Mapping[str, Decoder] | None = None, fetch: Callable[[Digest], bool] | None = None
     ) -> None:
         self.home = home
-        self._loose = os.fspath(home.objects)
-        self.packs = packs_of(home)
-        self.trashed = Packs(home, home.trash)
+        self._places = Places(home, fetch)
+        self.packs = self._places.packs
         self._decoders: dict[str, Decoder] = dict(decoders or {})
-        self._fetch = fetch
 
     def batch(self) -> Batch:
         """Begin to put objects that become durable together."""
@@ -147,17 +144,15 @@ class LocalObjects:
 
     def path(self, digest: Digest) -> Path:
         """Where the object is, or would be, if it lies alone."""
-        return Path(self._path(digest))
+        return Path(self._places.path(digest))
 
     def folder(self, digest: Digest) -> str:
         """Return the folder of `path`."""
-        return f"{self._loose}/{digest.hex[:2]}"
+        return self._places.folder(digest)
 
     def has(self, digest: Digest) -> bool:
         """Tell whether bytes are stored under `digest`, without reading them."""
-        if os.path.isfile(self._path(digest)) or self.packs.holds(digest):  # noqa: PTH113
-            return True
-        return (self.home.trash / digest.hex).is_file() or self.trashed.holds(digest)
+        return self._places.has(digest) or self._places.has_trashed(digest)
 
     def placement(self, digest: Digest) -> Placement:
         """Describe how an object is stored.
@@ -169,7 +164,7 @@ class LocalObjects:
         CorruptObject
             If what describes it does not read.
         """
-        with self._located(digest) as place:
+        with self._places.located(digest) as place:
             form = place.form
             return Placement(form.codec, form.size, form.stored_size, place.pack)
 
@@ -185,7 +180,7 @@ class LocalObjects:
         UnsupportedFormat
             If nothing here decodes them.
         """
-        return self._plain(digest, *self._twice(_load, digest))
+        return self._plain(digest, *self._places.twice(load, digest))
 
     def read_into(self, digest: Digest, out: memoryview) -> None:
         """Write the verified, uncompressed bytes into memory of exactly their size.
@@ -210,7 +205,7 @@ class LocalObjects:
             if base in links[:-1] or len(links) > _MOST_LINKS:
                 raise CorruptObject(f"the differences that {digest} is stored as lead nowhere")
         for link, base in zip(links[-2::-1], links[:0:-1], strict=True):
-            form, stored = self._twice(_load, link)
+            form, stored = self._places.twice(load, link)
             if form.codec != delta.DELTA or form.size != len(out) or self._base(link, stored) != base:
                 # It has been stored anew since the chain was followed.
                 self.read_into(digest, out)
@@ -238,11 +233,11 @@ class LocalObjects:
     def _fill_or_base(self, digest: Digest, out: memoryview) -> Digest | None:
         """Fill `out` with an object that is stored whole; return the base of one that is stored as a difference."""
 
-        def look(place: _Place) -> Digest | ValueError | tuple[Form, bytes] | None:
+        def look(place: Place) -> Digest | ValueError | tuple[Form, bytes] | None:
             if place.form.codec == delta.DELTA:
                 return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
             if place.form.codec not in (RAW, codecs.PLANES) or place.form.size != len(out):
-                return _load(place)
+                return load(place)
             try:
                 if not fill(place.descriptor, place.start, place.form, out):
                     raise mismatch(digest)
@@ -250,7 +245,7 @@ class LocalObjects:
                 return error
             return None
 
-        found = self._twice(look, digest)
+        found = self._places.twice(look, digest)
         if isinstance(found, ValueError):
             raise CorruptObject(f"the bytes stored under {digest} do not decode: {found}") from found
         if isinstance(found, tuple):
@@ -259,12 +254,12 @@ class LocalObjects:
         return found
 
     def _base_of(self, digest: Digest) -> Digest | None:
-        def look(place: _Place) -> Digest | None:
+        def look(place: Place) -> Digest | None:
             if place.form.codec != delta.DELTA:
                 return None
             return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
 
-        return self._twice(look, digest)
+        return self._places.twice(look, digest)
 
     def _base(self, digest: Digest, stored: bytes) -> Digest:
         try:
@@ -277,7 +272,7 @@ class LocalObjects:
 
         What is returned stands alone.
         """
-        form, stored = self._twice(_load, digest)
+        form, stored = self._places.twice(load, digest)
         if form.codec == delta.DELTA:
             return self._plain(digest, form, stored), RAW
         return stored, form.codec
@@ -291,7 +286,7 @@ class LocalObjects:
         MissingObject, CorruptObject
             If it is not there, or what describes it does not read.
         """
-        with self._located(digest) as place:
+        with self._places.located(digest) as place:
             yield place.form, place.blocks()
 
     def stream(self, digest: Digest) -> Iterator[bytes]:
@@ -305,15 +300,15 @@ class LocalObjects:
             As `read`.
         """
 
-        def short(place: _Place) -> tuple[Form, bytes] | None:
-            return None if place.form.codec == RAW and place.form.size > durable.BLOCK else _load(place)
+        def short(place: Place) -> tuple[Form, bytes] | None:
+            return None if place.form.codec == RAW and place.form.size > durable.BLOCK else load(place)
 
-        found = self._twice(short, digest)
+        found = self._places.twice(short, digest)
         if found is not None:
             yield self._plain(digest, *found)
             return
         seen, last = xxhash.xxh3_128(), b""
-        with self._located(digest) as place:
+        with self._places.located(digest) as place:
             for block in place.blocks():
                 if last:
                     yield last
@@ -321,7 +316,7 @@ class LocalObjects:
                 last = block
             sound = seen.digest() == place.form.check
         if not sound:
-            self._set_aside(digest)
+            self._places.set_aside(digest)
             raise mismatch(digest)
         yield last
 
@@ -340,7 +335,7 @@ class LocalObjects:
         device = os.fstat(descriptor).st_dev
         if device in _without_clones:
             return False
-        with self._located(digest) as place:
+        with self._places.located(digest) as place:
             if place.form.codec != RAW or place.start or place.form.size != place.form.stored_size:
                 return False
             try:
@@ -351,7 +346,7 @@ class LocalObjects:
                     return False
                 raise
             os.ftruncate(descriptor, place.form.size)
-        self._twice(_scan, digest)
+        self._places.twice(scan, digest)
         return True
 
     def verify(self, digest: Digest) -> None:
@@ -362,14 +357,14 @@ class LocalObjects:
         CorruptObject
             If they do not match; they are in quarantine then.
         """
-        form, hashed = self._twice(_hash, digest)
+        form, hashed = self._places.twice(hash_of, digest)
         if form.codec != RAW:
             hashed = Digest.of(self.read(digest))
         if hashed != digest:
             for base in self.needs(digest):
                 # Where a base is wrong, the difference is not.
                 self.verify(base)
-            self._set_aside(digest)
+            self._places.set_aside(digest)
             raise CorruptObject(f"the bytes stored under {digest} hash to another digest", "restore it from a copy")
 
     def digests(self) -> Iterator[Digest]:
@@ -378,13 +373,7 @@ class LocalObjects:
 
     def loose(self) -> Iterator[Digest]:
         """Yield the digest of every object that lies alone."""
-        if not self.home.objects.is_dir():
-            return
-        for folder in sorted(self.home.objects.iterdir()):
-            if _FOLDER.fullmatch(folder.name):
-                for name in sorted(path.name for path in folder.iterdir()):
-                    if _REST.fullmatch(name):
-                        yield Digest(folder.name + name)
+        return self._places.loose()
 
     def unsettled(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
         """Return the objects that are not there whole; the others were read and checked.
@@ -405,7 +394,7 @@ class LocalObjects:
             entry = self.packs.find(digest)
             if entry is not None:
                 packed.setdefault(entry.pack, []).append((entry.offset, digest, entry))
-            elif not os.path.isfile(self._path(digest)) or not self._is_whole(digest, codec):  # noqa: PTH113
+            elif not os.path.isfile(self._places.path(digest)) or not self._is_whole(digest, codec):  # noqa: PTH113
                 lost.add(digest)
         for pack, places in packed.items():
             # In the order of their places, so that the pack is read from its start to its end.
@@ -416,77 +405,22 @@ class LocalObjects:
 
     def _is_whole(self, digest: Digest, codec: str | None) -> bool:
         try:
-            form, trashed = self._twice(lambda place: (_scan(place), place.trashed), digest)
+            form, trashed = self._places.twice(lambda place: (scan(place), place.trashed), digest)
         except (CorruptObject, MissingObject):
             return False
         if trashed:
             return False
         if form.codec == delta.DELTA and not self._has_bases(digest):
             # It will be put again, whole, and must not stand in the way of that.
-            self._set_aside(digest)
+            self._places.set_aside(digest)
             return False
         return codec in (None, form.codec)
 
     def _has_bases(self, digest: Digest) -> bool:
         try:
-            return all(self._is_in_place(base) and self._twice(_scan, base) for base in self.needs(digest))
+            return all(self._places.has(base) and self._places.twice(scan, base) for base in self.needs(digest))
         except (CorruptObject, MissingObject):
             return False
-
-    def _is_in_place(self, digest: Digest) -> bool:
-        return os.path.isfile(self._path(digest)) or self.packs.find(digest) is not None  # noqa: PTH113
-
-    def _path(self, digest: Digest) -> str:
-        return f"{self._loose}/{digest.hex[:2]}/{digest.hex[2:]}"
-
-    def _twice(self, look: Callable[[_Place], _T], digest: Digest) -> _T:
-        for attempt in (1, 2):
-            try:
-                with self._located(digest) as place:
-                    return look(place)
-            except CorruptObject:
-                if attempt == 2:
-                    self._set_aside(digest)
-                    raise
-        raise AssertionError("unreachable")
-
-    @contextlib.contextmanager
-    def _located(self, digest: Digest) -> Iterator[_Place]:
-        place = self._locate(digest)
-        for _ in range(_LOOKS):
-            if place is not None:
-                break
-            # It may have gone from one place to another between the looks.
-            self.packs.refresh()
-            self.trashed.refresh()
-            place = self._locate(digest)
-        if place is None and self._fetch is not None and self._fetch(digest):
-            self.packs.refresh()
-            place = self._locate(digest)
-        if place is None:
-            raise missing(digest)
-        try:
-            yield place
-        finally:
-            os.close(place.descriptor)
-
-    def _locate(self, digest: Digest) -> _Place | None:
-        for packs, path, trashed in (
-            (self.packs, self._path(digest), False),
-            (self.trashed, f"{self.home.trash}/{digest.hex}", True),
-        ):
-            entry = packs.find(digest)
-            opened = packs.open(digest, entry) if entry is not None else None
-            if entry is not None and opened is None and packs.refresh():
-                # Its pack has gone since; another one may hold it.
-                entry = packs.find(digest)
-                opened = packs.open(digest, entry) if entry is not None else None
-            if opened is not None and entry is not None:
-                return _Place(digest, opened[0], entry.offset + HEADER_SIZE, opened[1], entry.pack, trashed)
-            loose = _open_loose(path, digest)
-            if loose is not None:
-                return _Place(digest, loose[0], 0, loose[1], None, trashed)
-        return None
 
     def _plain(self, digest: Digest, form: Form, stored: bytes) -> bytes:
         if form.codec == RAW and form.size == len(stored):
@@ -512,44 +446,6 @@ class LocalObjects:
         except ValueError as error:
             raise CorruptObject(f"the bytes stored under {digest} are no {form.codec}: {error}") from error
 
-    def _set_aside(self, digest: Digest) -> None:
-        durable.ensure_folder(self.home.quarantine)
-        # Another reader may have set it aside first.
-        with contextlib.suppress(FileNotFoundError):
-            # In the order of `_locate`: what is set aside is what a reader gets.
-            target = self.home.quarantine / f"{digest.hex}.{uuid.uuid4().hex}"
-            for packs, path in ((self.packs, self.path(digest)), (self.trashed, self.home.trash / digest.hex)):
-                entry = packs.find(digest)
-                if entry is not None and os.path.exists(packs.path(entry.pack)):  # noqa: PTH110
-                    packs.set_aside(digest, entry)
-                    return
-                if path.is_file():
-                    path.rename(target)
-                    return
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """The open file that holds an object, where its stored bytes start in it, and their form."""
-
-    digest: Digest
-    descriptor: int
-    start: int
-    form: Form
-    pack: str | None = None
-    trashed: bool = False
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the stored bytes; fewer than there should be where the file ends early."""
-        done = 0
-        while done < self.form.stored_size:
-            size = min(durable.BLOCK, self.form.stored_size - done)
-            block = os.pread(self.descriptor, size, self.start + done)
-            if not block:
-                return
-            done += len(block)
-            yield block
-
 
 def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> LocalObjects:
     """Open the objects of a store; those that are missing come from its default remote, if it has one."""
@@ -564,55 +460,3 @@ def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> L
 def concatenate(objects: ObjectStore, digests: Iterable[Digest]) -> bytes:
     """Return the verified bytes of several objects, one after the other."""
     return b"".join(objects.read(digest) for digest in digests)
-
-
-def missing(digest: Digest) -> MissingObject:
-    """Say that an object is not there."""
-    return MissingObject(f"no bytes are stored under {digest}", "pull them or replay the run")
-
-
-def mismatch(digest: Digest) -> CorruptObject:
-    """Say that stored bytes are not those that were written."""
-    return CorruptObject(f"the bytes stored under {digest} do not match", "restore it: repro store fsck")
-
-
-def _open_loose(path: str, digest: Digest) -> tuple[int, Form] | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        size = os.fstat(descriptor).st_size
-        data = os.pread(descriptor, TRAILER_SIZE, max(0, size - TRAILER_SIZE))
-        return descriptor, read_trailer(data, digest, size)
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _load(place: _Place) -> tuple[Form, bytes]:
-    # One call of Linux reads at most 2 GiB.
-    whole = os.pread(place.descriptor, place.form.stored_size, place.start)
-    stored = whole if len(whole) == place.form.stored_size else b"".join(place.blocks())
-    if xxhash.xxh3_128_digest(stored) != place.form.check:
-        raise mismatch(place.digest)
-    return place.form, stored
-
-
-def _scan(place: _Place) -> Form:
-    seen = xxhash.xxh3_128()
-    for block in place.blocks():
-        seen.update(block)
-    if seen.digest() != place.form.check:
-        raise mismatch(place.digest)
-    return place.form
-
-
-def _hash(place: _Place) -> tuple[Form, Digest]:
-    seen, hashed = xxhash.xxh3_128(), hashlib.sha256()
-    for block in place.blocks():
-        seen.update(block)
-        hashed.update(block)
-    if seen.digest() != place.form.check:
-        raise mismatch(place.digest)
-    return place.form, Digest(hashed.hexdigest())

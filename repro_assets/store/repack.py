@@ -25,8 +25,9 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import delta, durable, exclusive
 from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, Form, read_header, trailer
-from repro_assets.store.objects import LocalObjects, mismatch
+from repro_assets.store.objects import LocalObjects
 from repro_assets.store.packs import PACK_BYTES, Entry, PackWriter, gaps, scan
+from repro_assets.store.places import mismatch
 
 WORTH = 0.95
 SMALLEST = 4096
