@@ -30,7 +30,7 @@ from repro_assets.store import codecs, delta, durable
 from repro_assets.store.filling import fill
 from repro_assets.store.home import Home
 from repro_assets.store.layout import RAW, Form
-from repro_assets.store.packs import Entry
+from repro_assets.store.packs import Entry, Packs
 from repro_assets.store.places import Place, Places, hash_of, load, mismatch, scan
 
 if TYPE_CHECKING:
@@ -95,9 +95,13 @@ class LocalObjects:
         self, home: Home, decoders: Mapping[str, Decoder] | None = None, fetch: Callable[[Digest], bool] | None = None
     ) -> None:
         self.home = home
-        self._places = Places(home, fetch)
-        self.packs = self._places.packs
+        self.places = Places(home, fetch)
         self._decoders: dict[str, Decoder] = dict(decoders or {})
+
+    @property
+    def packs(self) -> Packs:
+        """The packs that are in place."""
+        return self.places.packs
 
     def batch(self) -> Batch:
         """Begin to put objects that become durable together."""
@@ -144,15 +148,15 @@ class LocalObjects:
 
     def path(self, digest: Digest) -> Path:
         """Where the object is, or would be, if it lies alone."""
-        return Path(self._places.path(digest))
+        return Path(self.places.path(digest))
 
     def folder(self, digest: Digest) -> str:
         """Return the folder of `path`."""
-        return self._places.folder(digest)
+        return self.places.folder(digest)
 
     def has(self, digest: Digest) -> bool:
         """Tell whether bytes are stored under `digest`, without reading them."""
-        return self._places.has(digest) or self._places.has_trashed(digest)
+        return self.places.has(digest) or self.places.has_trashed(digest)
 
     def placement(self, digest: Digest) -> Placement:
         """Describe how an object is stored.
@@ -164,7 +168,7 @@ class LocalObjects:
         CorruptObject
             If what describes it does not read.
         """
-        with self._places.located(digest) as place:
+        with self.places.located(digest) as place:
             form = place.form
             return Placement(form.codec, form.size, form.stored_size, place.pack)
 
@@ -180,7 +184,7 @@ class LocalObjects:
         UnsupportedFormat
             If nothing here decodes them.
         """
-        return self._plain(digest, *self._places.twice(load, digest))
+        return self._plain(digest, *self.places.twice(load, digest))
 
     def read_into(self, digest: Digest, out: memoryview) -> None:
         """Write the verified, uncompressed bytes into memory of exactly their size.
@@ -205,7 +209,7 @@ class LocalObjects:
             if base in links[:-1] or len(links) > _MOST_LINKS:
                 raise CorruptObject(f"the differences that {digest} is stored as lead nowhere")
         for link, base in zip(links[-2::-1], links[:0:-1], strict=True):
-            form, stored = self._places.twice(load, link)
+            form, stored = self.places.twice(load, link)
             if form.codec != delta.DELTA or form.size != len(out) or self._base(link, stored) != base:
                 # It has been stored anew since the chain was followed.
                 self.read_into(digest, out)
@@ -245,7 +249,7 @@ class LocalObjects:
                 return error
             return None
 
-        found = self._places.twice(look, digest)
+        found = self.places.twice(look, digest)
         if isinstance(found, ValueError):
             raise CorruptObject(f"the bytes stored under {digest} do not decode: {found}") from found
         if isinstance(found, tuple):
@@ -259,7 +263,7 @@ class LocalObjects:
                 return None
             return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
 
-        return self._places.twice(look, digest)
+        return self.places.twice(look, digest)
 
     def _base(self, digest: Digest, stored: bytes) -> Digest:
         try:
@@ -272,7 +276,7 @@ class LocalObjects:
 
         What is returned stands alone.
         """
-        form, stored = self._places.twice(load, digest)
+        form, stored = self.places.twice(load, digest)
         if form.codec == delta.DELTA:
             return self._plain(digest, form, stored), RAW
         return stored, form.codec
@@ -286,7 +290,7 @@ class LocalObjects:
         MissingObject, CorruptObject
             If it is not there, or what describes it does not read.
         """
-        with self._places.located(digest) as place:
+        with self.places.located(digest) as place:
             yield place.form, place.blocks()
 
     def stream(self, digest: Digest) -> Iterator[bytes]:
@@ -303,12 +307,12 @@ class LocalObjects:
         def short(place: Place) -> tuple[Form, bytes] | None:
             return None if place.form.codec == RAW and place.form.size > durable.BLOCK else load(place)
 
-        found = self._places.twice(short, digest)
+        found = self.places.twice(short, digest)
         if found is not None:
             yield self._plain(digest, *found)
             return
         seen, last = xxhash.xxh3_128(), b""
-        with self._places.located(digest) as place:
+        with self.places.located(digest) as place:
             for block in place.blocks():
                 if last:
                     yield last
@@ -316,7 +320,7 @@ class LocalObjects:
                 last = block
             sound = seen.digest() == place.form.check
         if not sound:
-            self._places.set_aside(digest)
+            self.places.set_aside(digest)
             raise mismatch(digest)
         yield last
 
@@ -335,7 +339,7 @@ class LocalObjects:
         device = os.fstat(descriptor).st_dev
         if device in _without_clones:
             return False
-        with self._places.located(digest) as place:
+        with self.places.located(digest) as place:
             if place.form.codec != RAW or place.start or place.form.size != place.form.stored_size:
                 return False
             try:
@@ -346,7 +350,7 @@ class LocalObjects:
                     return False
                 raise
             os.ftruncate(descriptor, place.form.size)
-        self._places.twice(scan, digest)
+        self.places.twice(scan, digest)
         return True
 
     def verify(self, digest: Digest) -> None:
@@ -357,14 +361,14 @@ class LocalObjects:
         CorruptObject
             If they do not match; they are in quarantine then.
         """
-        form, hashed = self._places.twice(hash_of, digest)
+        form, hashed = self.places.twice(hash_of, digest)
         if form.codec != RAW:
             hashed = Digest.of(self.read(digest))
         if hashed != digest:
             for base in self.needs(digest):
                 # Where a base is wrong, the difference is not.
                 self.verify(base)
-            self._places.set_aside(digest)
+            self.places.set_aside(digest)
             raise CorruptObject(f"the bytes stored under {digest} hash to another digest", "restore it from a copy")
 
     def digests(self) -> Iterator[Digest]:
@@ -373,7 +377,7 @@ class LocalObjects:
 
     def loose(self) -> Iterator[Digest]:
         """Yield the digest of every object that lies alone."""
-        return self._places.loose()
+        return self.places.loose()
 
     def unsettled(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
         """Return the objects that are not there whole; the others were read and checked.
@@ -394,7 +398,7 @@ class LocalObjects:
             entry = self.packs.find(digest)
             if entry is not None:
                 packed.setdefault(entry.pack, []).append((entry.offset, digest, entry))
-            elif not os.path.isfile(self._places.path(digest)) or not self._is_whole(digest, codec):  # noqa: PTH113
+            elif not os.path.isfile(self.places.path(digest)) or not self._is_whole(digest, codec):  # noqa: PTH113
                 lost.add(digest)
         for pack, places in packed.items():
             # In the order of their places, so that the pack is read from its start to its end.
@@ -405,20 +409,20 @@ class LocalObjects:
 
     def _is_whole(self, digest: Digest, codec: str | None) -> bool:
         try:
-            form, trashed = self._places.twice(lambda place: (scan(place), place.trashed), digest)
+            form, trashed = self.places.twice(lambda place: (scan(place), place.trashed), digest)
         except (CorruptObject, MissingObject):
             return False
         if trashed:
             return False
         if form.codec == delta.DELTA and not self._has_bases(digest):
             # It will be put again, whole, and must not stand in the way of that.
-            self._places.set_aside(digest)
+            self.places.set_aside(digest)
             return False
         return codec in (None, form.codec)
 
     def _has_bases(self, digest: Digest) -> bool:
         try:
-            return all(self._places.has(base) and self._places.twice(scan, base) for base in self.needs(digest))
+            return all(self.places.has(base) and self.places.twice(scan, base) for base in self.needs(digest))
         except (CorruptObject, MissingObject):
             return False
 

@@ -72,7 +72,7 @@ class Places:
         self.packs = packs_of(home)
         self.trashed = Packs(home, home.trash)
         self._loose = os.fspath(home.objects)
-        self._fetch = fetch
+        self.fetch = fetch
 
     def path(self, digest: Digest) -> str:
         """Where the object is, or would be, if it lies alone."""
@@ -137,7 +137,7 @@ class Places:
             self.packs.refresh()
             self.trashed.refresh()
             place = self._locate(digest)
-        if place is None and self._fetch is not None and self._fetch(digest):
+        if place is None and self.fetch is not None and self.fetch(digest):
             self.packs.refresh()
             place = self._locate(digest)
         if place is None:

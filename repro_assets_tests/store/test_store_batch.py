@@ -31,7 +31,7 @@ def objects(home: Home) -> LocalObjects:
 
 def fresh(home: Home) -> LocalObjects:
     objects = open_objects(home)
-    objects.packs = Packs(home)
+    objects.places.packs = Packs(home)
     return objects
 
 

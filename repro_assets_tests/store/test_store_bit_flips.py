@@ -45,7 +45,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 def fresh(home: Home) -> LocalObjects:
     objects = open_objects(home, DECODERS)
-    objects.packs = Packs(home)
+    objects.places.packs = Packs(home)
     return objects
 
 

@@ -271,7 +271,7 @@ def test_a_put_that_finds_an_object_in_the_trash_alone_writes_it_again(objects: 
     parts = [noise(number) for number in range(2 * FEW if packed else 1)]
     digests = put(objects, *parts)
     other = LocalObjects(objects.home)
-    other.packs = Packs(objects.home)
+    other.places.packs = Packs(objects.home)
     assert all(other.has(digest) for digest in digests), "it knows where they were"
     looks = 0
 

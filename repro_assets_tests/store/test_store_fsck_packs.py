@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Home:
 def fresh(home: Home) -> LocalObjects:
     """The objects as another process sees them."""
     objects = open_objects(home)
-    objects.packs = Packs(home)
+    objects.places.packs = Packs(home)
     return objects
 
 

@@ -37,7 +37,7 @@ def packed(home: Home, contents: list[bytes]) -> Path:
 
 def fresh(home: Home) -> LocalObjects:
     objects = open_objects(home)
-    objects.packs = Packs(home)
+    objects.places.packs = Packs(home)
     return objects
 
 

@@ -406,7 +406,7 @@ def test_objects_come_from_the_default_remote_when_they_are_read(tmp_path: Path,
     with pytest.raises(MissingObject):
         open_objects(there).read(Digest.of(b"nowhere"))
     configured.remove_remote(there, "origin")
-    assert open_objects(there)._fetch is None
+    assert open_objects(there).places.fetch is None
 
 
 def test_what_is_damaged_or_gone_is_repaired_from_a_remote(tmp_path: Path, remote: Raw) -> None:
