@@ -1,7 +1,12 @@
-"""Dagster's own storage, inside the store."""
+"""Dagster's own storage, inside the store.
+
+Law: its tables are made by one process alone, because Dagster's processes that begin at the same moment in a new store
+all find them missing, and all but one fail when they make them.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from importlib import resources
 
@@ -11,6 +16,7 @@ from repro_assets.store import durable
 from repro_assets.store.home import Home
 
 SETTINGS = "dagster.yaml"
+_MADE = "tables-made"
 
 
 def prepare(home: Home) -> str:
@@ -27,4 +33,17 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     folder = prepare(home)
     # Step processes of the multiprocess executor find the storage through the variable.
     os.environ["DAGSTER_HOME"] = folder
+    if not (home.dagster / _MADE).is_file():
+        _make_tables(home)
     return dg.DagsterInstance.from_config(folder)
+
+
+def _make_tables(home: Home) -> None:
+    # The lock ends with the file's descriptor, also where the process is killed.
+    with (home.dagster / f"{_MADE}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+            # Each is made when it is asked for.
+            for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+                assert storage is not None
+        durable.write_file(home.dagster / _MADE, [b""], home.temporary)

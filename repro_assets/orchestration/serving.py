@@ -37,12 +37,13 @@ def serve(home: Home, port: int) -> NoReturn:
     MachineError
         If the port cannot be had.
     """
-    from repro_assets.orchestration.instance import prepare
+    from repro_assets.orchestration.instance import open_instance
 
     check_free(port)
     root = project_root()
     where = definitions_of(root)
-    prepare(home)
+    # The server and the daemon begin at the same moment; here the tables are made, if they are not.
+    open_instance(home).dispose()
     os.chdir(root)
     default_endings()
     words = [sys.executable, "-m", "dagster", "dev", "-h", ADDRESS, "-p", str(port), *where]
