@@ -1,9 +1,9 @@
 """Is the lineage sound?
 
 Laws: a parent that no record made and whose bytes are gone is named, never dropped; bytes that came from outside are
-sources and are not missing; a recorded artifact whose bytes are gone makes the lineage unsound, because what came
-from it cannot be made again from it; a cycle is a chain of runs each of which read what the next one wrote, back to
-the first.
+sources and are not missing; a recorded artifact that something keeps and whose bytes are gone makes the lineage
+unsound, because what came from it cannot be made again from it, unless it was evicted; a cycle is a chain of runs each
+of which read what the next one wrote, back to the first.
 
 A digest says nothing about time: two runs may turn A into B and B into A again, or one may pass A on. So the run that
 wrote an input is taken from the record (``made_by``); only where the record does not say, every run that wrote this
@@ -31,7 +31,7 @@ class Report:
     Parameters
     ----------
     valid : bool
-        True if there is no cycle, nothing is missing, and no recorded artifact has lost bytes.
+        True if there is no cycle, nothing is missing, and no recorded artifact that is kept has lost bytes.
     cycles : list of list of str
         Run ids of each cycle.
     missing : list of str
@@ -75,6 +75,13 @@ def validate(home: Home) -> Report:
         parts = connection.execute(
             "SELECT digest, unnest(list_distinct(flatten(list(objects)))) FROM manifest_entries GROUP BY digest"
         ).fetchall()
+        # What nothing keeps may have been collected, and what was evicted can be made again.
+        kept = {
+            digest
+            for (digest,) in connection.execute(
+                "SELECT digest FROM held EXCEPT SELECT digest FROM evictions"
+            ).fetchall()
+        }
     objects = open_objects(home)
 
     def is_there(digest: str) -> bool:
@@ -103,9 +110,9 @@ def validate(home: Home) -> Report:
         and not graph.backward.get(node.key)
         and node.key not in versioned
     ]
-    there = {part: is_there(part) for part in {part for _, part in parts}}
-    gone = {digest for digest, part in parts if not there[part]} | {
-        digest for digest in recorded if not is_there(digest)
+    there = {part: is_there(part) for part in {part for digest, part in parts if digest in kept}}
+    gone = {digest for digest, part in parts if digest in kept and not there[part]} | {
+        digest for digest in recorded & kept if not is_there(digest)
     }
     cycles = find_cycles(graph, put_by_hand)
     return Report(

@@ -12,7 +12,7 @@ from repro_assets.artifacts import repository
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import records
-from repro_assets.journal.segments import Journal
+from repro_assets.journal.segments import Journal, journal_at
 from repro_assets.lineage.graph import Edge, Graph, Node, lineage_of, read_graph
 from repro_assets.lineage.rendering import FORMATS, render, to_dot, to_mermaid
 from repro_assets.lineage.validation import find_cycles, measure, validate
@@ -148,6 +148,14 @@ def test_bytes_that_are_gone_and_artifacts_that_nobody_uses_are_named(home, chai
     report = validate(home)
     assert report.bytes_gone == [diamond["left"]]
     assert not report.valid
+    journal_at(home.journal).append(records.ArtifactEvicted(diamond["left"], "run-left", "a:1"))
+    assert validate(home).valid
+
+
+def test_bytes_that_nothing_keeps_may_be_gone(home, chain, diamond):
+    alone = chain.value({"is": "alone"})
+    open_objects(home).path(Digest.parse(alone)).unlink()
+    assert validate(home).valid
 
 
 def test_a_cycle_is_found_whether_or_not_the_makers_are_recorded(home, chain):
