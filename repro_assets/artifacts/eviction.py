@@ -20,7 +20,8 @@ from repro_assets.journal.records import ArtifactEvicted
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.collection import collect
 from repro_assets.store.home import Home
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 
 IDENTICAL = "identical"
 

@@ -13,7 +13,8 @@ from repro_assets.errors import CorruptObject, IntegrityError, MissingObject
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store.home import Home
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from repro_assets.identity.manifest import Manifest
 from repro_assets.journal.records import ArtifactStored, VersionClaimed
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 _recorded: set[tuple[str, Digest]] = set()
 """Segment and digest of what this process has recorded as stored."""

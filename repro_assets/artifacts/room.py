@@ -19,7 +19,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, TRAILER_SIZE
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from repro_assets.journal import records
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store import fsck
 from repro_assets.store.home import Home
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.journal.records import CheckpointSaved, VersionClaimed
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store.home import Home
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.repack import SMALLEST, Pair, Repacked, repack
 
 _Row = list[tuple[int, float, Digest]]

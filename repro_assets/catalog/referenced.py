@@ -18,7 +18,8 @@ from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store.home import Home
-from repro_assets.store.objects import LocalObjects, concatenate, open_objects
+from repro_assets.store.objects import LocalObjects, concatenate
+from repro_assets.store.opening import open_objects
 
 _ENTRIES_AT_ONCE = 50_000
 _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)

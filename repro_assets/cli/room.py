@@ -58,7 +58,7 @@ def gc(
     from repro_assets.cli.answering import here, say
     from repro_assets.cli.rendering import print_facts, print_json, size
     from repro_assets.store.collection import collect
-    from repro_assets.store.objects import open_objects
+    from repro_assets.store.opening import open_objects
 
     home = here()
     done = collect(open_objects(home, DECODERS), lambda: roots_of(home), delete=delete, grace=3600.0 * grace, now=now)

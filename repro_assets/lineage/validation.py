@@ -21,7 +21,7 @@ from repro_assets.errors import InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.lineage.graph import Graph, read_graph
 from repro_assets.store.home import Home
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 @dataclass(frozen=True, slots=True)

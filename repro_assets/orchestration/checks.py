@@ -20,7 +20,7 @@ from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.versions import UpstreamEvent, read_event
 from repro_assets.store.home import Home
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 @dataclass(frozen=True)

@@ -451,16 +451,6 @@ class LocalObjects:
             raise CorruptObject(f"the bytes stored under {digest} are no {form.codec}: {error}") from error
 
 
-def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> LocalObjects:
-    """Open the objects of a store; those that are missing come from its default remote, if it has one."""
-    fetch = None
-    if home.remotes.is_file():
-        from repro_assets.store.remote.fetching import default_fetcher
-
-        fetch = default_fetcher(home, dict(decoders or {}))
-    return LocalObjects(home, decoders, fetch)
-
-
 def concatenate(objects: ObjectStore, digests: Iterable[Digest]) -> bytes:
     """Return the verified bytes of several objects, one after the other."""
     return b"".join(objects.read(digest) for digest in digests)

@@ -24,7 +24,7 @@ from repro_assets.errors import (
     ReusedElsewhere,
 )
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 @pytest.fixture

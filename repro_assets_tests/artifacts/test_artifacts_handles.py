@@ -24,7 +24,7 @@ from repro_assets.identity.manifest import Manifest
 from repro_assets.journal.records import ArtifactStored, Payload, VersionClaimed
 from repro_assets.journal.segments import list_segments, read_segment
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 VALUES: dict[str, Any] = {
     "tensors": {"a": numpy.arange(3)},

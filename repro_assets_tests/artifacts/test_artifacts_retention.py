@@ -21,7 +21,7 @@ from repro_assets.recording.run import Run, begin
 from repro_assets.store.collection import collect
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.leases import lease_on
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 @pytest.fixture

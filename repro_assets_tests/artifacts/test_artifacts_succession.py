@@ -17,7 +17,7 @@ from repro_assets.cli.app import main
 from repro_assets.journal.records import CheckpointSaved
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 def weights(step: int) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from repro_assets.errors import InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 
 
 def written(value: Any, objects: LocalObjects) -> Manifest:

@@ -24,7 +24,7 @@ from repro_assets.errors import CorruptRecord, InvalidInput, InvalidValue, Sourc
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 CONTENT = b"some bytes\r\n\0\xff"
 

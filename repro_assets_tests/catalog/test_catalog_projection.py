@@ -19,7 +19,7 @@ from repro_assets.catalog.refresh import refresh_detached
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import records
 from repro_assets.journal.segments import Journal
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 def state_of(home, run):

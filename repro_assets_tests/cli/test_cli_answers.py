@@ -20,7 +20,7 @@ from repro_assets.cli.answering import exit_code_of
 from repro_assets.cli.rendering import plain
 from repro_assets.errors import DiskFull, RequestError
 from repro_assets.identity.digest import Digest
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 def test_no_command_loads_a_heavy_library_before_it_is_called():

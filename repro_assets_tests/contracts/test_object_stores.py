@@ -10,7 +10,8 @@ from s3_server import S3Server
 
 from repro_assets.identity.digest import Digest
 from repro_assets.store.home import make_store
-from repro_assets.store.objects import LocalObjects, ObjectStore, open_objects
+from repro_assets.store.objects import LocalObjects, ObjectStore
+from repro_assets.store.opening import open_objects
 from repro_assets.store.remote.bucket import Bucket
 from repro_assets.store.remote.objects import RemoteObjects
 

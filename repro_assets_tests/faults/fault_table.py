@@ -34,7 +34,8 @@ from repro_assets.store import batch as batches
 from repro_assets.store import codecs
 from repro_assets.store.batch import Part
 from repro_assets.store.home import Home, make_store, open_store
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 
 COLLECTION = available("repro_assets.store.collection")
 

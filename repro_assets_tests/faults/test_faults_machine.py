@@ -26,7 +26,7 @@ from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import IntegrityError
 from repro_assets.identity.digest import Digest
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.packs import packs_of
 
 COLLECTION = available("repro_assets.store.collection")

@@ -22,7 +22,7 @@ from repro_assets.journal.segments import Damage, Journal, Liveness, list_segmen
 from repro_assets.store.fsck import check
 from repro_assets.store.home import Home, make_store, open_store
 from repro_assets.store.leases import lease_on
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ import os, resource, sys
 from pathlib import Path
 from repro_assets.errors import MachineError
 from repro_assets.store.home import open_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 objects = open_objects(open_store(Path(sys.argv[1])))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

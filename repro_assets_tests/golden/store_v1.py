@@ -39,7 +39,7 @@ from repro_assets.journal.records import (
     write_line,
 )
 from repro_assets.store.home import MARKER, Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 ROOT = Path(__file__).parent / "store-v1"
 SEGMENT = "golden-101-00000000000000000000000000000001.jsonl"

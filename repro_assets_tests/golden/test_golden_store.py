@@ -20,7 +20,7 @@ from repro_assets.identity.manifest import Manifest
 from repro_assets.journal.records import PAYLOADS, Params, Record
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store.home import Home, make_store, open_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 KINDS = list(store_v1.DIGESTS)
 

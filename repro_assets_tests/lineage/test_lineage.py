@@ -17,7 +17,7 @@ from repro_assets.lineage.graph import Edge, Graph, Node, lineage_of, read_graph
 from repro_assets.lineage.rendering import FORMATS, render, to_dot, to_mermaid
 from repro_assets.lineage.validation import find_cycles, measure, validate
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.store import fsck
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 pytestmark = pytest.mark.slow
 

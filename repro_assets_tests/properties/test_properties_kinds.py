@@ -27,7 +27,7 @@ from repro_assets.artifacts.kinds.block_list import Segments
 from repro_assets.errors import CorruptObject, MissingObject
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=5) | st.sampled_from(
     ["$", "$int", "a.b", "a[0]", "é"]

@@ -12,7 +12,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.identity.digest import Digest
 from repro_assets.recording import reuse
 from repro_assets.store.home import Home
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 FACTS = {"code": "abc", "config": {"lr": 0.1}, "seed": 1, "inputs": {"data": "sha256:0"}, "device": "cpu"}
 

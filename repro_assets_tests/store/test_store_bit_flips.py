@@ -20,7 +20,8 @@ from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store import leases
 from repro_assets.store.home import MARKER, Home, make_store, open_store
 from repro_assets.store.layout import HEADER_SIZE
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.packs import Packs, scan
 from repro_assets.store.sources import StatCache, stamp_of
 

@@ -28,7 +28,8 @@ from repro_assets.store.collection import Collected, Roots, collect
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.leases import Lease, lease_on
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.packs import Packs, PackWriter
 from repro_assets.store.repack import Pair, repack
 

@@ -16,7 +16,8 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import codecs, delta
 from repro_assets.store.home import make_store
 from repro_assets.store.layout import RAW, Form, trailer
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 
 GENERATOR = numpy.random.default_rng(7)
 OLD = (GENERATOR.standard_normal(40_000) * 0.02).astype(numpy.float32)

@@ -14,7 +14,8 @@ from repro_assets.identity.manifest import FORMAT, Entry, Manifest
 from repro_assets.store.fsck import check
 from repro_assets.store.home import make_store
 from repro_assets.store.layout import Form, trailer
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 
 PARTS = (b"first" * 100, b"shared" * 100, b"last" * 100)
 

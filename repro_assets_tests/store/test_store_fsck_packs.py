@@ -17,7 +17,8 @@ from repro_assets.store.batch import Part as Given
 from repro_assets.store.fsck import Findings, check
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import HEADER_SIZE
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.packs import Entry, Packs
 
 CONTENTS = [os.urandom(50) for _ in range(10)]

@@ -18,7 +18,8 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import leases
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.leases import Lease, damaged, lease_on, leased, sweep
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 
 ONE, TWO, THREE = (Digest.of(content) for content in (b"one", b"two", b"three"))
 
@@ -86,7 +87,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from repro_assets.store.home import open_store
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 
 def die(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)

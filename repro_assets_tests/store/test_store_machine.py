@@ -16,7 +16,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.fsck import check
 from repro_assets.store.home import make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 
 class StoreMachine(RuleBasedStateMachine):

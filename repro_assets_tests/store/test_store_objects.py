@@ -22,7 +22,8 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import sources
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import Form, trailer
-from repro_assets.store.objects import LocalObjects, Placement, open_objects
+from repro_assets.store.objects import LocalObjects, Placement
+from repro_assets.store.opening import open_objects
 
 TEXT = b"The quick brown fox" * 20
 # Nothing makes these bytes smaller, so they are stored as they are.
@@ -349,7 +350,7 @@ PUT_SAME = """
 import sys
 from pathlib import Path
 from repro_assets.store.home import open_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 
 objects = open_objects(open_store(Path(sys.argv[1])))
 print("ready", flush=True)

@@ -15,7 +15,8 @@ from repro_assets.store import packs as module
 from repro_assets.store.batch import Part
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import HEADER_SIZE
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.packs import Packs, PackWriter, gaps, scan
 
 CONTENTS = [os.urandom(64) for _ in range(12)]

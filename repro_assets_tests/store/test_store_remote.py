@@ -26,7 +26,8 @@ from repro_assets.identity.digest import Digest
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import RAW, Form, trailer
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.remote import configured
 from repro_assets.store.remote.bucket import Bucket, canonical_url
 from repro_assets.store.remote.fetching import receive

@@ -20,7 +20,8 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import delta, exclusive
 from repro_assets.store.fsck import check
 from repro_assets.store.home import Home, make_store, open_store
-from repro_assets.store.objects import LocalObjects, open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.repack import Pair, repack
 
 
@@ -175,7 +176,7 @@ from pathlib import Path
 from repro_assets.identity.digest import Digest
 from repro_assets.store import durable, exclusive
 from repro_assets.store.home import open_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.repack import Pair, repack
 import os, signal
 

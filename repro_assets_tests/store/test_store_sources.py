@@ -14,7 +14,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import sources
 from repro_assets.store.batch import SourceFile
 from repro_assets.store.home import Home, make_store
-from repro_assets.store.objects import open_objects
+from repro_assets.store.opening import open_objects
 from repro_assets.store.sources import REST_NS, Stamp, StatCache, read_stable, read_stamped, stamp_of, stream_stable
 
 

@@ -1,0 +1,18 @@
+"""Opening the objects of a store as everybody above does: what is missing comes from its default remote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from repro_assets.store.home import Home
+from repro_assets.store.objects import Decoder, LocalObjects
+
+
+def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> LocalObjects:
+    """Open the objects of a store; those that are missing come from its default remote, if it has one."""
+    fetch = None
+    if home.remotes.is_file():
+        from repro_assets.store.remote.fetching import default_fetcher
+
+        fetch = default_fetcher(home, dict(decoders or {}))
+    return LocalObjects(home, decoders, fetch)
