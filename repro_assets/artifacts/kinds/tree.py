@@ -178,7 +178,7 @@ def _walk(root: Path) -> Iterator[TreeFile]:
         for item in found:
             path = above + item.name
             if item.is_symlink():
-                yield TreeFile(path, item.path, link_target=os.readlink(item.path))  # noqa: PTH115
+                yield TreeFile(path, item.path, link_target=str(Path(item.path).readlink()))
             elif item.is_dir():
                 folders.append((item.path, f"{path}/"))
             elif item.is_file():
