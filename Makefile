@@ -46,7 +46,7 @@ run: $(INSTALLED) ## Make the data, both models and all evaluations; replay one 
 	@echo "docs/                                      how it works, the catalog column by column"
 
 test: $(INSTALLED) ## Run the tests; those of the pages need Debian's chromium, else they are skipped.
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(INSTALLED) ## Run the tests that take minutes: many processes against collection.
 	$(BIN)/python -m pytest -m soak

@@ -40,3 +40,25 @@ def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
 def bucket(s3: S3Server) -> str:
     """A new bucket."""
     return s3.make_bucket(f"bucket-{uuid.uuid4().hex[:12]}")
+
+
+# The files that take longest, longest first. Begun last, one of them would keep one core busy while the other is idle.
+LONG = (
+    "orchestration/test_replay.py",
+    "docs/test_readme.py",
+    "orchestration/test_inputs.py",
+    "orchestration/test_reference_graph.py",
+    "orchestration/test_faults.py",
+    "browser/test_page.py",
+    "faults/test_faults_table.py",
+    "store/test_store_collection.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; within a file the order stays."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((number for number, name in enumerate(LONG) if item.path.as_posix().endswith(name)), len(LONG))
+
+    items.sort(key=rank)
