@@ -7,6 +7,7 @@ without traffic of its own; whoever leaves one of the two scopes leaves no proce
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -106,7 +107,7 @@ def browser_page(width: int = 1600, height: int = 1000, last_picture: Path | Non
         )
         try:
             page = context.new_page()
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(120_000)
             page.add_locator_handler(page.get_by_role("button", name="Skip", exact=True), lambda button: button.click())
             try:
                 yield page
@@ -129,6 +130,17 @@ def metadata(page: Page) -> dict[str, str]:
         "rows => rows.map(row => [...row.querySelectorAll('td')].map(cell => cell.innerText.trim()))"
     )
     return {cells[0]: cells[-1] for cells in rows if len(cells) >= 2}
+
+
+def run_state(address: str) -> str | None:
+    """Return Dagster's state of the newest run, or None before there is one."""
+    query = json.dumps({"query": "{ runsOrError(limit: 1) { ... on Runs { results { status } } } }"})
+    asked = urllib.request.Request(
+        f"{address}/graphql", data=query.encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        runs = json.load(answer)["data"]["runsOrError"]["results"]
+    return str(runs[0]["status"]) if runs else None
 
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
