@@ -7,7 +7,6 @@ is listed as shadowed. A listing is remembered for as long as no folder on ``sys
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sys
@@ -212,21 +211,29 @@ def _providers() -> dict[str, set[tuple[str, str]]]:
 
 
 def _import_names(distribution: Distribution) -> set[str]:
-    record = distribution.read_text("RECORD") or distribution.read_text("installed-files.txt")
     names = set((distribution.read_text("top_level.txt") or "").split())
-    for row in csv.reader((record or "").splitlines()):
-        if not row or row[0].startswith(("..", "/")):
+    record = distribution.read_text("RECORD")
+    if record:
+        # A path is quoted where it holds a comma; no module's is.
+        paths: Iterable[str] = (line.partition(",")[0] for line in record.splitlines())
+    else:
+        paths = (distribution.read_text("installed-files.txt") or "").splitlines()
+    # Large distributions have thousands of files and few names.
+    for first, below, second in {_first_two(path) for path in paths}:
+        if first in ("..", "") or first.endswith((".dist-info", ".egg-info", ".data")) or first == "__pycache__":
             continue
-        parts = row[0].split("/")
-        if parts[0].endswith((".dist-info", ".egg-info", ".data")) or parts[0] == "__pycache__":
+        if not below:
+            if first.endswith((".py", ".so", ".pyd")):
+                names.add(first.split(".")[0])
             continue
-        if len(parts) == 1:
-            if parts[0].endswith((".py", ".so", ".pyd")):
-                names.add(parts[0].split(".")[0])
-            continue
-        if parts[0].isidentifier():
-            names.add(parts[0])
-            second = parts[1].split(".")[0]
-            if second.isidentifier() and second not in ("__init__", "__pycache__"):
-                names.add(f"{parts[0]}.{second}")
+        if first.isidentifier():
+            names.add(first)
+            module = second.split(".")[0]
+            if module.isidentifier() and module not in ("__init__", "__pycache__"):
+                names.add(f"{first}.{module}")
     return names
+
+
+def _first_two(path: str) -> tuple[str, str, str]:
+    first, below, rest = path.partition("/")
+    return first, below, rest.partition("/")[0]

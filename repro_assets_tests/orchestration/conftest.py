@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from executing import START, Executing
 
 from repro_assets.catalog import queries
 from repro_assets.determinism.mode import Mode
@@ -45,14 +46,17 @@ class Project:
         path.write_text(json.dumps({"module": "small.definitions", "format": 1, **asked}))
         return path
 
-    def start(self, request: Path, **variables: str) -> subprocess.Popen[bytes]:
+    def start(self, request: Path, **variables: str) -> Executing | subprocess.Popen[bytes]:
         """Start the executing process in a session of its own."""
         answer = request.with_suffix(".answer")
         answer.unlink(missing_ok=True)
+        environment = self.environment(**variables)
+        if START.items() <= environment.items():
+            return Executing([str(request), str(answer)], self.root, environment, request.with_suffix(".log"))
         return subprocess.Popen(
             [sys.executable, "-m", "repro_assets.orchestration.run_child", str(request), str(answer)],
             cwd=self.root,
-            env=self.environment(**variables),
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
