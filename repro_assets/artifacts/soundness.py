@@ -114,12 +114,15 @@ def check_store(
     claims = _check_claims(home, claimed, named, kept)
     objects = open_objects(home, DECODERS)
     # What nothing keeps may have been collected, and of what was evicted only the manifest is there.
-    whole = {
-        digest: who
-        for digest, who in named.items()
-        if ledger.eviction(digest) is None and (digest in kept or objects.has(digest))
-    }
-    found = fsck.check(objects, whole, full=full, restart=restart, chains=objects.needs, progress=progress)
+    found = fsck.check(
+        objects,
+        {digest: who for digest, who in named.items() if ledger.eviction(digest) is None},
+        optional=named.keys() - kept,
+        full=full,
+        restart=restart,
+        chains=objects.needs,
+        progress=progress,
+    )
     return Soundness(
         ok=found.ok and not lines and not claims,
         checked=found.checked,

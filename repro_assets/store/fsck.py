@@ -17,7 +17,7 @@ import os
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def check(
     objects: LocalObjects,
     artifacts: Mapping[Digest, list[str]],
     *,
+    optional: Collection[Digest] = (),
     full: bool = False,
     restart: bool = False,
     chains: Callable[[Digest], Iterable[Digest]] | None = None,
@@ -99,6 +100,8 @@ def check(
         The store.
     artifacts : mapping
         The manifest digest of every artifact that must be whole, with the names of what depends on it.
+    optional : collection of Digest
+        Those of them that need not be whole where their manifest is gone.
     full : bool
         Hash every byte with SHA-256 (else: trailers, headers and references).
     restart : bool
@@ -121,7 +124,9 @@ def check(
     else:
         _check_placements(objects, findings, seen, progress)
     _check_copies(objects, findings, full)
-    _check_references(objects, artifacts, findings, _Needed(objects, seen, chains, full))
+    # Looking for an object makes a damaged index again, so nothing is looked for before `_check_indexes`.
+    needed = {digest: who for digest, who in artifacts.items() if digest not in optional or objects.has(digest)}
+    _check_references(objects, needed, findings, _Needed(objects, seen, chains, full))
     findings.files += [
         {"file": f"leases/{name}", "reason": "a row does not match its checksum"} for name in leases.damaged(home)
     ]

@@ -22,7 +22,7 @@ from repro_assets.store.home import MARKER, Home, make_store, open_store
 from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
-from repro_assets.store.packs import Packs, scan
+from repro_assets.store.packs import Packs, packs_of, scan
 from repro_assets.store.sources import StatCache, stamp_of
 
 VALUE = {f"layer{number}": numpy.arange(40, dtype="float32") * number for number in range(10)}
@@ -131,6 +131,17 @@ def test_every_index(home: Home) -> None:
             found = check_store(home)
             assert [item["file"] for item in found.rebuilt] == [f"packs/{index.name}"]
             assert index.read_bytes() == written
+
+
+def test_an_index_is_named_before_anything_that_is_looked_for_mends_it(tmp_path: Path) -> None:
+    home = make_store(tmp_path / "store")
+    # No version and no run keeps it, so the check asks whether it is there at all.
+    repository.put(home, VALUE)
+    (index,) = home.packs.glob("*.idx")
+    with Flipped(index, 0, 0):
+        # As in a process that comes after the damage.
+        packs_of(home).__init__(home)  # type: ignore[misc]
+        assert [item["file"] for item in check_store(home).rebuilt] == [f"packs/{index.name}"]
 
 
 def test_every_line_of_the_journal(home: Home) -> None:
