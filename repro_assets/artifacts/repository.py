@@ -1,7 +1,8 @@
 """Storing artifacts and finding them by what the store alone knows: digests, collections, versions.
 
-Laws: objects and manifest are durable before the record names them; the record is durable before `put` returns, also
-where an earlier process stored the same and died before it could record it: each process records what it stores once.
+Laws: objects and manifest are durable before the record names them; the record is durable before `put` or `claim`
+returns, also where an earlier process stored or claimed the same and died before it could record it: each process
+records what it stores and claims once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from repro_assets.store.opening import open_objects
 
 _recorded: set[tuple[str, Digest]] = set()
 """Segment and digest of what this process has recorded as stored."""
+_claimed: set[tuple[str, str, int]] = set()
+"""Segment, collection and number of the versions that this process has recorded."""
 
 
 def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = None) -> Artifact:
@@ -60,11 +63,18 @@ def claim(artifact: Artifact, collection: str, *, run_id: str | None = None, tri
     """Give the artifact a version in `collection` and return the handle that knows it."""
     names.check_collection(collection)
     version, new = names.claim(artifact.home, collection, artifact.digest, artifact.kind, run_id, trial=trial)
-    if new:
-        journal_at(artifact.home.journal).append(
-            VersionClaimed(collection, version.number, str(version.digest), version.kind, version.run_id, version.trial)
-        )
+    journal = journal_at(artifact.home.journal)
+    if new or (journal.segment, collection, version.number) not in _claimed:
+        journal.append(record_of(version))
+        _claimed.add((journal.segment, collection, version.number))
     return handle(artifact.home, version, name=artifact.name)
+
+
+def record_of(version: names.Version) -> VersionClaimed:
+    """Return the record that a version was claimed."""
+    return VersionClaimed(
+        version.collection, version.number, str(version.digest), version.kind, version.run_id, version.trial
+    )
 
 
 def handle(home: Home, version: names.Version, name: str | None = None) -> Artifact:

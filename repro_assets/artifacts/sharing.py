@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from repro_assets.artifacts import names, shared_journal
+from repro_assets.artifacts import names, repository, shared_journal
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.names import Version
 from repro_assets.artifacts.retention import dependence
 from repro_assets.errors import AmbiguousName, CorruptRecord, InvalidValue, MissingObject, ReproError, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.journal.records import ArtifactStored, Record, VersionClaimed, read_line
+from repro_assets.journal.records import ArtifactStored, Record, read_line
 from repro_assets.journal.segments import journal_at, list_segments, read_segment
 from repro_assets.store import durable
 from repro_assets.store.home import Home
@@ -289,13 +289,14 @@ def _send_claim(known: _Claims, version: Version, done: Exchange) -> None:
 
 
 def _take_claim(home: Home, version: Version, done: Exchange) -> bool:
+    """Tell whether the version is here now as it is there: a pull may have been killed before it recorded that."""
     if names.take_over(home, version):
         done.names += 1
         return True
-    here = names.version(home, version.collection, version.number)
+    here = names.version(home, version.collection, version.number, deleted=True)
     if here.digest != version.digest:
         done.conflicts.append({"name": str(version), "local": str(here.digest), "remote": str(version.digest)})
-    return False
+    return here.digest == version.digest
 
 
 def _claims_here(home: Home, done: Exchange) -> Iterator[Version]:
@@ -379,7 +380,7 @@ def _record(home: Home, wanted: Sequence[Digest], whole: set[Digest], taken: Seq
         if digest in whole:
             manifest = Manifest.decode(objects.read(digest))
             records.append(ArtifactStored(str(digest), manifest.kind, manifest.size, len(manifest.entries)))
-    claims = [VersionClaimed(v.collection, v.number, str(v.digest), v.kind, v.run_id, v.trial) for v in taken]
+    claims = [repository.record_of(version) for version in taken]
     if records or claims:
         journal_at(home.journal).append(*records, *claims)
 

@@ -2,25 +2,30 @@
 
 Laws: what depends on what is read from the journal itself, so the check needs no catalog; every line of the journal
 and every claimed version is looked at; what is damaged is named together with the artifacts and runs that it affects;
-nothing is repaired but what can be made again from the rest (`store.fsck`).
+nothing is repaired but what can be made again from the rest (`store.fsck`): an index from its pack, and the record of
+a version from its claim.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from repro_assets.artifacts import names
+from repro_assets.artifacts import names, repository
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.retention import Ledger, dependence
-from repro_assets.errors import InvalidValue, ReproError
+from repro_assets.errors import InvalidValue, MachineError, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import records
-from repro_assets.journal.segments import Damage, list_segments, read_segment
+from repro_assets.journal.segments import Damage, journal_at, list_segments, read_segment
 from repro_assets.store import fsck
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
+
+_ON_ITS_WAY_SECONDS = 60.0
+"""A version that was claimed less long ago may be about to be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,10 @@ class Soundness:
         ``claim`` and ``reason`` of each version whose file is damaged, gone, or another than the recorded one.
     unfinished : int
         Files that are being written, or were when a process died; no damage.
-    packs, files, rebuilt : list of dict
-        Damaged stretches of packs, other damaged files, and indexes that were made again (`store.fsck.Findings`).
+    packs, files : list of dict
+        Damaged stretches of packs, and other damaged files (`store.fsck.Findings`).
+    rebuilt : list of dict
+        Indexes that were made again (`store.fsck.Findings`), and claims that no record named and that have one now.
     resumed, packs_checked, quarantined : int
         As in `store.fsck.Findings`.
     """
@@ -111,7 +118,8 @@ def check_store(
                 if name is not None and name not in dependents:
                     dependents.append(name)
     kept = {hold.digest for hold in ledger.holds()}
-    claims = _check_claims(home, claimed, named, kept)
+    unrecorded: list[names.Version] = []
+    claims = _check_claims(home, claimed, named, kept, unrecorded)
     objects = open_objects(home, DECODERS)
     # What nothing keeps may have been collected, and of what was evicted only the manifest is there.
     found = fsck.check(
@@ -134,7 +142,8 @@ def check_store(
         unfinished=found.unfinished,
         packs=found.packs,
         files=found.files,
-        rebuilt=found.rebuilt,
+        # A damaged line may be the record of any of them.
+        rebuilt=found.rebuilt + ([] if lines else _record(home, unrecorded)),
         resumed=found.resumed,
         packs_checked=found.packs_checked,
         quarantined=found.quarantined,
@@ -142,7 +151,11 @@ def check_store(
 
 
 def _check_claims(
-    home: Home, claimed: dict[tuple[str, int], set[str]], named: dict[Digest, list[str]], kept: set[Digest]
+    home: Home,
+    claimed: dict[tuple[str, int], set[str]],
+    named: dict[Digest, list[str]],
+    kept: set[Digest],
+    unrecorded: list[names.Version],
 ) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     seen: set[tuple[str, int]] = set()
@@ -171,6 +184,8 @@ def _check_claims(
             if version.deleted:
                 continue
             # A kill between claim and record leaves a version that is valid and that no record names.
+            if recorded is None and path.stat().st_mtime < time.time() - _ON_ITS_WAY_SECONDS:
+                unrecorded.append(version)
             kept.add(version.digest)
             dependents = named.setdefault(version.digest, [])
             if str(version) not in dependents:
@@ -180,6 +195,19 @@ def _check_claims(
         for collection, number in sorted(claimed.keys() - seen)
     ]
     return found
+
+
+def _record(home: Home, unrecorded: list[names.Version]) -> list[dict[str, Any]]:
+    """Write the records that are missing, which are made from the claims alone."""
+    if not unrecorded:
+        return []
+    reason = "no record named this version; it has one now"
+    try:
+        journal_at(home.journal).append(*map(repository.record_of, unrecorded))
+    except MachineError as error:
+        # A store that cannot be written is checked all the same.
+        reason = f"no record names this version, and none can be written: {_in_one_line(error.message)}"
+    return [{"file": f"names/{version.collection}/{version.number}", "reason": reason} for version in unrecorded]
 
 
 def _in_one_line(text: str) -> str:

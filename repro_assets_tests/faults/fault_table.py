@@ -28,8 +28,8 @@ from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import MachineError
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import Params
-from repro_assets.journal.segments import journal_at
+from repro_assets.journal.records import Params, Record, VersionClaimed
+from repro_assets.journal.segments import journal_at, list_segments, read_segment
 from repro_assets.store import batch as batches
 from repro_assets.store import codecs
 from repro_assets.store.batch import Part
@@ -185,7 +185,11 @@ def _claim(folder: Path) -> list[Any]:
 def _check_claim(folder: Path, result: Any) -> None:
     loads_as({"claimed": True})(folder, result[0])
     assert result[1] == 1
-    assert str(names.version(home_of(folder), "model", 1).digest) == result[0]
+    home = home_of(folder)
+    assert str(names.version(home, "model", 1).digest) == result[0]
+    items = [item for path in list_segments(home.journal) for item, _ in read_segment(path)]
+    claims = [item.payload for item in items if isinstance(item, Record) and isinstance(item.payload, VersionClaimed)]
+    assert ("model", 1, result[0]) in [(claim.collection, claim.version, claim.digest) for claim in claims]
 
 
 def _append(folder: Path) -> str:

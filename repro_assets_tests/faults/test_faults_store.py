@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from repro_assets.artifacts import names
+from repro_assets.artifacts import names, repository
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import DiskFull, NotWritable
 from repro_assets.identity.digest import Digest
@@ -230,3 +230,27 @@ def assert_sound(home: Home, acknowledged: dict[int, str]) -> None:
     for digest in stored:
         objects.verify(Digest.parse(digest))
     assert check_store(home, full=True).ok
+
+
+def test_a_version_that_a_kill_left_without_its_record_gets_one_from_the_check(tmp_path: Path) -> None:
+    home = make_store(tmp_path / "store")
+    recorded = repository.claim(repository.put(home, {"a": 1}), "model")
+    other = repository.put(home, {"a": 2})
+    claim = names.claim(home, "model", other.digest, other.kind, None, trial=False)[0]
+    path = home.names / "model" / "2"
+    # As long as its process may be about to record it, it is left alone.
+    assert check_store(home).rebuilt == []
+    os.utime(path, (1, 1))
+    (segment,) = list_segments(home.journal)
+    whole = segment.read_bytes()
+    segment.write_bytes(whole.replace(b"a", b"b", 1))
+    assert check_store(home).rebuilt == [], "a journal that does not read may have it"
+    segment.write_bytes(whole)
+    assert [item["file"] for item in check_store(home).rebuilt] == ["names/model/2"]
+    found = check_store(home)
+    assert (found.ok, found.rebuilt) == (True, [])
+    records = [item.payload for item, _ in read_segment(segment) if isinstance(item, Record)]
+    assert [item for item in records if isinstance(item, VersionClaimed)] == [
+        VersionClaimed("model", 1, str(recorded.digest), "json"),
+        VersionClaimed("model", 2, str(claim.digest), "json"),
+    ]
