@@ -175,26 +175,29 @@ class Packs:
         """Hold an index against its pack, make it again where it is not right, and say what was wrong."""
         try:
             size = os.stat(self.path(pack)).st_size  # noqa: PTH116
+            reason = self._wrong_index(pack, size)
+            if reason is not None:
+                with self._lock:
+                    self._index_made_again(pack, size)
+                    # What was taken in from it is forgotten.
+                    self._small, self._large, self._known, self._certain = {}, {}, frozenset(), False
+        except FileNotFoundError:
+            # A collection took the pack away, at whatever moment.
+            return None
+        return reason
+
+    def _wrong_index(self, pack: str, size: int) -> str | None:
+        try:
             data = (self.folder / f"{pack}.idx").read_bytes()
         except FileNotFoundError:
-            reason = "it was gone"
-        else:
-            reason = "it does not match its checksum, its pack's name or its pack's size"
-            if is_sound_index(data, pack, size):
-                listed = {(place, digest, stored) for digest, place, stored in _Index(data).records()}
-                if all(
-                    (offset, bytes.fromhex(digest.hex), form.stored_size) in listed
-                    for digest, offset, form in scan(Path(self.path(pack)))
-                ):
-                    return None
-                reason = "it does not list every entry"
-        if not os.path.isfile(self.path(pack)):  # noqa: PTH113
+            return "it was gone"
+        if not is_sound_index(data, pack, size):
+            return "it does not match its checksum, its pack's name or its pack's size"
+        listed = {(place, digest, stored) for digest, place, stored in _Index(data).records()}
+        entries = scan(Path(self.path(pack)))
+        if all((offset, bytes.fromhex(digest.hex), form.stored_size) in listed for digest, offset, form in entries):
             return None
-        with self._lock:
-            self._index_made_again(pack, os.stat(self.path(pack)).st_size)  # noqa: PTH116
-            # What was taken in from it is forgotten.
-            self._small, self._large, self._known, self._certain = {}, {}, frozenset(), False
-        return reason
+        return "it does not list every entry"
 
     def damage(self, pack: str) -> list[Stretch]:
         """Return the damaged stretches of a pack, those left out of which every entry was set aside.
@@ -312,13 +315,14 @@ class Packs:
         path = self.folder / f"{pack}.idx"
         try:
             size = os.stat(self.path(pack)).st_size  # noqa: PTH116
+            with contextlib.suppress(FileNotFoundError):
+                data = path.read_bytes()
+                if is_sound_index(data, pack, size):
+                    return _Index(data)
+            return self._index_made_again(pack, size)
         except FileNotFoundError:
+            # A collection took the pack away, at whatever moment.
             return _Index(_encode_index(pack, [], 0))
-        with contextlib.suppress(FileNotFoundError):
-            data = path.read_bytes()
-            if is_sound_index(data, pack, size):
-                return _Index(data)
-        return self._index_made_again(pack, size)
 
     def _index_made_again(self, pack: str, size: int) -> _Index:
         path = self.folder / f"{pack}.idx"

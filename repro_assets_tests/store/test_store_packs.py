@@ -211,6 +211,23 @@ def test_a_pack_that_went_to_the_trash_is_read_there(home: Home) -> None:
         assert reader.read(Digest.of(CONTENTS[1])) == CONTENTS[1]
 
 
+@pytest.mark.parametrize("look", ["check_index", "find"])
+def test_a_pack_that_goes_while_its_index_is_made_again_is_missed_and_no_error(
+    home: Home, monkeypatch: pytest.MonkeyPatch, look: str
+) -> None:
+    pack = packed(home, CONTENTS)
+    pack.with_suffix(".idx").unlink()
+
+    def goes(path: Path) -> object:
+        pack.rename(home.trash / pack.name)
+        return scan(path)
+
+    monkeypatch.setattr(module, "scan", goes)
+    packs = Packs(home)
+    assert (packs.check_index(pack.stem) if look == "check_index" else packs.find(Digest.of(b"unknown"))) is None
+    assert (home.trash / pack.name).is_file()
+
+
 def test_a_large_index_is_searched_where_it_is(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TO_DICTIONARY", 4)
     pack = packed(home, CONTENTS)
