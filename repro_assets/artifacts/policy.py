@@ -1,15 +1,14 @@
 """Retention rules: what of a collection, and which checkpoints of a run, are to be kept.
 
-Laws: rules lie in the store, in ``retention.json``, and do nothing until they are applied; applying tells by default
-and deletes only when asked; what an alias names is never deleted by a rule, nor a checkpoint of a run that has not
-ended; without a rule everything is kept. A rule is for collections by a pattern, as in ``model-*``; of several that
-fit, the longest pattern counts.
+Laws: rules lie in the store, in ``retention.json``, which is sealed, and do nothing until they are applied; applying
+tells by default and deletes only when asked; what an alias names is never deleted by a rule, nor a checkpoint of a run
+that has not ended; without a rule everything is kept. A rule is for collections by a pattern, as in ``model-*``; of
+several that fit, the longest pattern counts.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from repro_assets.artifacts.deletion import Deletion
 from repro_assets.artifacts.retention import Ledger, VersionKey
 from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 from repro_assets.journal.records import CheckpointSaved
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 
 FORMAT = 1
+_UNSEALED = frozenset({"format", "collections", "checkpoints"})
 MODES = ("min", "max")
 
 
@@ -76,7 +76,7 @@ def read_policy(home: Home) -> Policy:
         If a newer version wrote it.
     """
     try:
-        raw = json.loads(_path(home).read_text())
+        raw = sealed.unseal(_path(home).read_bytes(), _UNSEALED)
         if raw["format"] > FORMAT:
             raise UnsupportedFormat(f"{_path(home)} has format {raw['format']}", "use a newer repro-assets")
         numbers = {str(pattern): int(number) for pattern, number in raw["collections"].items()}
@@ -84,7 +84,9 @@ def read_policy(home: Home) -> Policy:
     except FileNotFoundError:
         return Policy()
     except (ValueError, KeyError, TypeError, AttributeError, InvalidValue) as error:
-        raise CorruptRecord(f"{_path(home)} is damaged: {error}", "set the rules again") from error
+        raise CorruptRecord(
+            f"{_path(home)} is damaged: {error}", "remove it and set the rules again: repro store policy"
+        ) from error
 
 
 def write_policy(home: Home, policy: Policy) -> None:
@@ -95,7 +97,7 @@ def write_policy(home: Home, policy: Policy) -> None:
     MachineError
         If they cannot be written; those before are kept then.
     """
-    durable.write_file(_path(home), [json.dumps(policy.document(), indent=1).encode() + b"\n"], home.temporary)
+    durable.write_file(_path(home), [sealed.seal(policy.document())], home.temporary)
 
 
 def changed(

@@ -13,7 +13,7 @@ stop.
 from __future__ import annotations
 
 import concurrent.futures
-import json
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -28,7 +28,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.journal.records import ArtifactStored, Record, read_line
 from repro_assets.journal.segments import journal_at, list_segments, read_segment
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote.bucket import Bucket
@@ -220,12 +220,10 @@ class _Claims:
         self._home = remote.home
         self._file = remote.cache / "names.json" if remote.cache is not None else None
         self._known: dict[str, list[str]] = {}
-        if self._file is not None and self._file.is_file():
-            try:
-                self._known = json.loads(self._file.read_text())
-            except ValueError:
-                # A cache that does not read is not used.
-                self._known = {}
+        # A cache that does not read is not used.
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            if self._file is not None:
+                self._known = sealed.unseal(self._file.read_bytes())
         self._listed = {item.path: item.tag for item in remote.bucket.list("names") if _CLAIM.fullmatch(item.path)}
 
     def read_all(self, done: Exchange) -> Iterator[Version | None]:
@@ -273,7 +271,7 @@ class _Claims:
         """Remember what was read."""
         if self._file is not None and self._home is not None:
             known = {path: value for path, value in self._known.items() if path in self._listed}
-            durable.replace_file(self._file, [json.dumps(known).encode()], self._home.temporary)
+            durable.replace_file(self._file, [sealed.seal(known)], self._home.temporary)
 
 
 def _send_claim(known: _Claims, version: Version, done: Exchange) -> None:

@@ -15,14 +15,17 @@ from typing import Any
 
 from repro_assets.artifacts import names, repository
 from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.artifacts.policy import read_policy
 from repro_assets.artifacts.retention import Ledger, dependence
-from repro_assets.errors import InvalidValue, MachineError, ReproError
+from repro_assets.errors import CorruptRecord, InvalidValue, MachineError, ReproError, UnsupportedFormat
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import records
 from repro_assets.journal.segments import Damage, journal_at, list_segments, read_segment
 from repro_assets.store import fsck
+from repro_assets.store.exclusive import read_plan
 from repro_assets.store.home import Home
-from repro_assets.store.opening import open_objects
+from repro_assets.store.objects import LocalObjects
+from repro_assets.store.remote.configured import list_remotes
 
 _ON_ITS_WAY_SECONDS = 60.0
 """A version that was claimed less long ago may be about to be recorded."""
@@ -120,7 +123,8 @@ def check_store(
     kept = {hold.digest for hold in ledger.holds()}
     unrecorded: list[names.Version] = []
     claims = _check_claims(home, claimed, named, kept, unrecorded)
-    objects = open_objects(home, DECODERS)
+    # Without the default remote: what is checked is what lies here.
+    objects = LocalObjects(home, DECODERS)
     # What nothing keeps may have been collected, and of what was evicted only the manifest is there.
     found = fsck.check(
         objects,
@@ -131,8 +135,9 @@ def check_store(
         chains=objects.needs,
         progress=progress,
     )
+    settings = _check_settings(home)
     return Soundness(
-        ok=found.ok and not lines and not claims,
+        ok=found.ok and not (lines or claims or settings),
         checked=found.checked,
         full=full,
         corrupt=found.corrupt,
@@ -141,7 +146,7 @@ def check_store(
         claims=claims,
         unfinished=found.unfinished,
         packs=found.packs,
-        files=found.files,
+        files=found.files + settings,
         # A damaged line may be the record of any of them.
         rebuilt=found.rebuilt + ([] if lines else _record(home, unrecorded)),
         resumed=found.resumed,
@@ -194,6 +199,17 @@ def _check_claims(
         {"claim": f"{collection}/{number}", "reason": "the journal records this version, but its file is gone"}
         for collection, number in sorted(claimed.keys() - seen)
     ]
+    return found
+
+
+def _check_settings(home: Home) -> list[dict[str, Any]]:
+    """Read the small files that steer the store, by what reads them anyway."""
+    found = []
+    for name, read in (("remotes.json", list_remotes), ("retention.json", read_policy), ("repack.json", read_plan)):
+        try:
+            read(home)
+        except (CorruptRecord, UnsupportedFormat) as error:
+            found.append({"file": name, "reason": _in_one_line(str(error))})
     return found
 
 

@@ -7,7 +7,6 @@ scanned, because two writes within one tick of the file system's clock leave one
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from repro_assets.capture.secrets import RULES_VERSION, Finding, find_secrets
 from repro_assets.errors import SourceChanged, from_os_error
+from repro_assets.store import sealed
 
 _REST_NS = 1_000_000_000
 
@@ -125,7 +125,7 @@ class ScanCache:
         temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(written), "utf-8")
+            temporary.write_bytes(sealed.seal(written))
             temporary.replace(self._file)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -134,7 +134,7 @@ class ScanCache:
 
     def _load(self, file: Path) -> None:
         try:
-            read = json.loads(file.read_text("utf-8"))
+            read = sealed.unseal(file.read_bytes())
             if read["rules"] == RULES_VERSION:
                 self._entries = {
                     os.fspath(path): (Stamp(*stamp), tuple(Finding(kind, int(line)) for kind, line in found))

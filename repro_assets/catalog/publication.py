@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import shutil
 import uuid
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from repro_assets.errors import from_os_error
 from repro_assets.journal.segments import liveness
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 
 SCHEMA_VERSION = 1
@@ -172,7 +171,7 @@ def write_note(home: Home, note: Note) -> None:
     try:
         for left_behind in path.parent.glob(f"{path.name}.*"):
             left_behind.unlink()
-        partial.write_text(json.dumps(asdict(note)), "utf-8")
+        partial.write_bytes(sealed.seal(asdict(note)))
         partial.rename(path)
     except OSError as error:
         raise from_os_error(error, path) from error
@@ -184,7 +183,7 @@ def _note_file(home: Home) -> Path:
 
 def _read_note(home: Home) -> Note | None:
     try:
-        raw = json.loads(_note_file(home).read_text("utf-8"))
+        raw = sealed.unseal(_note_file(home).read_bytes())
         return Note(**{**raw, "published": tuple(raw["published"])})
     except FileNotFoundError:
         return None

@@ -55,9 +55,13 @@ def fsck(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check every object, pack, artifact, version and line of the journal; exit code 1 if something is wrong."""
+    """Check every object, pack, artifact, version and line of the journal; exit code 1 if something is wrong.
+
+    With --full also every byte of every object, and the catalog.
+    """
     from repro_assets.artifacts.mending import check_and_repair
     from repro_assets.artifacts.soundness import check_store
+    from repro_assets.catalog.checking import with_catalog
     from repro_assets.cli.answering import here
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line, print_table
@@ -68,6 +72,8 @@ def fsck(
             mended, found = None, check_store(home, full=full, restart=restart, progress=progress)
         else:
             mended, found = check_and_repair(home, repair, full=full, progress=progress)
+        if full:
+            found = with_catalog(home, found)
     if as_json:
         print_json({**found.document(), **(mended.document() if mended else {})})
     else:

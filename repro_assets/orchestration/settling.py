@@ -7,14 +7,13 @@ answered is not asked again until its storage of runs has changed.
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 
 from repro_assets.catalog import queries
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import MachineError, from_os_error
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 
 _FINAL = ("SUCCESS", "FAILURE", "CANCELED")
@@ -98,7 +97,7 @@ def _storage(home: Home) -> list[list[Any]]:
 
 def _last_question(home: Home) -> Any:
     try:
-        return json.loads((home.cache / "settled.json").read_text("utf-8"))
+        return sealed.unseal((home.cache / "settled.json").read_bytes())
     except (FileNotFoundError, ValueError):
         # The note can be deleted at any time; without it Dagster is asked once more.
         return None
@@ -109,7 +108,7 @@ def _keep_question(home: Home, question: dict[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
     try:
         durable.ensure_folder(home.cache)
-        partial.write_text(json.dumps(question), "utf-8")
+        partial.write_bytes(sealed.seal(question))
         partial.rename(path)
     except OSError as error:
         raise from_os_error(error, path) from error

@@ -8,7 +8,6 @@ costs a recomputation.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,10 @@ from repro_assets.errors import ReproError
 from repro_assets.identity.canonical import digest_of
 from repro_assets.identity.digest import Digest
 from repro_assets.recording.redaction import redact
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
+
+_UNSEALED = frozenset({"run_id", "outputs", "facts"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def reuse_key(**facts: Any) -> Digest:
 def find(home: Home, key: Digest) -> Earlier | None:
     """Return the earlier run with this key whose outputs are whole, if there is one."""
     try:
-        raw = json.loads(_path(home, key).read_text())
+        raw = sealed.unseal(_path(home, key).read_bytes(), _UNSEALED)
         outputs = {
             slot: repository.by_digest(home, Digest.parse(item["digest"]), name=item["name"], run_id=raw["run_id"])
             for slot, item in raw["outputs"].items()
@@ -63,7 +64,7 @@ def remember(home: Home, key: Digest, run_id: str, outputs: Mapping[str, Artifac
         },
         "facts": redact(dict(facts), "facts")[0],
     }
-    durable.write_file(_path(home, key), [json.dumps(entry).encode()], home.temporary)
+    durable.write_file(_path(home, key), [sealed.seal(entry)], home.temporary)
 
 
 def _path(home: Home, key: Digest) -> Path:

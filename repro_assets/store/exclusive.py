@@ -4,23 +4,23 @@ Laws: who collects or repacks holds the lock; a process's death frees it. What a
 in order before the lock is handed out, so that no two forms of one object are there that need different bases: until
 all new packs are shown the old ones count, and from then on the new ones do.
 
-``repack.json`` names the packs: ``old``, ``new``, and ``complete`` once all new ones are shown. It is gone when the old
-ones are.
+``repack.json``, which is sealed, names the packs: ``old``, ``new``, and ``complete`` once all new ones are shown. It
+is gone when the old ones are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 from collections.abc import Iterable, Iterator
 
 from repro_assets.errors import CorruptRecord, ReusedElsewhere, from_os_error
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 
 _PLAN = "repack.json"
+_UNSEALED = frozenset({"old", "new", "complete"})
 
 
 @contextlib.contextmanager
@@ -63,8 +63,27 @@ def plan(home: Home, old: Iterable[str], new: Iterable[str], *, complete: bool) 
     MachineError
         If it cannot be written.
     """
-    text = json.dumps({"old": sorted(old), "new": sorted(new), "complete": complete}) + "\n"
-    durable.write_file(home.root / _PLAN, [text.encode()], home.temporary)
+    planned = {"old": sorted(old), "new": sorted(new), "complete": complete}
+    durable.write_file(home.root / _PLAN, [sealed.seal(planned)], home.temporary)
+
+
+def read_plan(home: Home) -> tuple[list[str], list[str], bool] | None:
+    """Return the old packs, the new ones, and whether all new ones are shown; None where no repack was cut off.
+
+    Raises
+    ------
+    CorruptRecord
+        If the plan does not read.
+    """
+    path = home.root / _PLAN
+    try:
+        planned = sealed.unseal(path.read_bytes(), _UNSEALED)
+        return list(planned["old"]), list(planned["new"]), bool(planned["complete"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        remedy = "run repro store fsck --full; if nothing else is wrong, remove it"
+        raise CorruptRecord(f"{path} is damaged", remedy) from error
 
 
 def finish(home: Home) -> None:
@@ -79,21 +98,17 @@ def finish(home: Home) -> None:
 
 
 def _put_in_order(home: Home) -> None:
-    path = home.root / _PLAN
-    if not path.is_file():
+    planned = read_plan(home)
+    if planned is None:
         return
-    try:
-        planned = json.loads(path.read_text())
-        old, new, complete = list(planned["old"]), list(planned["new"]), bool(planned["complete"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptRecord(f"{path} is damaged", "run repro store fsck --full; if it is clean, remove it") from error
+    old, new, complete = planned
     try:
         for pack in old if complete else new:
             for suffix in (".pack", ".idx"):
                 (home.packs / f"{pack}{suffix}").unlink(missing_ok=True)
         if home.packs.is_dir():
             durable.sync_folder(home.packs)
-        path.unlink()
+        (home.root / _PLAN).unlink()
         durable.sync_folder(home.root)
     except OSError as error:
         raise from_os_error(error, home.packs) from error

@@ -27,7 +27,8 @@ import xxhash
 from repro_assets.errors import CorruptObject, IntegrityError, MissingObject, RequestError
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.store import durable, leases, sources
+from repro_assets.store import durable, leases, sealed, sources
+from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, TRAILER_SIZE, read_trailer
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.packs import Packs
@@ -127,15 +128,22 @@ def check(
     # Looking for an object makes a damaged index again, so nothing is looked for before `_check_indexes`.
     needed = {digest: who for digest, who in artifacts.items() if digest not in optional or objects.has(digest)}
     _check_references(objects, needed, findings, _Needed(objects, seen, chains, full))
+    _check_small_files(home, findings)
+    findings.unfinished = len(_names(home.temporary)) + _without_pack(home.packs)
+    return findings
+
+
+def _check_small_files(home: Home, findings: Findings) -> None:
+    """Find damage of leases, and of caches, which are sealed or have checksums of their own."""
     findings.files += [
         {"file": f"leases/{name}", "reason": "a row does not match its checksum"} for name in leases.damaged(home)
     ]
+    caches = sorted(path for path in home.cache.rglob("*.json") if not sealed.is_sealed(path.read_bytes()))
+    names = {f"sources/{name}" for name in sources.damaged_caches(home)}
+    names |= {name for path in caches if not (name := str(path.relative_to(home.cache))).startswith("sources/")}
     findings.rebuilt += [
-        {"file": f"cache/sources/{name}", "reason": "it does not match its checksum, and is not used"}
-        for name in sources.damaged_caches(home)
+        {"file": f"cache/{name}", "reason": "it does not match its checksum, and is not used"} for name in sorted(names)
     ]
-    findings.unfinished = len(_names(home.temporary)) + _without_pack(home.packs)
-    return findings
 
 
 def _check_indexes(packs: Packs, findings: Findings) -> None:

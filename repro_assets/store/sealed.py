@@ -22,7 +22,13 @@ def seal(members: Mapping[str, Any]) -> bytes:
     return body + _SEAL + xxhash.xxh3_64_hexdigest(body).encode() + b'"}\n'
 
 
-def unseal(data: bytes, unsealed: frozenset[str]) -> dict[str, Any]:
+def is_sealed(data: bytes) -> bool:
+    """Tell whether bytes are a sealed file, whole and as it was written."""
+    body, mark, rest = data.rpartition(_SEAL)
+    return bool(mark) and rest == xxhash.xxh3_64_hexdigest(body).encode() + b'"}\n'
+
+
+def unseal(data: bytes, unsealed: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Return the members of a sealed file, or of one that was written before files were sealed.
 
     Parameters
@@ -30,18 +36,17 @@ def unseal(data: bytes, unsealed: frozenset[str]) -> dict[str, Any]:
     data : bytes
         The whole file.
     unsealed : frozenset of str
-        The members that the files without a seal have.
+        The members that the files without a seal have; empty where none is read any more.
 
     Raises
     ------
     ValueError
         If it is neither.
     """
-    body, mark, rest = data.rpartition(_SEAL)
-    if mark and rest == xxhash.xxh3_64_hexdigest(body).encode() + b'"}\n':
-        members = json.loads(body.decode() + "}")
+    if is_sealed(data):
+        members = json.loads(data.rpartition(_SEAL)[0].decode() + "}")
     else:
         members = json.loads(data.decode())
-        if not isinstance(members, dict) or members.keys() - unsealed:
+        if not isinstance(members, dict) or not members or members.keys() - unsealed:
             raise ValueError("the file does not match its checksum")
     return dict(members)

@@ -1,21 +1,21 @@
 """Remotes that a store knows by name.
 
-Laws: ``remotes.json`` in the store holds names and addresses and no credential; at most one remote is the default, from
-which objects that are read and missing are fetched.
+Laws: ``remotes.json`` in the store holds names and addresses and no credential, and is sealed (`store.sealed`); at most
+one remote is the default, from which objects that are read and missing are fetched.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict, dataclass
 
 from repro_assets.errors import CorruptRecord, InvalidValue, ReusedElsewhere, UnknownName, UnsupportedFormat
-from repro_assets.store import durable
+from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 from repro_assets.store.remote.bucket import canonical_url
 
 FORMAT = 1
+_UNSEALED = frozenset({"format", "remotes"})
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 
@@ -37,7 +37,7 @@ def list_remotes(home: Home) -> list[Remote]:
         If the file does not read, or a newer version wrote it.
     """
     try:
-        document = json.loads(home.remotes.read_text())
+        document = sealed.unseal(home.remotes.read_bytes(), _UNSEALED)
     except FileNotFoundError:
         return []
     except ValueError as error:
@@ -121,7 +121,7 @@ def default_remote(home: Home) -> Remote | None:
 
 def _write(home: Home, remotes: list[Remote]) -> None:
     document = {"format": FORMAT, "remotes": [asdict(remote) for remote in sorted(remotes, key=lambda r: r.name)]}
-    durable.write_file(home.remotes, [json.dumps(document, indent=2).encode(), b"\n"], home.temporary)
+    durable.write_file(home.remotes, [sealed.seal(document)], home.temporary)
 
 
 def _unknown(name: str, known: list[Remote]) -> UnknownName:
@@ -132,4 +132,4 @@ def _unknown(name: str, known: list[Remote]) -> UnknownName:
 
 
 def _damaged(home: Home) -> CorruptRecord:
-    return CorruptRecord(f"{home.remotes} is damaged", "correct it, or remove it and add the remotes again")
+    return CorruptRecord(f"{home.remotes} is damaged", "remove it and add the remotes again: repro store remote add")
