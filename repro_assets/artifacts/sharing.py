@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from repro_assets.artifacts import names, repository, shared_journal
+from repro_assets.artifacts.dropped import dropped
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.names import Version
 from repro_assets.artifacts.retention import dependence
@@ -32,13 +33,14 @@ from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote.bucket import Bucket
-from repro_assets.store.remote.fetching import receive_artifacts
+from repro_assets.store.remote.fetching import receive, receive_artifacts
 from repro_assets.store.remote.objects import LANES, RemoteObjects
-from repro_assets.store.remote.sending import send_artifacts
+from repro_assets.store.remote.sending import send, send_artifacts
 
 _CLAIM = re.compile(r"names/([^/]+)/([1-9][0-9]{0,17})")
 _NUMBERED = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
 _HEXADECIMAL = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
+_LOST = "repro store fsck says what needs it; repro store fsck --repair REMOTE, or repro replay RUN"
 _Progress = Callable[[int], None]
 
 
@@ -61,7 +63,10 @@ class Exchange:
     conflicts : list of dict
         ``name``, ``local`` and ``remote`` digest of each version that is two different artifacts.
     failed : list of dict
-        ``digest`` or ``name``, and ``reason``, of what could not travel.
+        ``digest`` or ``name``, ``reason`` and, for a digest, ``remedy`` of what could not travel.
+    evicted : list of dict
+        ``digest`` of each artifact that was evicted and whose bytes are on neither side, and the ``run`` that makes it
+        again. Its manifest and its versions travel. No failure, because it was asked for.
     """
 
     remote: str
@@ -72,6 +77,7 @@ class Exchange:
     skipped: int = 0
     conflicts: list[dict[str, str]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    evicted: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -124,19 +130,24 @@ def push(
         wanted = list(artifacts)
         versions = [version for version in versions if version.digest in set(artifacts)]
     remote.refresh()
-    sent, whole = send_artifacts(
-        LocalObjects(home, DECODERS), remote, list(dict.fromkeys(wanted)), progress, verify=verify
-    )
-    done.objects, done.bytes, done.skipped = sent.objects, sent.bytes, sent.skipped
-    done.failed += _reasons(sent.failed)
+    objects = LocalObjects(home, DECODERS)
+    # What was chosen by name and cannot be sent is a failure; of everything, only what there is was asked for.
+    gone = dropped(home, remote, wanted) if artifacts is None else {}
+    there = [digest for digest in dict.fromkeys(wanted) if digest not in gone]
+    sent, whole = send_artifacts(objects, remote, there, progress, verify=verify)
+    manifests = send(objects, remote, [digest for digest in gone if objects.has(digest)], progress)
+    done.objects, done.bytes = sent.objects + manifests.objects, sent.bytes + manifests.bytes
+    done.skipped = sent.skipped + manifests.skipped
+    done.failed += _reasons({**sent.failed, **manifests.failed})
+    done.evicted = _evicted(gone)
     known = _Claims(remote)
     for version in versions:
         if artifacts is None or version.digest in whole:
             _send_claim(known, version, done)
     known.save()
-    there = shared_journal.stretches(remote.bucket) if lengths else {}
+    stretches = shared_journal.stretches(remote.bucket) if lengths else {}
     for segment, length in lengths.items():
-        reached = shared_journal.covered(there.get(segment, []))
+        reached = shared_journal.covered(stretches.get(segment, []))
         if reached < length:
             shared_journal.send_segment(remote.bucket, home, segment, reached, length)
             done.segments += 1
@@ -182,7 +193,7 @@ def pull(
     claims.save()
     if artifacts is None:
         wanted = [version.digest for version in versions]
-        wanted += [digest for growth in growths for digest in _named_by(growth)]
+        wanted += [digest for growth in growths for record in _records_of(growth) for digest in _digests_of(record)]
     else:
         wanted = [_resolve(remote, versions, text) for text in artifacts]
         versions = [version for version in versions if version.digest in set(wanted)]
@@ -193,14 +204,23 @@ def pull(
             # An earlier pull may have been for records only, or objects may have been lost since.
             ours = (digest for path in list_segments(home.journal) for digest in _named_in(home, path.name))
             wanted += [digest for digest in ours if remote.places(digest)]
-        received, whole = receive_artifacts(LocalObjects(home, DECODERS), remote, list(dict.fromkeys(wanted)), progress)
-        done.objects, done.bytes, done.skipped = received.objects, received.bytes, received.skipped
+        arriving = (record for growth in growths for record in _records_of(growth))
+        gone = dropped(home, remote, wanted, arriving) if artifacts is None else {}
+        objects = LocalObjects(home, DECODERS)
+        coming = [digest for digest in dict.fromkeys(wanted) if digest not in gone]
+        received, whole = receive_artifacts(objects, remote, coming, progress)
+        manifests = receive(objects, remote, [digest for digest in gone if remote.places(digest)], progress)
+        done.objects, done.bytes = received.objects + manifests.objects, received.bytes + manifests.bytes
+        done.skipped = received.skipped + manifests.skipped
+        received.failed.update(manifests.failed)
         done.failed += _reasons(received.failed)
+        done.evicted = _evicted(gone)
         if all(isinstance(error, MissingObject) for error in received.failed.values()) and artifacts is None:
             whole = set(wanted)
         elif artifacts is None and growths:
             done.failed.append({"name": "journal", "reason": "it names what the remote has wrong, and was not taken"})
             growths = []
+        whole |= gone.keys()
     taken = [version for version in versions if version.digest in whole and _take_claim(home, version, done)]
     if artifacts is not None:
         _record(home, wanted, whole, taken)
@@ -316,14 +336,11 @@ def _named_in(home: Home, segment: str, length: int | None = None) -> Iterator[D
             yield from _digests_of(item)
 
 
-def _named_by(growth: shared_journal.Growth) -> Iterator[Digest]:
+def _records_of(growth: shared_journal.Growth) -> Iterator[Record]:
     for line in growth.data.splitlines(keepends=True):
-        try:
-            record = read_line(line, growth.segment)
-        except ReproError:
-            # Damage that was in the segment when it was sent; fsck names it here as it did there.
-            continue
-        yield from _digests_of(record)
+        # Damage that was in the segment when it was sent; fsck names it here as it did there.
+        with contextlib.suppress(ReproError):
+            yield read_line(line, growth.segment)
 
 
 def _digests_of(record: Record) -> Iterator[Digest]:
@@ -384,4 +401,15 @@ def _record(home: Home, wanted: Sequence[Digest], whole: set[Digest], taken: Seq
 
 
 def _reasons(failed: dict[Digest, ReproError]) -> list[dict[str, str]]:
-    return [{"digest": str(digest), "reason": error.message} for digest, error in failed.items()]
+    return [
+        {
+            "digest": str(digest),
+            "reason": error.message,
+            "remedy": _LOST if type(error) is MissingObject else error.remedy,
+        }
+        for digest, error in failed.items()
+    ]
+
+
+def _evicted(gone: dict[Digest, str]) -> list[dict[str, str]]:
+    return [{"digest": str(digest), "run": run} for digest, run in gone.items()]

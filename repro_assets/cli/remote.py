@@ -133,11 +133,13 @@ def _answer(done: Exchange, word: str, *, as_json: bool) -> int:
     if as_json:
         print_json(done.document())
     else:
-        for title in ("conflicts", "failed"):
+        for title in ("conflicts", "failed", "evicted"):
             if rows := getattr(done, title):
                 print_table(rows, title=title)
         print_line(
             f"{done.objects} objects ({size(done.bytes)}), {done.names} versions and {done.segments} journal segments "
             f"{word} {done.remote}; {done.skipped} objects were there already"
         )
+        if done.evicted:
+            print_line("what was evicted is made again by: repro artifacts get ARTIFACT --to PATH --rebuild")
     return 0 if done.ok else 1
