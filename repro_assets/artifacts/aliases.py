@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.names import Version
-from repro_assets.errors import InvalidValue, UnknownName
+from repro_assets.errors import InvalidValue, UnknownName, from_os_error
 from repro_assets.journal.records import AliasMoved, Record, read_line
 from repro_assets.journal.segments import journal_at, list_segments
 from repro_assets.store.home import Home
@@ -139,9 +139,15 @@ def _in_turn(home: Home, collection: str) -> Iterator[None]:
     folder = home.names / names.check_collection(collection)
     if not folder.is_dir():
         raise UnknownName(f"there is no artifact named {collection!r}", "see: repro artifacts list")
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise from_os_error(error, folder) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise from_os_error(error, folder) from error
         yield
     finally:
         os.close(descriptor)

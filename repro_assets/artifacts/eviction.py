@@ -65,7 +65,9 @@ def evict_reproducible(home: Home, *, dry_run: bool = False) -> Evicted:
     """
     ledger, objects = read_ledger(home), open_objects(home, DECODERS)
     chosen = choose(ledger, objects)
-    going = _going(ledger, objects, {item.digest for item in chosen})
+    # An eviction that was cut off behind its record is gone on with.
+    begun = {digest for digest in ledger.evictions if ledger.eviction(digest) is not None and objects.has(digest)}
+    going = _going(ledger, objects, {item.digest for item in chosen} | begun)
     if dry_run:
         placed = [objects.placement(digest).stored_size for digest in going]
         return Evicted(True, chosen, len(placed), sum(placed))
@@ -146,7 +148,7 @@ def _going(ledger: Ledger, objects: LocalObjects, chosen: Collection[Digest]) ->
     """Return the objects that only the chosen artifacts need."""
     going: set[Digest] = set()
     for digest in chosen:
-        going.update(Manifest.decode(objects.read(digest)).objects())
+        going.update(part for part in Manifest.decode(objects.read(digest)).objects() if objects.has(part))
     roots = ledger.roots()
     for digest in set(roots.artifacts) - set(chosen):
         going.difference_update(Manifest.decode(objects.read(digest)).objects())

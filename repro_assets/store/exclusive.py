@@ -49,6 +49,8 @@ def alone(home: Home) -> Iterator[None]:
             raise ReusedElsewhere(
                 f"another process is collecting or repacking in {home.root}", "run it when that has ended"
             ) from error
+        except OSError as error:
+            raise from_os_error(error, home.trash) from error
         _put_in_order(home)
         yield
     finally:

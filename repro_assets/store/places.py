@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import xxhash
 
-from repro_assets.errors import CorruptObject, MissingObject
+from repro_assets.errors import CorruptObject, MachineError, MissingObject
 from repro_assets.identity.digest import Digest
 from repro_assets.store import durable
 from repro_assets.store.home import Home
@@ -128,6 +128,8 @@ class Places:
             If it is in no place and cannot be fetched.
         CorruptObject
             If what describes it does not read.
+        MachineError
+            If it cannot be opened.
         """
         place = self._locate(digest)
         for _ in range(_LOOKS):
@@ -148,6 +150,14 @@ class Places:
             os.close(place.descriptor)
 
     def _locate(self, digest: Digest) -> Place | None:
+        try:
+            return self._look(digest)
+        except OSError as error:
+            raise MachineError(
+                f"cannot read {digest}: {error.strerror or error}", "check its disk, owner and mode"
+            ) from error
+
+    def _look(self, digest: Digest) -> Place | None:
         for packs, path, trashed in (
             (self.packs, self.path(digest), False),
             (self.trashed, f"{self.home.trash}/{digest.hex}", True),

@@ -3,31 +3,38 @@
 Laws: calls are counted over all threads, from 1; exactly one of them is made to fail; a case runs in a forked child of
 a process that has every module loaded and has never touched the store of the case, so the child is as good as a new
 process and costs a fork.
+
+What the library for remotes does in one call is one call here. It fails with the library's own error, and an upload is
+killed when half of its bytes are in the remote's folder. Its threads do not survive a fork, so the process that forks
+must never have used a remote.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import importlib
-import importlib.util
 import json
 import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import obstore
+from obstore.exceptions import GenericError
+
 from repro_assets.errors import ReproError
 
-CALLS: dict[str, Any] = {
-    **dict.fromkeys(("open", "write", "pwrite", "fsync", "fdatasync", "rename", "replace", "link", "unlink"), os),
-    **dict.fromkeys(("mkdir", "rmdir", "ftruncate", "utime"), os),
-    "flock": fcntl,
+_SYSTEM = ("open", "write", "pwrite", "fsync", "fdatasync", "rename", "replace", "link", "unlink", "mkdir", "rmdir")
+_REMOTE = ("put", "get", "get_range", "list", "head")
+CALLS: dict[str, tuple[Any, str]] = {
+    **{name: (os, name) for name in (*_SYSTEM, "ftruncate", "utime")},
+    "flock": (fcntl, "flock"),
+    **{f"remote {name}": (obstore, name) for name in _REMOTE},
 }
-"""The functions that are counted, and the modules that they are in; those that only read are left alone."""
+"""The functions that are counted, by the name that is shown; those that only read a local file are left alone."""
 
 MODES = ("full", "broken", "after", "killed")
 """ENOSPC before the call, EIO before it, EIO after it was done, SIGKILL before it."""
@@ -71,18 +78,24 @@ class _Faults:
             if not hit:
                 return real(*arguments, **named)
             if self.mode == "killed":
+                if name == "remote put" and named.get("mode") != "create":
+                    real(*arguments[:2], _half(arguments[2]), chunk_size=1)
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.mode == "after":
                 real(*arguments, **named)
             number = errno.ENOSPC if self.mode == "full" else errno.EIO
+            if name.startswith("remote "):
+                raise GenericError(f"Generic LocalFileSystem error: {os.strerror(number)} (os error {number})")
             raise OSError(number, os.strerror(number))
 
         return call
 
 
-def available(module: str) -> Any:
-    """Return a module of the project; None where this version has none of that name."""
-    return importlib.import_module(module) if importlib.util.find_spec(module) is not None else None
+def _half(data: Any) -> Iterator[bytes]:
+    """Yield the first half of what is being sent, and die when that has arrived."""
+    whole = data if isinstance(data, bytes) else b"".join(data)
+    yield whole[: len(whole) // 2]
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_in_child(work: Callable[[], Any], at: int = 0, mode: str = "full") -> Outcome:
@@ -116,8 +129,8 @@ def run_in_child(work: Callable[[], Any], at: int = 0, mode: str = "full") -> Ou
 def _work_and_leave(work: Callable[[], Any], at: int, mode: str, descriptor: int) -> None:
     real_write = os.write
     faults = _Faults(at, mode)
-    for name, module in CALLS.items():
-        setattr(module, name, faults.wrapped(name, getattr(module, name)))
+    for shown, (module, name) in CALLS.items():
+        setattr(module, name, faults.wrapped(shown, getattr(module, name)))
     answer: dict[str, Any] = {}
     try:
         answer["result"] = work()

@@ -4,6 +4,8 @@ Laws, for each case: afterwards a new process finds nothing wrong in the store w
 acknowledged reads back equal, what the failed operation acknowledged included; an error is the machine's (exit code 3)
 and a success is a right one; doing it again succeeds with the equal result.
 
+A remote is looked at through a store that has never seen it: that pulls everything and is checked in full.
+
 An operation is a line of `OPERATIONS`: add one here and every suite and the table have it. The table is written by
 ``python repro_assets_tests/faults/fault_table.py docs/faults.md``.
 """
@@ -21,23 +23,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-from fault_injection import MODES, Outcome, available, run_in_child
+from fault_injection import MODES, Outcome, run_in_child
 
-from repro_assets.artifacts import names, repository
+from repro_assets.artifacts import aliases, deletion, eviction, names, repository, retention, sharing, succession
+from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import MachineError
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import Params, Record, VersionClaimed
+from repro_assets.journal.records import Params, Record, ReplayMade, RunEnded, RunOutput, RunStarted, VersionClaimed
 from repro_assets.journal.segments import journal_at, list_segments, read_segment
 from repro_assets.store import batch as batches
 from repro_assets.store import codecs
 from repro_assets.store.batch import Part
+from repro_assets.store.collection import Roots, collect
 from repro_assets.store.home import Home, make_store, open_store
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
-
-COLLECTION = available("repro_assets.store.collection")
+from repro_assets.store.remote import fetching, sending
+from repro_assets.store.remote import objects as remote_objects
 
 Prepare = Callable[[Path], None]
 Work = Callable[[Path], Any]
@@ -57,12 +61,18 @@ class Operation:
         Asserts that what `work` acknowledged is so.
     prepare : callable
         Makes what the work needs, beside the store that every case has.
+    after : callable
+        Asserts what must be so whatever became of the work.
+    remote : bool
+        It uses a remote, so its cases run in a process that has not used one.
     """
 
     name: str
     work: Work
     check: Callable[[Path, Any], None]
     prepare: Prepare = lambda folder: None
+    after: Prepare = lambda folder: None
+    remote: bool = False
 
 
 @dataclass
@@ -71,6 +81,7 @@ class Table:
 
     cases: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     absorbed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sampled: Counter[str] = field(default_factory=Counter)
 
 
 KNOWN = [b"known %d " % number * 50 for number in range(12)]
@@ -137,8 +148,12 @@ def _put_tree(folder: Path) -> str:
 
 
 def _check_tree(folder: Path, result: Any) -> None:
+    _check_tree_of(repository.by_digest(home_of(folder), Digest.parse(result)), folder)
+
+
+def _check_tree_of(artifact: Artifact, folder: Path) -> None:
     target = Path(tempfile.mkdtemp(dir=folder)) / "out"
-    repository.by_digest(home_of(folder), Digest.parse(result)).lay_out(target)
+    artifact.lay_out(target)
     for path in (folder / "tree").rglob("*"):
         if path.is_file():
             assert (target / path.relative_to(folder / "tree")).read_bytes() == path.read_bytes()
@@ -187,9 +202,13 @@ def _check_claim(folder: Path, result: Any) -> None:
     assert result[1] == 1
     home = home_of(folder)
     assert str(names.version(home, "model", 1).digest) == result[0]
+    assert _recorded_versions(home)["model", 1] == result[0]
+
+
+def _recorded_versions(home: Home) -> dict[tuple[str, int], str]:
     items = [item for path in list_segments(home.journal) for item, _ in read_segment(path)]
     claims = [item.payload for item in items if isinstance(item, Record) and isinstance(item.payload, VersionClaimed)]
-    assert ("model", 1, result[0]) in [(claim.collection, claim.version, claim.digest) for claim in claims]
+    return {(claim.collection, claim.version): claim.digest for claim in claims}
 
 
 def _append(folder: Path) -> str:
@@ -253,8 +272,8 @@ def _collect(folder: Path) -> str:
     home = home_of(folder)
     earlier = names.newest(home, "earlier").digest
     alone = [Digest.of(data) for data in [*KNOWN, b"alive" * 9]]
-    roots = COLLECTION.Roots(artifacts=[earlier], alone=alone)
-    found = COLLECTION.collect(objects_of(folder), lambda: roots, delete=True, now=True)
+    roots = Roots(artifacts=[earlier], alone=alone)
+    found = collect(objects_of(folder), lambda: roots, delete=True, now=True)
     if found.kept_packs:
         # It says so and goes on, because a full disk is a reason to collect; here that counts as its error.
         raise MachineError(str(found.kept_packs))
@@ -273,6 +292,158 @@ def _put_known(folder: Path) -> list[str]:
         return [str(digest) for digest in batch.put_all([Part(data) for data in KNOWN])]
 
 
+WEIGHTS = [
+    {"layer": numpy.random.default_rng(3).normal(0, 1, 9000).astype("float32") * (1 + number * 1e-6)}
+    for number in (0, 1)
+]
+
+
+def _make_weights(folder: Path) -> None:
+    for value in WEIGHTS:
+        repository.claim(repository.put(home_of(folder), value), "weights")
+
+
+def _repack(folder: Path) -> str:
+    succession.repack_store(home_of(folder))
+    return "repacked"
+
+
+def _check_weights(folder: Path, result: Any) -> None:
+    home = home_of(folder)
+    older, newer = names.version(home, "weights", 1), names.version(home, "weights", 2)
+    for version, value in zip((older, newer), WEIGHTS, strict=True):
+        assert (numpy.asarray(repository.handle(home, version).load()["layer"]) == value["layer"]).all()
+    (part,) = set(repository.handle(home, older).manifest.objects())
+    assert list(objects_of(folder).needs(part)), "it is stored as a difference"
+
+
+RUN = "a" * 16
+MADE = b"made by a run " * 900
+
+
+def _make_evictable(folder: Path) -> None:
+    home = home_of(folder)
+    source = repository.put(home, b"source" * 100)
+    made = repository.claim(repository.put(home, MADE), "made", run_id=RUN)
+    journal_at(home.journal).append(
+        RunStarted(RUN, "asset", "sft", asset="sft", source=str(source.digest)),
+        RunOutput(RUN, "result", str(made.digest), "made", collection="made", version=1),
+        RunEnded(RUN, "COMPLETED"),
+        ReplayMade(RUN, None, "identical"),
+    )
+
+
+def _evict(folder: Path) -> str:
+    eviction.evict_reproducible(home_of(folder))
+    return "evicted"
+
+
+def _check_evicted(folder: Path, result: Any) -> None:
+    home = home_of(folder)
+    made = repository.handle(home, names.version(home, "made", 1))
+    assert eviction.evicted_by(home, made.digest) == RUN
+    assert not made.is_whole()
+
+
+def _delete(folder: Path) -> str:
+    deletion.delete_versions(home_of(folder), [("weights", 1)])
+    return "deleted"
+
+
+def _check_deleted(folder: Path, result: Any) -> None:
+    home = home_of(folder)
+    assert names.version(home, "weights", 1, deleted=True).deleted
+    assert ("weights", 1) in retention.read_ledger(home).deleted_versions
+    assert names.newest(home, "weights").number == 2
+
+
+def _move_alias(folder: Path) -> str:
+    home = home_of(folder)
+    aliases.move(home, names.version(home, "weights", 1), "best")
+    return "moved"
+
+
+def _check_alias(folder: Path, result: Any) -> None:
+    assert retention.read_ledger(home_of(folder)).aliases() == {("weights", 1): ["best"]}
+
+
+SHARED = {
+    "tree": lambda folder: folder / "tree",
+    "weights": lambda folder: WEIGHTS[0],
+    "json": lambda folder: {"a": [1]},
+}
+
+
+def _in_order() -> None:
+    # With one lane the calls come in one order, so that every one of them has its turn.
+    sending._LANES = fetching.LANES = remote_objects.LANES = sharing.LANES = 1
+
+
+def _share(folder: Path, home: Home) -> None:
+    for collection, value in SHARED.items():
+        repository.claim(repository.put(home, value(folder)), collection)
+
+
+def _make_pushed(folder: Path) -> None:
+    sharing.push(home_of(folder), str(folder / "remote"))
+    _make_tree(folder)
+    _share(folder, home_of(folder))
+
+
+def _make_pullable(folder: Path) -> None:
+    _make_tree(folder)
+    source = make_store(folder / "source")
+    _share(folder, source)
+    assert sharing.push(source, str(folder / "remote")).ok
+
+
+def _push(folder: Path) -> bool:
+    _in_order()
+    return sharing.push(home_of(folder), str(folder / "remote")).ok
+
+
+def _pull(folder: Path) -> bool:
+    _in_order()
+    return sharing.pull(home_of(folder), str(folder / "remote")).ok
+
+
+def _pull_one(folder: Path) -> bool:
+    _in_order()
+    return sharing.pull(home_of(folder), str(folder / "remote"), ["tree:v1"]).ok
+
+
+def _from_remote(folder: Path) -> Home:
+    """Return a new store that has everything of the remote, and has been checked."""
+    home = make_store(Path(tempfile.mkdtemp(dir=folder)) / "store")
+    pulled = sharing.pull(home, str(folder / "remote"))
+    assert pulled.ok, pulled
+    found = check_store(home, full=True)
+    assert found.ok, found.document()
+    return home
+
+
+def _check_remote_has_what_it_had(folder: Path) -> None:
+    home = _from_remote(folder)
+    assert repository.handle(home, names.newest(home, "earlier")).load() == {"earlier": [1, 2, 3]}
+
+
+def _check_shared(folder: Path, home: Home, collections: tuple[str, ...] = tuple(SHARED)) -> None:
+    for collection in collections:
+        artifact = repository.handle(home, names.version(home, collection, 1))
+        if collection == "tree":
+            _check_tree_of(artifact, folder)
+        elif collection == "weights":
+            assert (numpy.asarray(artifact.load()["layer"]) == WEIGHTS[0]["layer"]).all()
+        else:
+            assert artifact.load() == SHARED[collection](folder)
+
+
+def _check_pulled_one(folder: Path, result: Any) -> None:
+    home = home_of(folder)
+    _check_shared(folder, home, ("tree",))
+    assert ("tree", 1) in _recorded_versions(home)
+
+
 OPERATIONS = [
     Operation("put bytes", lambda folder: str(objects_of(folder).put(b"new" * 99)), reads_as(b"new" * 99)),
     Operation("put a large file", _put_streamed, reads_as(LARGE), _make_large),
@@ -285,7 +456,23 @@ OPERATIONS = [
     Operation("claim and record", _claim, _check_claim),
     Operation("append records", _append, _check_append),
     Operation("make a store", _make_another, _check_another),
-    *([Operation("collect what is dead", _collect, _check_collected, _make_dead)] if COLLECTION is not None else []),
+    Operation("collect what is dead", _collect, _check_collected, _make_dead),
+    Operation("repack", _repack, _check_weights, _make_weights),
+    Operation("evict", _evict, _check_evicted, _make_evictable),
+    Operation("delete a version", _delete, _check_deleted, _make_weights),
+    Operation("move an alias", _move_alias, _check_alias, _make_weights),
+    Operation(
+        "push",
+        _push,
+        lambda folder, result: _check_shared(folder, _from_remote(folder)),
+        _make_pushed,
+        _check_remote_has_what_it_had,
+        remote=True,
+    ),
+    Operation(
+        "pull", _pull, lambda folder, result: _check_shared(folder, home_of(folder)), _make_pullable, remote=True
+    ),
+    Operation("pull one artifact", _pull_one, _check_pulled_one, _make_pullable, remote=True),
 ]
 
 
@@ -347,6 +534,7 @@ class Cases:
             assert_sound(folder)
         if not planted:
             assert_base(folder)
+        self.operation.after(folder)
         if acknowledged:
             self.operation.check(folder, ended.result)
         again = self.operation.work(folder)
@@ -374,13 +562,30 @@ def all_cases(cases: Cases) -> Iterator[tuple[int, str]]:
             yield at, mode
 
 
-def run_table(operations: list[Operation], table: Table, *, told: Callable[[str], None] = lambda line: None) -> None:
-    """Run every case of some operations."""
+def sampled_cases(cases: Cases) -> Iterator[tuple[int, str]]:
+    """Yield few calls of an operation: of each function one that kills, and another that fails in one of the ways."""
+    places: dict[str, list[int]] = {}
+    for at, call in enumerate(cases.calls, 1):
+        places.setdefault(call, []).append(at)
+    for number, at in enumerate(places.values()):
+        yield at[number % len(at)], "killed"
+        yield at[-1 - number % len(at)], MODES[number % 3]
+
+
+def run_table(
+    operations: list[Operation],
+    table: Table,
+    choice: Callable[[Cases], Iterator[tuple[int, str]]] = all_cases,
+    *,
+    told: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run the chosen cases of some operations."""
     for operation in operations:
         with tempfile.TemporaryDirectory() as folder:
             cases = Cases(operation, Path(folder))
             told(f"{operation.name}: {len(cases.calls)} calls")
-            for at, mode in all_cases(cases):
+            table.sampled[operation.name] = len(list(sampled_cases(cases)))
+            for at, mode in choice(cases):
                 ended = cases.run(at, mode)
                 table.cases[operation.name, cases.calls[at - 1], mode] += 1
                 if ended.error is None and not ended.killed:
@@ -409,20 +614,24 @@ def page(table: Table) -> str:
     for operation, call in dict.fromkeys((operation, call) for operation, call, _ in table.cases):
         counts = " | ".join(str(table.cases[operation, call, mode]) for mode in MODES)
         lines.append(f"| {operation} | `{call}` | {counts} | {table.absorbed[operation, call]} |")
-    total = sum(table.cases.values())
-    return "\n".join([*lines, "", f"{total:,} cases in all."]) + "\n"
+    total, sampled = sum(table.cases.values()), sum(table.sampled.values())
+    counted = f"{total:,} cases in all, which `make soak` runs; of these `make test` runs {sampled}."
+    return "\n".join([*lines, "", counted]) + "\n"
 
 
 def main() -> None:
-    """Run the whole table and write its page."""
+    """Run the table and write its page."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("page", type=Path)
-    parser.add_argument("--only", help="the operations whose name holds this")
+    parser.add_argument("page", type=Path, nargs="?", help="what the table is written into")
+    parser.add_argument("--only", help="only the operation of this name")
+    parser.add_argument("--sampled", action="store_true", help="only the cases that are in the suite")
     arguments = parser.parse_args()
     table = Table()
-    chosen = [operation for operation in OPERATIONS if not arguments.only or arguments.only in operation.name]
-    run_table(chosen, table, told=lambda line: print(line, file=sys.stderr, flush=True))
-    arguments.page.write_text(page(table), encoding="utf-8")
+    chosen = [operation for operation in OPERATIONS if arguments.only in (None, operation.name)]
+    choice = sampled_cases if arguments.sampled else all_cases
+    run_table(chosen, table, choice, told=lambda line: print(line, file=sys.stderr, flush=True))
+    if arguments.page is not None:
+        arguments.page.write_text(page(table), encoding="utf-8")
 
 
 if __name__ == "__main__":

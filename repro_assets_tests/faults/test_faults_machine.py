@@ -15,23 +15,20 @@ from typing import Any
 
 import numpy
 import pytest
-from fault_injection import available, run_in_child
+from fault_injection import run_in_child
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from repro_assets.artifacts import names, repository
+from repro_assets.artifacts import aliases, deletion, names, repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import IntegrityError
 from repro_assets.identity.digest import Digest
+from repro_assets.store.collection import collect
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.opening import open_objects
 from repro_assets.store.packs import packs_of
-
-COLLECTION = available("repro_assets.store.collection")
-ALIASES = available("repro_assets.artifacts.aliases")
-DELETION = available("repro_assets.artifacts.deletion")
 
 VALUES: dict[str, Callable[[int], Any]] = {
     "json": lambda seed: {"seed": seed, "text": "x" * (seed % 50)},
@@ -119,28 +116,28 @@ class FaultMachine(RuleBasedStateMachine):
         except IntegrityError:
             return
 
-    @precondition(lambda self: ALIASES is not None and self.versions and not self.damaged)
+    @precondition(lambda self: self.versions and not self.damaged)
     @rule(data=st.data(), alias=st.sampled_from(["best", "production"]))
     def move_alias(self, data: st.DataObject, alias: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.versions)))
-        ALIASES.move(self.home, names.version(self.home, "model", number), alias)
+        aliases.move(self.home, names.version(self.home, "model", number), alias)
         self.aliases[alias] = number
 
-    @precondition(lambda self: DELETION is not None and COLLECTION is not None and not self.damaged)
+    @precondition(lambda self: not self.damaged)
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
         free = sorted(self.versions.keys() - set(self.aliases.values()))
         if free:
             number = data.draw(st.sampled_from(free))
-            DELETION.delete_versions(self.home, [("model", number)])
+            deletion.delete_versions(self.home, [("model", number)])
             del self.versions[number]
 
-    @precondition(lambda self: COLLECTION is not None and not self.damaged)
+    @precondition(lambda self: not self.damaged)
     @rule(now=st.booleans())
     def collect(self, now: bool) -> None:
         # The roots of this machine are its own: what it may not lose.
         live = [Digest.parse(digest) for digest in self.kept]
-        COLLECTION.collect(open_objects(self.home), lambda: live, delete=True, now=now)
+        collect(open_objects(self.home), lambda: live, delete=True, now=now)
 
     # --- what goes wrong ---
 
