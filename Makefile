@@ -48,7 +48,7 @@ run: $(INSTALLED) ## Make the data, both models and all evaluations; replay one 
 test: $(INSTALLED) ## Run the tests; those of the pages need Debian's chromium, else they are skipped.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-soak: $(INSTALLED) ## Run the tests that take minutes: many processes against collection.
+soak: $(INSTALLED) ## Run the tests that take minutes: every fault at every call, many processes against collection.
 	$(BIN)/python -m pytest -m soak
 
 ui: $(INSTALLED) ## Serve the asset graph on 127.0.0.1; make ui PORT=3001 for another port.
