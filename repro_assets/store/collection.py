@@ -29,7 +29,7 @@ from pathlib import Path
 
 import xxhash
 
-from repro_assets.errors import IntegrityError, MissingObject, ReproError, from_os_error
+from repro_assets.errors import IntegrityError, MachineError, MissingObject, ReproError, from_os_error
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store import durable
@@ -241,6 +241,8 @@ class _Collector:
         if artifact not in self._parts:
             try:
                 self._parts[artifact] = tuple(Manifest.decode(self.objects.read(artifact)).objects())
+            except MachineError:
+                raise
             except ReproError as error:
                 raise IntegrityError(
                     f"collection stopped, nothing was removed: the manifest {artifact} cannot be read: {error.message}",
