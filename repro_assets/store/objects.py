@@ -18,6 +18,7 @@ import fcntl
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -186,8 +187,17 @@ class LocalObjects:
         """
         return self._plain(digest, *self.places.twice(load, digest))
 
-    def read_into(self, digest: Digest, out: memoryview) -> None:
+    def read_into(self, digest: Digest, out: memoryview, helpers: Executor | None = None) -> None:
         """Write the verified, uncompressed bytes into memory of exactly their size.
+
+        Parameters
+        ----------
+        digest : Digest
+            The object.
+        out : memoryview
+            Where they go.
+        helpers : Executor, optional
+            Threads that take part. The calling one may not be among them.
 
         Raises
         ------
@@ -198,7 +208,7 @@ class LocalObjects:
         links = [digest]
         while True:
             try:
-                base = self._fill_or_base(links[-1], out)
+                base = self._fill_or_base(links[-1], out, helpers)
             except (MissingObject, CorruptObject) as error:
                 if len(links) == 1:
                     raise
@@ -210,12 +220,12 @@ class LocalObjects:
                 raise CorruptObject(f"the differences that {digest} is stored as lead nowhere")
         for link, base in zip(links[-2::-1], links[:0:-1], strict=True):
             form, stored = self.places.twice(load, link)
-            if form.codec != delta.DELTA or form.size != len(out) or self._base(link, stored) != base:
+            if not delta.is_difference(form.codec) or form.size != len(out) or self._base(link, stored) != base:
                 # It has been stored anew since the chain was followed.
-                self.read_into(digest, out)
+                self.read_into(digest, out, helpers)
                 return
             view = memoryview(stored)
-            self._decoded(link, form, lambda view=view: delta.apply(view, out))  # type: ignore[misc]
+            self._decoded(link, form, lambda form=form, view=view: delta.apply(form.codec, view, out))  # type: ignore[misc]
 
     def needs(self, digest: Digest) -> Iterator[Digest]:
         """Yield what the object is stored as a difference from, nearest first; nothing where it is stored whole.
@@ -234,16 +244,16 @@ class LocalObjects:
             links.append(base)
             yield base
 
-    def _fill_or_base(self, digest: Digest, out: memoryview) -> Digest | None:
+    def _fill_or_base(self, digest: Digest, out: memoryview, helpers: Executor | None) -> Digest | None:
         """Fill `out` with an object that is stored whole; return the base of one that is stored as a difference."""
 
         def look(place: Place) -> Digest | ValueError | tuple[Form, bytes] | None:
-            if place.form.codec == delta.DELTA:
+            if delta.is_difference(place.form.codec):
                 return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
             if place.form.codec not in (RAW, codecs.PLANES) or place.form.size != len(out):
                 return load(place)
             try:
-                if not fill(place.descriptor, place.start, place.form, out):
+                if not fill(place.descriptor, place.start, place.form, out, helpers):
                     raise mismatch(digest)
             except ValueError as error:
                 return error
@@ -259,7 +269,7 @@ class LocalObjects:
 
     def _base_of(self, digest: Digest) -> Digest | None:
         def look(place: Place) -> Digest | None:
-            if place.form.codec != delta.DELTA:
+            if not delta.is_difference(place.form.codec):
                 return None
             return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
 
@@ -277,7 +287,7 @@ class LocalObjects:
         What is returned stands alone.
         """
         form, stored = self.places.twice(load, digest)
-        if form.codec == delta.DELTA:
+        if delta.is_difference(form.codec):
             return self._plain(digest, form, stored), RAW
         return stored, form.codec
 
@@ -403,7 +413,7 @@ class LocalObjects:
         for pack, places in packed.items():
             # In the order of their places, so that the pack is read from its start to its end.
             sound = self.packs.sound(pack, [(digest, entry) for _, digest, entry in sorted(places)], codec)
-            alone = {digest for digest, form in sound.items() if form.codec != delta.DELTA}
+            alone = {digest for digest, form in sound.items() if not delta.is_difference(form.codec)}
             lost.update(digest for _, digest, _ in places if digest not in alone and not self._is_whole(digest, codec))
         return lost
 
@@ -414,7 +424,7 @@ class LocalObjects:
             return False
         if trashed:
             return False
-        if form.codec == delta.DELTA and not self._has_bases(digest):
+        if delta.is_difference(form.codec) and not self._has_bases(digest):
             # It will be put again, whole, and must not stand in the way of that.
             self.places.set_aside(digest)
             return False
@@ -432,7 +442,7 @@ class LocalObjects:
         if form.codec in self._decoders:
             return self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
         out = bytearray(form.size)
-        if form.codec == delta.DELTA:
+        if delta.is_difference(form.codec):
             self.read_into(digest, memoryview(out))
         else:
             self._decode_into(digest, form, stored, memoryview(out))
