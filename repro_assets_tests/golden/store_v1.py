@@ -17,6 +17,7 @@ from repro_assets.artifacts.kinds import DECODERS, kind_named
 from repro_assets.artifacts.kinds.block_list import Segments
 from repro_assets.artifacts.kinds.tree import TreeFile
 from repro_assets.identity.digest import Digest
+from repro_assets.journal.lines import write_line
 from repro_assets.journal.records import (
     AliasMoved,
     ArtifactStored,
@@ -36,7 +37,6 @@ from repro_assets.journal.records import (
     RunStarted,
     SeedsUsed,
     VersionClaimed,
-    write_line,
 )
 from repro_assets.store.home import MARKER, Home, make_store
 from repro_assets.store.opening import open_objects

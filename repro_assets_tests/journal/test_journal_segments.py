@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from repro_assets.errors import InvalidValue, MachineError
-from repro_assets.journal.records import Params, Process, Record, write_line
+from repro_assets.journal.lines import write_line
+from repro_assets.journal.records import Params, Process, Record
 from repro_assets.journal.segments import (
     HEARTBEAT_LOST_SECONDS,
     Damage,
