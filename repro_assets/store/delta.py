@@ -8,9 +8,10 @@ payload, infinities, either zero, denormals, or no floating-point numbers at all
 
 Both stored forms begin with the base's digest (32 bytes) and an XXH3-64 of these (8 bytes, little-endian).
 
-``delta2`` goes on with ``planes`` of what each number is more than the base's: the bits of both as integers in the order
-of the floating-point numbers, one less the other, without overflow, turned so that small ones of either sign have few
-bits (2 d, or -2 d - 1). That leaves less than the XOR, which changes many bits where a number passes a power of two.
+``delta2`` goes on with ``planes`` of what each number is more than the base's: the bits of both as integers in the
+order of the floating-point numbers, one less the other, without overflow, turned so that small ones of either sign have
+few bits (2 d, or -2 d - 1). That leaves less than the XOR, which has many bits where a number passes a power of
+two.
 
 ``delta``, which is read and no longer written, goes on with ``planes`` of the XOR of the two.
 """
