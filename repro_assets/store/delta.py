@@ -103,22 +103,37 @@ def _change(numbers: Any, stored: Any) -> None:
 
 
 def _add(numbers: Any, stored: Any) -> None:
-    """Turn the base's numbers into the object's."""
-    more = (stored >> 1) ^ (~(stored & 1) + 1)
-    more += _in_order(numbers)
-    top = 8 * more.itemsize - 1
-    signs = ~(more.view(f"<i{more.itemsize}") >> top).view(more.dtype)
-    numbers[:] = more ^ (signs | more.dtype.type(1 << top))
+    """Turn the base's numbers into the object's; in place, because each pass over new memory costs as much again."""
+    import numpy
+
+    spare = stored & 1
+    numpy.negative(spare, out=spare)
+    stored >>= 1
+    stored ^= spare
+    stored += _in_order(numbers, spare)
+    _in_order(stored, numbers)
 
 
 def _more(numbers: Any, base: Any) -> Any:
     """Return what `_add` turns the base's numbers into these with."""
-    signed = (_in_order(numbers) - _in_order(base)).view(f"<i{numbers.itemsize}")
-    return ((signed << 1) ^ (signed >> (8 * numbers.itemsize - 1))).view(numbers.dtype)
+    import numpy
+
+    more = _in_order(numbers, numpy.empty_like(numbers))
+    more -= _in_order(base, numpy.empty_like(base))
+    signed = more.view(f"<i{more.itemsize}")
+    return ((signed << 1) ^ (signed >> (8 * more.itemsize - 1))).view(more.dtype)
 
 
-def _in_order(bits: Any) -> Any:
-    """Return integers that stand in the order of the floating-point numbers of these bits."""
+def _in_order(bits: Any, out: Any) -> Any:
+    """Write integers that stand in the order of the floating-point numbers of these bits into `out`, and return it.
+
+    All bits but the sign's are turned round where that is set; so doing it again gives the bits back.
+    """
+    import numpy
+
     top = 8 * bits.itemsize - 1
-    signs = (bits.view(f"<i{bits.itemsize}") >> top).view(bits.dtype)
-    return bits ^ (signs | bits.dtype.type(1 << top))
+    signed = f"<i{bits.itemsize}"
+    numpy.right_shift(bits.view(signed), top, out=out.view(signed))
+    out &= bits.dtype.type((1 << top) - 1)
+    out ^= bits
+    return out
