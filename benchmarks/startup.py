@@ -19,7 +19,7 @@ _RUNS = """
 import json, sys, time
 from pathlib import Path
 from repro_assets.capture.level import Level
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.capturing import capture
 from repro_assets.recording.run import begin, new_run_id, recorded
 from repro_assets.store.home import make_store

@@ -14,7 +14,7 @@ from repro_assets.artifacts.kinds import DECODERS, kind_named, kind_of
 from repro_assets.errors import UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.journal.records import ArtifactStored, VersionClaimed
+from repro_assets.journal.artifact_records import ArtifactStored, VersionClaimed
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects

@@ -16,7 +16,7 @@ from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.retention import Ledger, dependence
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.identity.digest import Digest
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store import fsck
 from repro_assets.store.home import Home
@@ -99,7 +99,7 @@ def check_store(
             if isinstance(item, Damage):
                 lines.append({"segment": item.segment, "offset": item.offset, "reason": _in_one_line(item.reason)})
                 continue
-            if isinstance(item.payload, records.VersionClaimed):
+            if isinstance(item.payload, artifact_records.VersionClaimed):
                 claimed.setdefault((item.payload.collection, item.payload.version), set()).add(item.payload.digest)
             try:
                 ledger.take(item)

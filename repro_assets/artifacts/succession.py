@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from repro_assets.artifacts.kinds import DECODERS, tensors
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.journal.records import CheckpointSaved, VersionClaimed
+from repro_assets.journal.artifact_records import VersionClaimed
+from repro_assets.journal.run_records import CheckpointSaved
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects

@@ -11,7 +11,7 @@ import typer
 from repro_assets.cli.options import ArtifactName, AsJson, Verbose
 
 if TYPE_CHECKING:
-    from repro_assets.journal.records import AliasMoved
+    from repro_assets.journal.artifact_records import AliasMoved
 
 app = typer.Typer(help="Artifacts: put files in, list, show, get them back, name and delete them.")
 

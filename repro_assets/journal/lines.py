@@ -3,7 +3,7 @@
 Laws: a record is one line of JSON that ends in a newline; its last member ``xxh3`` is the XXH3-64 of all bytes of the
 line before ``,"xxh3"``, so a changed bit is seen; a line without its newline is not a record; every record carries
 ``v`` (schema version), ``kind``, ``seq`` (its number within its segment, from 0), ``time`` (wall clock, for display
-only), ``follows`` (ids of records it builds on) and ``data``, whose members are the fields of its kind (`records`).
+only), ``follows`` (ids of records it builds on) and ``data``, whose members are the fields of its kind (`payloads`).
 Records of older versions are upcast when read, for ever; a record of a newer version is an error that names it.
 """
 
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cache
 
 import xxhash
 
 from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
-from repro_assets.journal.records import PAYLOADS, Payload, Record
+from repro_assets.journal.records import Payload, Record
 
 SCHEMA_VERSION = 1
 _SEAL = b',"xxh3":"'
@@ -69,9 +70,17 @@ def read_line(line: bytes, segment: str) -> Record:
                 f"record {segment}:{raw['seq']} has schema version {raw['v']}",
                 "read it with a newer repro-assets",
             )
-        kind = PAYLOADS.get(raw["kind"])
+        kind = _payloads().get(raw["kind"])
         if kind is None:
             raise UnsupportedFormat(f"record {segment}:{raw['seq']} is of the unknown kind {raw['kind']!r}")
         return Record(segment, raw["seq"], raw["time"], tuple(raw["follows"]), kind(**raw["data"]))
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptRecord(f"a line of journal segment {segment} is no record: {error!r}") from error
+
+
+@cache
+def _payloads() -> dict[str, type[Payload]]:
+    # A process that only writes needs two or three of them, and making all takes as long as a short put may.
+    from repro_assets.journal.payloads import PAYLOADS
+
+    return PAYLOADS

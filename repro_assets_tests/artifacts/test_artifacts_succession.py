@@ -15,7 +15,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.succession import repack_store
 from repro_assets.cli.app import main
-from repro_assets.journal.records import CheckpointSaved
+from repro_assets.journal.run_records import CheckpointSaved
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.opening import open_objects

@@ -180,7 +180,7 @@ def test_an_asset_stands_for_its_newest_completed_run_of_its_own(home):
         run.log_output("result", {"made by": run_id}, name=f"product-{run_id}", asset=asset)
         run.end(str(started.pop("state", "COMPLETED")))
 
-    from repro_assets.journal.records import RunStarted
+    from repro_assets.journal.run_records import RunStarted
     from repro_assets.recording.run import begin
 
     materialized("run-1", "models/tiny")
@@ -393,7 +393,7 @@ def test_lineage_goes_both_ways_or_one(repro, home):
 
 
 def test_a_replay_is_named_as_one_in_the_lineage(repro, home):
-    from repro_assets.journal.records import RunStarted
+    from repro_assets.journal.run_records import RunStarted
     from repro_assets.recording.run import begin
 
     run = begin(home, RunStarted("dddddddd44444444", "asset", "again", replay_of="aaaaaaaa11111111"))
@@ -433,7 +433,7 @@ def test_artifacts_whose_bytes_are_gone_make_the_lineage_unsound(repro, home):
 
 
 def test_a_lineage_without_its_source_is_not_valid(repro, home):
-    from repro_assets.journal.records import RunInput
+    from repro_assets.journal.run_records import RunInput
     from repro_assets.journal.segments import journal_at
 
     found = repro("lineage", "validate", "--json")
@@ -456,7 +456,7 @@ def test_lineage_is_exported_to_stdout_or_a_file(repro, home, tmp_path, format, 
 
 def test_a_deep_chain_is_shown(repro, home):
     from repro_assets.cli.lineage_tree import DEEPEST
-    from repro_assets.journal.records import RunStarted
+    from repro_assets.journal.run_records import RunStarted
     from repro_assets.recording.run import begin
 
     made = None

@@ -28,7 +28,7 @@ from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import MachineError
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import Params
+from repro_assets.journal.run_records import Params
 from repro_assets.journal.segments import journal_at
 from repro_assets.store import batch as batches
 from repro_assets.store import codecs
