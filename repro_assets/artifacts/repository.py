@@ -6,6 +6,7 @@ where an earlier process stored the same and died before it could record it: eac
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from repro_assets.artifacts import names
@@ -19,6 +20,7 @@ from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
 
+_VERSION = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
 _recorded: set[tuple[str, Digest]] = set()
 """Segment and digest of what this process has recorded as stored."""
 
@@ -84,6 +86,33 @@ def by_digest(home: Home, digest: Digest, *, name: str | None = None, run_id: st
     if not objects.has(digest):
         raise UnknownName(f"no artifact is stored under {digest}", "see: repro artifacts list")
     return Artifact(home, digest, Manifest.decode(objects.read(digest)).kind, name=name, run_id=run_id)
+
+
+def by_name(home: Home, text: str, *, deleted: bool = False) -> Artifact | None:
+    """Return what ``NAME``, ``NAME:v3``, ``NAME@latest`` or a whole digest names; None where `text` is none of these.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    text : str
+        The name; ``NAME`` is the newest version that no trial made.
+    deleted : bool
+        Also a version that was deleted, where `text` gives its number.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such version or digest.
+    """
+    if match := _VERSION.fullmatch(text):
+        return handle(home, names.version(home, match["collection"], int(match["number"]), deleted=deleted))
+    if text.startswith("sha256:") and len(text) == 71:
+        return by_digest(home, Digest.parse(text))
+    collection, separator, alias = text.partition("@")
+    if alias == "latest" or (not separator and text in names.collections(home)):
+        return handle(home, names.newest(home, collection))
+    return None
 
 
 def version_of(artifact: Artifact) -> names.Version:

@@ -25,11 +25,28 @@ from repro_assets.store.opening import open_objects
 
 def test_no_command_loads_a_heavy_library_before_it_is_called():
     program = (
-        "import sys, repro_assets.cli.app; "
+        "import sys; from repro_assets.cli.app import program; program(); "
         "print([m for m in ('torch', 'dagster', 'pandas', 'pyarrow', 'duckdb', 'numpy', 'rich') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_a_command_loads_no_other_one():
+    asked = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import sys; from repro_assets.cli.app import main; code = main(sys.argv[1:]); "
+            "print([m for m in sys.modules if m.startswith('repro_assets.cli.')], code)",
+            *("artifacts", "--help"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = asked.stdout.splitlines()[-1]
+    assert "repro_assets.cli.artifacts" in loaded
+    assert not any(f"cli.{other}'" in loaded for other in ("runs", "store", "doctor", "manifest"))
 
 
 def test_putting_a_file_loads_no_heavy_library(tmp_path):
@@ -277,6 +294,17 @@ def test_what_was_put_is_got_back_and_nothing_else_is_overwritten(repro, home, t
     assert sorted(path.name for path in target.rglob("*")) == ["a.txt", "sub"]
     assert [path.name for path in target.parent.iterdir()] == ["here"]
     assert repro("artifacts", "get", "given", "--to", home.journal / "x").code == 2
+
+
+@pytest.mark.parametrize("text", ["given", "given:v1", "given@latest", "{digest}"])
+def test_what_the_folders_answer_is_got_without_a_catalog(repro, tmp_path, monkeypatch, text):
+    monkeypatch.setenv("REPRO_HOME", str(tmp_path / "bare"))
+    (tmp_path / "given").write_text("content")
+    stored = repro("artifacts", "put", tmp_path / "given", "--name", "given", "--json").document
+    got = repro("artifacts", "get", text.format(**stored), "--to", tmp_path / "got")
+    assert got.code == 0, got.err
+    assert (tmp_path / "got").read_text() == "content"
+    assert not (tmp_path / "bare/catalog.duckdb").exists()
 
 
 def test_nothing_is_laid_out_of_a_damaged_artifact(repro, home, tmp_path):
