@@ -7,16 +7,18 @@ where an earlier process stored the same and died before it could record it: eac
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.handle import Artifact
-from repro_assets.artifacts.kinds import DECODERS, kind_named, kind_of
+from repro_assets.artifacts.kinds import DECODERS, kind_named, kind_of, tree
 from repro_assets.errors import UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.journal.artifact_records import ArtifactStored, VersionClaimed
 from repro_assets.journal.segments import journal_at
+from repro_assets.store import outlines
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
 
@@ -47,13 +49,21 @@ def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = N
         If it cannot be written; nothing of it shows then.
     """
     kind = kind or kind_of(value)
-    with open_objects(home, DECODERS).batch() as batch:
-        manifest = kind_named(kind).write(value, batch)
-        digest = batch.put(manifest.encode())
-    known = digest not in batch.written
+    objects = open_objects(home, DECODERS)
+    survey = tree.survey(value) if kind == tree.NAME and isinstance(value, Path) else None
+    known = None if survey is None else outlines.recall(home, survey.root, survey.outline)
+    with objects.batch() as batch:
+        if known is not None and batch.rely_on(known):
+            digest, size, parts = known.manifest, known.size, known.parts
+        else:
+            manifest = kind_named(kind).write(value if survey is None else survey, batch)
+            digest, size, parts = batch.put(manifest.encode()), manifest.size, len(manifest.entries)
+            known = None
+    if survey is not None and survey.rested and known is None:
+        outlines.remember(objects, survey.root, survey.outline, manifest, digest)
     journal = journal_at(home.journal)
-    if not known or (journal.segment, digest) not in _recorded:
-        journal.append(ArtifactStored(str(digest), kind, manifest.size, len(manifest.entries)))
+    if digest in batch.written or (journal.segment, digest) not in _recorded:
+        journal.append(ArtifactStored(str(digest), kind, size, parts))
         _recorded.add((journal.segment, digest))
     return Artifact(home, digest, kind, name=name)
 

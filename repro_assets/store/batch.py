@@ -37,6 +37,7 @@ from repro_assets.store.sources import Stamp, StatCache, read_stamped, stamp_of,
 
 if TYPE_CHECKING:
     from repro_assets.store.objects import LocalObjects
+    from repro_assets.store.outlines import Remembered
 
 SMALL = 1 << 20
 FEW = 8
@@ -248,6 +249,27 @@ class Batch:
                 if cache is not None:
                     cache.learn(path, stamp, digest, begun)
         return [found[number] for number in range(len(files))]
+
+    def rely_on(self, known: Remembered) -> bool:
+        """Tell whether the manifest and every object of a folder that was put before is there, whole.
+
+        Where it is, the batch holds a lease on all of them. Otherwise nothing has been put.
+
+        Raises
+        ------
+        MachineError
+            If the lease cannot be written, or what is there cannot be read.
+        """
+        lease_on(self.home).take_rows(known.rows)
+        packs = self.objects.packs
+        packs.refresh()
+        single = [known.manifest, *known.alone]
+        if all(packs.is_whole(pack, check) for pack, check in known.packs) and not self._missing(single):
+            if known.packs:
+                self._folders.add(self._packs)
+            return True
+        self._relied.difference_update(single)
+        return False
 
     def _missing(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
         """Return the objects that this batch has to write, after a lease was taken on all."""

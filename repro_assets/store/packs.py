@@ -21,14 +21,15 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import xxhash
 
 from repro_assets.errors import CorruptObject, MachineError
 from repro_assets.identity.digest import Digest
-from repro_assets.store import durable
+from repro_assets.store import delta, durable
 from repro_assets.store.home import Home
 from repro_assets.store.layout import ENTRY_MAGIC, HEADER_SIZE, Form, header, read_header
 
@@ -266,6 +267,46 @@ class Packs:
                     found[digest] = head[1]
         return found
 
+    def check_whole(self, pack: str, places: list[tuple[Digest, Entry]], share: float) -> bytes | None:
+        """Return the XXH3-128 of every byte of a pack in which these entries are what was written.
+
+        None where one is not, or is stored as a difference from another object, or where they are less than `share` of
+        the pack, or it is gone.
+        """
+        seen = xxhash.xxh3_128()
+        place = 0
+        with contextlib.suppress(FileNotFoundError), open(self.path(pack), "rb", buffering=1 << 20) as file:  # noqa: PTH123
+            size = os.fstat(file.fileno()).st_size
+            if sum(HEADER_SIZE + entry.stored_size for _, entry in places) < share * size:
+                return None
+            for digest, entry in sorted(places, key=lambda item: item[1].offset):
+                _hash_of_next(file, entry.offset - place, seen)
+                head = file.read(HEADER_SIZE)
+                stored = file.read(entry.stored_size)
+                found = read_header(head)
+                if found is None or found[0] != digest or found[1].check != xxhash.xxh3_128_digest(stored):
+                    return None
+                if found[1].codec == delta.DELTA:
+                    return None
+                seen.update(head)
+                seen.update(stored)
+                place = entry.offset + HEADER_SIZE + entry.stored_size
+            _hash_of_next(file, size - place, seen)
+            return seen.digest()
+        return None
+
+    def is_whole(self, pack: str, check: bytes) -> bool:
+        """Tell whether a pack is there, every byte of it has this XXH3-128, and no entry of it was set aside."""
+        if any(name == pack for name, _ in self._aside):
+            return False
+        seen = xxhash.xxh3_128()
+        try:
+            with open(self.path(pack), "rb", buffering=0) as file:  # noqa: PTH123
+                _hash_of_next(file, os.fstat(file.fileno()).st_size, seen)
+        except FileNotFoundError:
+            return False
+        return seen.digest() == check
+
     def set_aside(self, digest: Digest, entry: Entry) -> None:
         """Take one entry out of use; a copy of its bytes goes to quarantine."""
         with open(self.path(entry.pack), "rb") as file:  # noqa: PTH123
@@ -466,6 +507,14 @@ def _encode_index(pack: str, records: list[tuple[bytes, int, int]], pack_size: i
 def _sealed(pack: str, body: bytes) -> int:
     # The name of the pack is part of the seal: an index that came to stand beside another pack is none of its own.
     return xxhash.xxh3_64_intdigest(body, seed=int(pack[:16], 16))
+
+
+def _hash_of_next(file: BinaryIO | FileIO, size: int, seen: xxhash.xxh3_128) -> None:
+    """Take the next `size` bytes of a file into a hash, or as many as there are."""
+    block = memoryview(bytearray(min(size, durable.BLOCK)))
+    while size and (length := file.readinto(block[:size])):
+        seen.update(block[:length])
+        size -= length
 
 
 def _listed(folder: Path) -> list[str]:

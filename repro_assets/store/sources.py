@@ -198,7 +198,7 @@ class StatCache:
 
     def _load(self) -> dict[str, list[int | str]]:
         try:
-            text = _unsealed(self._file.read_bytes())
+            text = unsealed(self._file.read_bytes())
         except OSError:
             return {}
         if text is None:
@@ -211,10 +211,11 @@ def damaged_caches(home: Home) -> list[str]:
     """Return the names of the cache files that do not read; none of them is used."""
     folder = home.cache / "sources"
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return [name for name in names if _unsealed((folder / name).read_bytes()) is None]
+    return [name for name in names if unsealed((folder / name).read_bytes()) is None]
 
 
-def _unsealed(data: bytes) -> bytes | None:
+def unsealed(data: bytes) -> bytes | None:
+    """Return what stands behind the seal of a file of this cache; None if it is not what was written."""
     seal, _, text = data.partition(b"\n")
     return text if seal == xxhash.xxh3_64_hexdigest(text).encode() else None
 
