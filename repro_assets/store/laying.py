@@ -10,7 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from repro_assets.identity.digest import Digest
@@ -48,17 +48,37 @@ def lay_out_files(objects: LocalObjects, files: Sequence[LaidFile]) -> None:
 
 
 def _write_group(objects: LocalObjects, files: Sequence[LaidFile]) -> None:
+    alone = []
+    single: dict[Digest, list[LaidFile]] = {}
     for file in files:
+        if len(file.objects) == 1:
+            single.setdefault(file.objects[0], []).append(file)
+        else:
+            alone.append(file)
+    for digest, data in objects.read_packed(single):
+        for file in single.pop(digest):
+            with _made(file) as descriptor:
+                durable.write_all(descriptor, [data])
+    # What is in no pack, and what is damaged there.
+    alone += [file for group in single.values() for file in group]
+    for file in alone:
         _write(objects, file)
 
 
 def _write(objects: LocalObjects, file: LaidFile, *, ahead: bool = False) -> None:
-    mode = 0o777 if file.executable else 0o666
-    descriptor = os.open(file.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
-    try:
+    with _made(file) as descriptor:
         for digest in file.objects:
             if len(file.objects) > 1 or not objects.clone_into(digest, descriptor):
                 _copy(objects, digest, descriptor, ahead=ahead)
+
+
+@contextlib.contextmanager
+def _made(file: LaidFile) -> Iterator[int]:
+    """Make a file and hold it open; it is removed where that ends by an error."""
+    mode = 0o777 if file.executable else 0o666
+    descriptor = os.open(file.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
+    try:
+        yield descriptor
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(file.path)  # noqa: PTH108

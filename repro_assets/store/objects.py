@@ -334,6 +334,23 @@ class LocalObjects:
             raise mismatch(digest)
         yield last
 
+    def read_packed(self, digests: Iterable[Digest]) -> Iterator[tuple[Digest, bytes]]:
+        """Yield those objects that are whole in packs, and their bytes, in the order of their places.
+
+        Raises
+        ------
+        CorruptObject, UnsupportedFormat
+            If the bytes of one do not decode, or nothing here decodes them.
+        """
+        packed: dict[str, list[tuple[Digest, Entry]]] = {}
+        for digest in dict.fromkeys(digests):
+            entry = self.packs.find(digest)
+            if entry is not None:
+                packed.setdefault(entry.pack, []).append((digest, entry))
+        for pack, places in packed.items():
+            for digest, form, stored in self.packs.stored(pack, sorted(places, key=lambda place: place[1].offset)):
+                yield digest, self._plain(digest, form, stored)
+
     def clone_into(self, digest: Digest, descriptor: int) -> bool:
         """Let an empty file share the object's blocks, verified; False where that cannot be.
 

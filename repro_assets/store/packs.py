@@ -254,7 +254,18 @@ class Packs:
         codec : str, optional
             The codec that they must have.
         """
-        found: dict[Digest, Form] = {}
+        return {digest: form for digest, form, _ in self.stored(pack, places) if codec is None or codec == form.codec}
+
+    def stored(self, pack: str, places: list[tuple[Digest, Entry]]) -> Iterator[tuple[Digest, Form, bytes]]:
+        """Yield those of a pack's entries that are what was written: the object, its form and its stored bytes.
+
+        Parameters
+        ----------
+        pack : str
+            The pack; nothing is yielded where it is gone.
+        places : list
+            The entries, in the order of their places.
+        """
         with contextlib.suppress(FileNotFoundError), open(self.path(pack), "rb", buffering=1 << 20) as file:  # noqa: PTH123
             for digest, entry in places:
                 if file.tell() != entry.offset:
@@ -262,10 +273,9 @@ class Packs:
                 head = read_header(file.read(HEADER_SIZE))
                 if head is None or head[0] != digest or head[1].stored_size != entry.stored_size:
                     continue
-                right = xxhash.xxh3_128_digest(file.read(entry.stored_size)) == head[1].check
-                if right and codec in (None, head[1].codec):
-                    found[digest] = head[1]
-        return found
+                data = file.read(entry.stored_size)
+                if xxhash.xxh3_128_digest(data) == head[1].check:
+                    yield digest, head[1], data
 
     def check_whole(self, pack: str, places: list[tuple[Digest, Entry]], share: float) -> bytes | None:
         """Return the XXH3-128 of every byte of a pack in which these entries are what was written.
