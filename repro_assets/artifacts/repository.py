@@ -49,10 +49,9 @@ def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = N
         If it cannot be written; nothing of it shows then.
     """
     kind = kind or kind_of(value)
-    objects = open_objects(home, DECODERS)
     survey = tree.survey(value) if kind == tree.NAME and isinstance(value, Path) else None
     known = None if survey is None else outlines.recall(home, survey.root, survey.outline)
-    with objects.batch() as batch:
+    with open_objects(home, DECODERS).batch() as batch:
         if known is not None and batch.rely_on(known):
             digest, size, parts = known.manifest, known.size, known.parts
         else:
@@ -60,7 +59,7 @@ def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = N
             digest, size, parts = batch.put(manifest.encode()), manifest.size, len(manifest.entries)
             known = None
     if survey is not None and survey.rested and known is None:
-        outlines.remember(objects, survey.root, survey.outline, manifest, digest)
+        outlines.remember(batch, survey.root, survey.outline, manifest, digest)
     journal = journal_at(home.journal)
     if digest in batch.written or (journal.segment, digest) not in _recorded:
         journal.append(ArtifactStored(str(digest), kind, size, parts))

@@ -43,10 +43,11 @@ SMALL = 1 << 20
 FEW = 8
 STREAMED = 8 << 20
 WINDOW = 64 << 20
-_GROUP_FILES = 256
-_GROUP_BYTES = 8 << 20
 _SYNC_EVERY = 64 << 20
 _WORKERS = os.cpu_count() or 1
+# A lease is taken for each group, and the groups that are read ahead must fit into the window.
+_GROUP_FILES = 1024
+_GROUP_BYTES = min(8 << 20, WINDOW // (2 * _WORKERS + 2))
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -101,6 +102,8 @@ class Batch:
         self.home = objects.home
         self.written: set[Digest] = set()
         """What this batch writes because it was not there."""
+        self.packs: dict[str, bytes] = {}
+        """The packs that this batch has shown, and the XXH3-128 of all bytes of each."""
         self._relied: set[Digest] = set()
         self._folders: set[str] = set()
         self._packs = os.fspath(self.home.packs)
@@ -279,11 +282,11 @@ class Batch:
         lease_on(self.home).take(new)
         self._relied.update(new)
         missing = self.objects.unsettled(new, codec)
-        for digest in new:
-            if digest not in missing:
-                # Another process may have shown it a moment ago, and its name may not have reached the disk.
-                packed = self.objects.packs.find(digest) is not None
-                self._folders.add(self._packs if packed else self.objects.folder(digest))
+        there = [digest for digest in new if digest not in missing]
+        packed = self.objects.packs.find_all(there)
+        for digest in there:
+            # Another process may have shown it a moment ago, and its name may not have reached the disk.
+            self._folders.add(self._packs if digest in packed else self.objects.folder(digest))
         self._last = new[-1] if new[-1] in missing else None
         return missing
 
@@ -354,7 +357,7 @@ class Batch:
                     self._pack = PackWriter(self.home)
                 self._pack.add(item.digest, item.form, item.stored)
                 if self._pack.size > PACK_BYTES:
-                    self._pack.close()
+                    self._close_pack()
                     self._pack = PackWriter(self.home)
             self._few = []
 
@@ -380,6 +383,7 @@ class Batch:
     def _close_pack(self) -> None:
         if self._pack is not None:
             self._pack.close()
+            self.packs[self._pack.pack] = self._pack.check
 
     def _show(self, loose: list[_Staged]) -> None:
         folders = set()

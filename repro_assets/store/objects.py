@@ -343,10 +343,8 @@ class LocalObjects:
             If the bytes of one do not decode, or nothing here decodes them.
         """
         packed: dict[str, list[tuple[Digest, Entry]]] = {}
-        for digest in dict.fromkeys(digests):
-            entry = self.packs.find(digest)
-            if entry is not None:
-                packed.setdefault(entry.pack, []).append((digest, entry))
+        for digest, entry in self.packs.find_all(digests).items():
+            packed.setdefault(entry.pack, []).append((digest, entry))
         for pack, places in packed.items():
             for digest, form, stored in self.packs.stored(pack, sorted(places, key=lambda place: place[1].offset)):
                 yield digest, self._plain(digest, form, stored)
@@ -421,8 +419,10 @@ class LocalObjects:
         """
         lost: set[Digest] = set()
         packed: dict[str, list[tuple[int, Digest, Entry]]] = {}
+        digests = list(digests)
+        entries = self.packs.find_all(digests)
         for digest in digests:
-            entry = self.packs.find(digest)
+            entry = entries.get(digest)
             if entry is not None:
                 packed.setdefault(entry.pack, []).append((entry.offset, digest, entry))
             elif not os.path.isfile(self.places.path(digest)) or not self._is_whole(digest, codec):  # noqa: PTH113

@@ -24,9 +24,9 @@ from repro_assets.errors import MachineError
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store import durable
+from repro_assets.store.batch import Batch
 from repro_assets.store.home import Home
 from repro_assets.store.leases import rows_of
-from repro_assets.store.objects import LocalObjects
 from repro_assets.store.packs import Entry
 from repro_assets.store.sources import unsealed
 
@@ -93,13 +93,13 @@ def recall(home: Home, folder: Path, outline: str) -> Remembered | None:
     )
 
 
-def remember(objects: LocalObjects, folder: Path, outline: str, manifest: Manifest, digest: Digest) -> None:
+def remember(batch: Batch, folder: Path, outline: str, manifest: Manifest, digest: Digest) -> None:
     """Remember what was made of a folder, all of which is durable; a disk that refuses costs time and nothing else.
 
     Parameters
     ----------
-    objects : LocalObjects
-        The store.
+    batch : Batch
+        What put it; committed.
     folder : Path
         The folder.
     outline : str
@@ -108,22 +108,20 @@ def remember(objects: LocalObjects, folder: Path, outline: str, manifest: Manife
         What was made of it.
     """
     with contextlib.suppress(MachineError, OSError):
-        _remember(objects, folder, outline, manifest, digest)
+        _remember(batch, folder, outline, manifest, digest)
 
 
-def _remember(objects: LocalObjects, folder: Path, outline: str, manifest: Manifest, digest: Digest) -> None:
+def _remember(batch: Batch, folder: Path, outline: str, manifest: Manifest, digest: Digest) -> None:
+    held = batch.objects.packs
     named = list(dict.fromkeys(manifest.objects()))
-    alone: list[Digest] = []
+    entries = held.find_all(named)
+    alone = [item for item in named if item not in entries]
     packed: dict[str, list[tuple[Digest, Entry]]] = {}
-    for item in named:
-        entry = objects.packs.find(item)
-        if entry is None:
-            alone.append(item)
-        else:
-            packed.setdefault(entry.pack, []).append((item, entry))
+    for item, entry in entries.items():
+        packed.setdefault(entry.pack, []).append((item, entry))
     packs = {}
     for pack, places in packed.items():
-        check = objects.packs.check_whole(pack, places, _SHARE)
+        check = batch.packs.get(pack) or held.check_whole(pack, places, _SHARE)
         if check is None:
             alone += [item for item, _ in places]
         else:
@@ -139,7 +137,7 @@ def _remember(objects: LocalObjects, folder: Path, outline: str, manifest: Manif
     }
     content = json.dumps(facts, separators=(",", ":")).encode() + b"\n" + rows_of(named)
     seal = xxhash.xxh3_64_hexdigest(content).encode()
-    durable.replace_file(_file(objects.home, folder), [seal, b"\n", content], objects.home.temporary)
+    durable.replace_file(_file(batch.home, folder), [seal, b"\n", content], batch.home.temporary)
 
 
 def _file(home: Home, folder: Path) -> Path:

@@ -123,6 +123,14 @@ class Packs:
             found = self._look_up(key)
         return found
 
+    def find_all(self, digests: Iterable[Digest]) -> dict[Digest, Entry]:
+        """Return where those objects are that some pack has; new packs are looked for once."""
+        asked = {digest: bytes.fromhex(digest.hex) for digest in digests}
+        found = {digest: self._look_up(key) for digest, key in asked.items()}
+        if None in found.values() and self.refresh():
+            found = {digest: self._look_up(key) for digest, key in asked.items()}
+        return {digest: entry for digest, entry in found.items() if entry is not None}
+
     def holds(self, digest: Digest) -> bool:
         """Tell whether a pack that is there now has an object."""
         entry = self.find(digest)
@@ -399,6 +407,7 @@ class PackWriter:
         self._records: list[tuple[bytes, int, int]] = []
         self._descriptor: int | None
         self._descriptor, self._partial = durable.create_temporary(home.temporary)
+        self._hashed = xxhash.xxh3_128()
         self._waiting: list[bytes | memoryview] = [_MAGIC]
         self._waiting_size = 0
 
@@ -432,6 +441,11 @@ class PackWriter:
         finally:
             self.abandon()
 
+    @property
+    def check(self) -> bytes:
+        """XXH3-128 of every byte of the pack, once it is closed."""
+        return self._hashed.digest()
+
     def abandon(self) -> None:
         """Close the file and remove it if it does not show yet."""
         if self._descriptor is not None:
@@ -442,7 +456,9 @@ class PackWriter:
 
     def _write(self) -> None:
         assert self._descriptor is not None
-        durable.write_all(self._descriptor, [b"".join(self._waiting)])
+        data = b"".join(self._waiting)
+        self._hashed.update(data)
+        durable.write_all(self._descriptor, [data])
         self._waiting, self._waiting_size = [], 0
 
 
