@@ -34,7 +34,7 @@ from repro_assets.store.exclusive import alone
 from repro_assets.store.layout import HEADER_SIZE, read_header
 from repro_assets.store.leases import leased, living, sweep
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.packs import PackWriter
+from repro_assets.store.pack_writing import PackWriter
 from repro_assets.store.trash import Trash, modified
 
 GRACE_SECONDS = 24 * 3600.0

@@ -7,14 +7,15 @@ the store. They are not forced to the disk: they can be had again.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from repro_assets.identity.digest import Digest
 from repro_assets.store import durable
+from repro_assets.store.lanes import Lanes, Workers
 from repro_assets.store.objects import LocalObjects
 
 _GROUP = 256
@@ -38,13 +39,16 @@ def lay_out_files(objects: LocalObjects, files: Sequence[LaidFile]) -> None:
     OSError
         If a file cannot be written, or is there already.
     """
-    groups = [files[start : start + _GROUP] for start in range(0, len(files), _GROUP)]
     if len(files) == 1:
         _write(objects, files[0], ahead=True)
-    elif groups:
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="repro-get") as pool:
-            for done in [pool.submit(_write_group, objects, group) for group in groups]:
-                done.result()
+        return
+    groups = [files[start : start + _GROUP] for start in range(0, len(files), _GROUP)]
+    workers = Workers()
+    try:
+        for _ in workers.map(functools.partial(_write_group, objects), groups):
+            pass
+    finally:
+        workers.end()
 
 
 def _write_group(objects: LocalObjects, files: Sequence[LaidFile]) -> None:
@@ -94,11 +98,6 @@ def _copy(objects: LocalObjects, digest: Digest, descriptor: int, *, ahead: bool
             durable.write_all(descriptor, [block])
         return
     # Reading and checking the next block takes as long as writing this one.
-    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="repro-get") as pool:
-        pending: concurrent.futures.Future[None] | None = None
+    with Lanes(1) as lanes:
         for block in blocks:
-            if pending is not None:
-                pending.result()
-            pending = pool.submit(durable.write_all, descriptor, [block])
-        if pending is not None:
-            pending.result()
+            lanes.submit(0, durable.write_all, descriptor, [block])

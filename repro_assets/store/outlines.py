@@ -27,7 +27,7 @@ from repro_assets.store import durable
 from repro_assets.store.batch import Batch
 from repro_assets.store.home import Home
 from repro_assets.store.leases import rows_of
-from repro_assets.store.packs import Entry
+from repro_assets.store.pack_index import Entry
 from repro_assets.store.sources import unsealed
 
 _FORMAT = 1

@@ -27,7 +27,9 @@ from repro_assets.store import delta, durable, exclusive
 from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, Form, read_header, trailer
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.packs import PACK_BYTES, Entry, PackWriter, gaps, scan
+from repro_assets.store.pack_index import Entry
+from repro_assets.store.pack_scanning import gaps, scan
+from repro_assets.store.pack_writing import PACK_BYTES, PackWriter
 from repro_assets.store.places import mismatch
 from repro_assets.store.planes import WORTH
 

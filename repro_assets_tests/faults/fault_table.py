@@ -32,10 +32,10 @@ from repro_assets.journal.run_records import Params
 from repro_assets.journal.segments import journal_at
 from repro_assets.store import batch as batches
 from repro_assets.store import codecs
-from repro_assets.store.batch import Part
 from repro_assets.store.home import Home, make_store, open_store
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
+from repro_assets.store.staging import Part
 
 COLLECTION = available("repro_assets.store.collection")
 

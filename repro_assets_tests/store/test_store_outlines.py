@@ -19,7 +19,8 @@ from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import Form
 from repro_assets.store.leases import leased
 from repro_assets.store.opening import open_objects
-from repro_assets.store.packs import Packs, PackWriter, packs_of
+from repro_assets.store.pack_writing import PackWriter
+from repro_assets.store.packs import Packs, packs_of
 from repro_assets.store.sources import Stamp, damaged_caches
 
 ALONE = "large"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from repro_assets.identity.digest import Digest
-from repro_assets.store.batch import Part
 from repro_assets.store.home import make_store
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
+from repro_assets.store.staging import Part
 from repro_assets.store.trash import Trash, modified
 
 SMALL = [b"content %d" % number for number in range(10)]

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.store.batch import Batch, Part
+from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects, concatenate
+from repro_assets.store.staging import Part
 
 if TYPE_CHECKING:
     import torch

@@ -20,10 +20,11 @@ from typing import Any
 from repro_assets.errors import CorruptRecord, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.store.batch import Batch, Part, SourceFile
+from repro_assets.store.batch import Batch
 from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.sources import Stamp, StatCache, unreadable
+from repro_assets.store.staging import Part, SourceFile
 
 NAME = "tree"
 _EXECUTABLE = 0o100
