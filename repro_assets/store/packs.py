@@ -352,7 +352,7 @@ def packs_of(home: Home) -> Packs:
     return _shared.setdefault(home.root, Packs(home))
 
 
-def _hash_of_next(file: BufferedReader | FileIO, size: int, seen: xxhash.xxh3_128) -> None:
+def _hash_of_next(file: BufferedReader[FileIO] | FileIO, size: int, seen: xxhash.xxh3_128) -> None:
     """Take the next `size` bytes of a file into a hash, or as many as there are."""
     block = memoryview(bytearray(min(size, durable.BLOCK)))
     while size and (length := file.readinto(block[:size])):
