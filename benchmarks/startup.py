@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measuring import REPETITIONS, Figure, Section, repeated, timed
+from benchmarks.measuring import REPETITIONS, Figure, Section, as_installed, repeated, timed
 
 PROJECT = Path(__file__).parents[1]
 FILE_BYTES = 10 * 1024
@@ -69,7 +68,7 @@ def _process(command: list[str], **variables: str) -> float:
             check=True,
             capture_output=True,
             cwd=PROJECT,
-            env={**os.environ, **variables},
+            env={**as_installed(), **variables},
             stdin=subprocess.DEVNULL,
         )
 
