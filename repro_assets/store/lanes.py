@@ -79,4 +79,4 @@ def _threads(number: int) -> concurrent.futures.ThreadPoolExecutor:
     # It imports the logging of Python's library, which a put of one small file does without.
     import concurrent.futures
 
-    return concurrent.futures.ThreadPoolExecutor(number, thread_name_prefix="repro-put")
+    return concurrent.futures.ThreadPoolExecutor(number, thread_name_prefix="repro-store")
