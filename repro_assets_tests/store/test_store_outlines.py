@@ -221,7 +221,7 @@ def test_objects_in_a_pack_of_others_are_looked_at_one_by_one(home: Home, folder
 def test_a_pack_with_a_difference_in_it_is_no_evidence(home: Home) -> None:
     stored = bytes(100)
     digest = Digest.of(b"another one")
-    for codec, known in (("raw", True), (delta.DELTA, False)):
+    for codec, known in (("raw", True), (delta.DELTA, False), (delta.DELTA2, False)):
         writer = PackWriter(home)
         writer.add(digest, Form(codec, 100, 100, xxhash.xxh3_128_digest(stored)), stored)
         writer.close()
