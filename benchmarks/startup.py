@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.measuring import REPETITIONS, Figure, Section, repeated, timed
+from benchmarks.measuring import REPETITIONS, Figure, Section, as_installed, repeated, timed
 
 PROJECT = Path(__file__).parents[1]
 FILE_BYTES = 10 * 1024
@@ -19,7 +18,7 @@ _RUNS = """
 import json, sys, time
 from pathlib import Path
 from repro_assets.capture.level import Level
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.capturing import capture
 from repro_assets.recording.run import begin, new_run_id, recorded
 from repro_assets.store.home import make_store
@@ -69,7 +68,7 @@ def _process(command: list[str], **variables: str) -> float:
             check=True,
             capture_output=True,
             cwd=PROJECT,
-            env={**os.environ, **variables},
+            env={**as_installed(), **variables},
             stdin=subprocess.DEVNULL,
         )
 

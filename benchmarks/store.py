@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.measuring import Comparison, Section
+from benchmarks.measuring import Comparison, Section, as_installed
 from benchmarks.peers import program
 
 REPETITIONS = 5
@@ -34,6 +34,8 @@ class _Measured:
     ours: list[float] = field(default_factory=list)
     peer: list[float] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
+    our_processor: list[float] = field(default_factory=list)
+    peer_processor: list[float] = field(default_factory=list)
 
 
 def measure() -> Section:
@@ -69,7 +71,15 @@ def measure() -> Section:
         ),
         repetitions=REPETITIONS,
         comparisons=[
-            Comparison(what, tuple(m.ours), "DVC 3.67.1", tuple(m.peer), limits.get(what), max(m.memory) / MIB)
+            Comparison(
+                what,
+                tuple(m.ours),
+                "DVC 3.67.1",
+                tuple(m.peer),
+                limits.get(what),
+                max(m.memory) / MIB,
+                statistics.median(m.our_processor) / statistics.median(m.peer_processor),
+            )
             for what, m in found.items()
         ],
     )
@@ -82,14 +92,14 @@ def _once(what: str, source: Path, folder: Path, repro: str, dvc: str, found: di
     subprocess.run(["git", "init", "-q", work], check=True)
     subprocess.run([dvc, "init", "-q"], cwd=work, check=True)
     subprocess.run([dvc, "config", "core.analytics", "false"], cwd=work, check=True)
-    subprocess.run([repro, "init", str(home)], check=True, capture_output=True)
+    subprocess.run([repro, "init", str(home)], check=True, capture_output=True, env=as_installed())
     theirs = work / "data"
     if source.is_dir():
         shutil.copytree(source, theirs)
     else:
         shutil.copyfile(source, theirs)
     time.sleep(REST_SECONDS)
-    environment = {**os.environ, "REPRO_HOME": str(home)}
+    environment = {**as_installed(), "REPRO_HOME": str(home)}
     target = folder / "target"
     steps = (
         ("put", [repro, "artifacts", "put", str(source), "--name", "data"], [dvc, "add", "-q", "data"]),
@@ -100,15 +110,18 @@ def _once(what: str, source: Path, folder: Path, repro: str, dvc: str, found: di
         if step == "get":
             shutil.rmtree(theirs) if theirs.is_dir() else theirs.unlink()
         measured = found.setdefault(f"{what}, {step}", _Measured())
-        seconds, memory = _process(mine, folder, environment)
+        seconds, processor, memory = _process(mine, folder, environment)
         measured.ours.append(seconds)
+        measured.our_processor.append(processor)
         measured.memory.append(memory)
-        measured.peer.append(_process(other, work, dict(os.environ))[0])
+        seconds, processor, _ = _process(other, work, as_installed())
+        measured.peer.append(seconds)
+        measured.peer_processor.append(processor)
     shutil.rmtree(folder)
 
 
-def _process(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, int]:
-    """Return wall-clock seconds and peak memory in bytes of a whole process."""
+def _process(command: list[str], folder: Path, environment: dict[str, str]) -> tuple[float, float, int]:
+    """Return wall-clock and processor seconds and peak memory in bytes of a whole process."""
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -116,7 +129,7 @@ def _process(command: list[str], folder: Path, environment: dict[str, str]) -> t
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}")
-    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _large(path: Path) -> Path:

@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from repro_assets.artifacts import names
 from repro_assets.artifacts.names import Version
 from repro_assets.errors import InvalidValue, UnknownName, from_os_error
-from repro_assets.journal.records import AliasMoved, Record, read_line
+from repro_assets.journal.artifact_records import AliasMoved
+from repro_assets.journal.lines import read_line
+from repro_assets.journal.records import Record
 from repro_assets.journal.segments import journal_at, list_segments
 from repro_assets.store.home import Home
 

@@ -158,13 +158,17 @@ def _names(folder: Path) -> set[str]:
 def _measure(path: Path) -> tuple[int, int]:
     if path.is_file():
         return 1, path.stat().st_size
-    sizes = [
-        os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 (once for each of ten thousand files)
-        for folder, _, names in os.walk(path)
-        for name in names
-        if not os.path.islink(os.path.join(folder, name))  # noqa: PTH114, PTH118
-    ]
-    return len(sizes), sum(sizes)
+    number = size = 0
+    folders = [os.fspath(path)]
+    while folders:
+        with os.scandir(folders.pop()) as listed:
+            for item in listed:
+                if item.is_dir(follow_symlinks=False):
+                    folders.append(item.path)
+                elif not item.is_symlink():
+                    number += 1
+                    size += item.stat(follow_symlinks=False).st_size
+    return number, size
 
 
 def _remove(path: Path) -> None:

@@ -14,7 +14,9 @@ from repro_assets.artifacts import names
 from repro_assets.artifacts.retention import CheckpointKey, Hold, Ledger, VersionKey, read_ledger
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import CheckpointDeleted, Payload, RunDeleted, VersionDeleted
+from repro_assets.journal.artifact_records import VersionDeleted
+from repro_assets.journal.records import Payload
+from repro_assets.journal.run_records import CheckpointDeleted, RunDeleted
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home
 

@@ -16,7 +16,7 @@ from repro_assets.artifacts.retention import Ledger, read_ledger, roots_of
 from repro_assets.errors import IntegrityError
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.journal.records import ArtifactEvicted
+from repro_assets.journal.artifact_records import ArtifactEvicted
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.collection import collect
 from repro_assets.store.home import Home

@@ -19,6 +19,8 @@ from repro_assets.store.home import Home
 
 _COLLECTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
 _NUMBER = re.compile(r"[1-9][0-9]*")
+DIGEST_PREFIX = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
+"""What reads as a digest, or as the beginning of one."""
 FORMAT = 2
 """Of the claim's file: 2 is sealed (`store.sealed`), 1 is not and has no member ``format``."""
 _UNSEALED = frozenset({"digest", "kind", "run_id", "trial"})
@@ -54,6 +56,20 @@ def check_collection(name: str) -> str:
             f"{name!r} cannot name a collection", "letters, digits and _ . + -, not beginning with a sign"
         )
     return name
+
+
+def check_new_name(text: str) -> str:
+    """Return `text` if it can name a collection, so that a new artifact may bear it.
+
+    Raises
+    ------
+    InvalidValue
+        If it cannot, or would read as a version, an alias or a digest.
+    """
+    check_collection(text)
+    if DIGEST_PREFIX.fullmatch(text):
+        raise InvalidValue(f"{text!r} would read as a digest", "choose another name")
+    return text
 
 
 def collections(home: Home) -> list[str]:

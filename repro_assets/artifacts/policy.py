@@ -16,7 +16,7 @@ from typing import Any
 from repro_assets.artifacts.deletion import Deletion
 from repro_assets.artifacts.retention import Ledger, VersionKey
 from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
-from repro_assets.journal.records import CheckpointSaved
+from repro_assets.journal.run_records import CheckpointSaved
 from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 

@@ -7,19 +7,23 @@ records what it stores and claims once.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.handle import Artifact
-from repro_assets.artifacts.kinds import DECODERS, kind_named, kind_of
+from repro_assets.artifacts.kinds import DECODERS, kind_named, kind_of, tree
 from repro_assets.errors import UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.journal.records import ArtifactStored, VersionClaimed
+from repro_assets.journal.artifact_records import ArtifactStored, VersionClaimed
 from repro_assets.journal.segments import journal_at
+from repro_assets.store import outlines
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
 
+_VERSION = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
 _recorded: set[tuple[str, Digest]] = set()
 """Segment and digest of what this process has recorded as stored."""
 _claimed: set[tuple[str, str, int]] = set()
@@ -48,13 +52,20 @@ def put(home: Home, value: Any, kind: str | None = None, *, name: str | None = N
         If it cannot be written; nothing of it shows then.
     """
     kind = kind or kind_of(value)
+    survey = tree.survey(value) if kind == tree.NAME and isinstance(value, Path) else None
+    known = None if survey is None else outlines.recall(home, survey.root, survey.outline)
     with open_objects(home, DECODERS).batch() as batch:
-        manifest = kind_named(kind).write(value, batch)
-        digest = batch.put(manifest.encode())
-    known = digest not in batch.written
+        if known is not None and batch.rely_on(known):
+            digest, size, parts = known.manifest, known.size, known.parts
+        else:
+            manifest = kind_named(kind).write(value if survey is None else survey, batch)
+            digest, size, parts = batch.put(manifest.encode()), manifest.size, len(manifest.entries)
+            known = None
+    if survey is not None and survey.rested and known is None:
+        outlines.remember(batch, survey.root, survey.outline, manifest, digest)
     journal = journal_at(home.journal)
-    if not known or (journal.segment, digest) not in _recorded:
-        journal.append(ArtifactStored(str(digest), kind, manifest.size, len(manifest.entries)))
+    if digest in batch.written or (journal.segment, digest) not in _recorded:
+        journal.append(ArtifactStored(str(digest), kind, size, parts))
         _recorded.add((journal.segment, digest))
     return Artifact(home, digest, kind, name=name)
 
@@ -94,6 +105,33 @@ def by_digest(home: Home, digest: Digest, *, name: str | None = None, run_id: st
     if not objects.has(digest):
         raise UnknownName(f"no artifact is stored under {digest}", "see: repro artifacts list")
     return Artifact(home, digest, Manifest.decode(objects.read(digest)).kind, name=name, run_id=run_id)
+
+
+def by_name(home: Home, text: str, *, deleted: bool = False) -> Artifact | None:
+    """Return what ``NAME``, ``NAME:v3``, ``NAME@latest`` or a whole digest names; None where `text` is none of these.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    text : str
+        The name; ``NAME`` is the newest version that no trial made.
+    deleted : bool
+        Also a version that was deleted, where `text` gives its number.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such version or digest.
+    """
+    if match := _VERSION.fullmatch(text):
+        return handle(home, names.version(home, match["collection"], int(match["number"]), deleted=deleted))
+    if text.startswith("sha256:") and len(text) == 71:
+        return by_digest(home, Digest.parse(text))
+    collection, separator, alias = text.partition("@")
+    if alias == "latest" or (not separator and text in names.collections(home)):
+        return handle(home, names.newest(home, collection))
+    return None
 
 
 def version_of(artifact: Artifact) -> names.Version:

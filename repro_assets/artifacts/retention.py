@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from repro_assets.artifacts import names
 from repro_assets.errors import CorruptRecord, InvalidValue
 from repro_assets.identity.digest import Digest
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records, records, run_records
 from repro_assets.journal.records import Record
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store.collection import Roots
@@ -31,21 +31,21 @@ CheckpointKey = tuple[str, str]
 def dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
     """Yield every artifact that a record names, and who depends on it; None where the record gives it no name."""
     match payload:
-        case records.ArtifactStored():
+        case artifact_records.ArtifactStored():
             yield payload.digest, None
-        case records.RunStarted():
+        case run_records.RunStarted():
             for what, digest in (("environment", payload.environment), ("source tree", payload.source)):
                 if digest is not None:
                     yield digest, f"{what} of run {payload.run_id}"
-        case records.RunInput():
+        case run_records.RunInput():
             yield payload.digest, f"input {payload.slot} of run {payload.run_id}"
-        case records.RunOutput():
+        case run_records.RunOutput():
             yield payload.digest, payload.name
-        case records.VersionClaimed():
+        case artifact_records.VersionClaimed():
             yield payload.digest, f"{payload.collection}:v{payload.version}"
-        case records.CheckpointSaved():
+        case run_records.CheckpointSaved():
             yield payload.digest, f"{payload.run_id}/{payload.name}"
-        case records.EvaluationMade():
+        case run_records.EvaluationMade():
             yield payload.digest, payload.name
         case _:
             return
@@ -69,16 +69,16 @@ class Ledger:
     all_holds: dict[Hold, None] = field(default_factory=dict)
     versions: dict[VersionKey, Digest] = field(default_factory=dict)
     makers: dict[VersionKey, str | None] = field(default_factory=dict)
-    moves: list[tuple[Record, records.AliasMoved]] = field(default_factory=list)
-    checkpoints: list[records.CheckpointSaved] = field(default_factory=list)
+    moves: list[tuple[Record, artifact_records.AliasMoved]] = field(default_factory=list)
+    checkpoints: list[run_records.CheckpointSaved] = field(default_factory=list)
     parents: dict[str, str | None] = field(default_factory=dict)
     run_names: dict[str, str] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
-    outputs: list[records.RunOutput] = field(default_factory=list)
-    inputs: list[records.RunInput] = field(default_factory=list)
-    replays: list[tuple[Record, records.ReplayMade]] = field(default_factory=list)
+    outputs: list[run_records.RunOutput] = field(default_factory=list)
+    inputs: list[run_records.RunInput] = field(default_factory=list)
+    replays: list[tuple[Record, run_records.ReplayMade]] = field(default_factory=list)
     stored: dict[Digest, set[str]] = field(default_factory=dict)
-    evictions: dict[Digest, list[records.ArtifactEvicted]] = field(default_factory=dict)
+    evictions: dict[Digest, list[artifact_records.ArtifactEvicted]] = field(default_factory=dict)
     deleted_runs: set[str] = field(default_factory=set)
     deleted_versions: set[VersionKey] = field(default_factory=set)
     deleted_checkpoints: set[CheckpointKey] = field(default_factory=set)
@@ -99,32 +99,32 @@ class Ledger:
             else:
                 self.all_holds[_hold(payload, digest, name)] = None
         match payload:
-            case records.VersionClaimed():
+            case artifact_records.VersionClaimed():
                 self.versions[payload.collection, payload.version] = Digest.parse(payload.digest)
                 self.makers[payload.collection, payload.version] = payload.run_id
-            case records.AliasMoved():
+            case artifact_records.AliasMoved():
                 self.moves.append((record, payload))
-            case records.CheckpointSaved():
+            case run_records.CheckpointSaved():
                 self.checkpoints.append(payload)
-            case records.RunStarted():
+            case run_records.RunStarted():
                 self.parents[payload.run_id] = payload.parent_run_id
                 self.run_names[payload.run_id] = payload.name
-            case records.RunEnded() | records.ParentState():
+            case run_records.RunEnded() | run_records.ParentState():
                 if payload.state != "RUNNING":
                     self.ended.add(payload.run_id)
-            case records.RunOutput():
+            case run_records.RunOutput():
                 self.outputs.append(payload)
-            case records.RunInput():
+            case run_records.RunInput():
                 self.inputs.append(payload)
-            case records.ReplayMade():
+            case run_records.ReplayMade():
                 self.replays.append((record, payload))
-            case records.VersionDeleted():
+            case artifact_records.VersionDeleted():
                 self.deleted_versions.add((payload.collection, payload.version))
-            case records.RunDeleted():
+            case run_records.RunDeleted():
                 self.deleted_runs.add(payload.run_id)
-            case records.CheckpointDeleted():
+            case run_records.CheckpointDeleted():
                 self.deleted_checkpoints.add((payload.run_id, payload.name))
-            case records.ArtifactEvicted():
+            case artifact_records.ArtifactEvicted():
                 self.evictions.setdefault(Digest.parse(payload.digest), []).append(payload)
             case _:
                 pass
@@ -171,7 +171,7 @@ class Ledger:
                 found.setdefault(key, []).append(move.alias)
         return found
 
-    def eviction(self, digest: Digest) -> records.ArtifactEvicted | None:
+    def eviction(self, digest: Digest) -> artifact_records.ArtifactEvicted | None:
         """Return the eviction of an artifact whose bytes were not put again since."""
         found = self.evictions.get(digest)
         if not found:
@@ -218,13 +218,13 @@ def roots_of(home: Home) -> Roots:
 
 def _hold(payload: records.Payload, digest: Digest, name: str) -> Hold:
     match payload:
-        case records.VersionClaimed():
+        case artifact_records.VersionClaimed():
             return Hold(digest, name, version=(payload.collection, payload.version))
-        case records.RunOutput() if payload.collection is not None and payload.version is not None:
+        case run_records.RunOutput() if payload.collection is not None and payload.version is not None:
             return Hold(digest, name, payload.run_id, (payload.collection, payload.version))
-        case records.CheckpointSaved():
+        case run_records.CheckpointSaved():
             return Hold(digest, name, payload.run_id, checkpoint=(payload.run_id, payload.name))
-        case records.RunStarted() | records.RunInput() | records.RunOutput() | records.EvaluationMade():
+        case run_records.RunStarted() | run_records.RunInput() | run_records.RunOutput() | run_records.EvaluationMade():
             return Hold(digest, name, payload.run_id)
         case _:
             return Hold(digest, name)

@@ -27,7 +27,9 @@ from repro_assets.artifacts.retention import dependence
 from repro_assets.errors import AmbiguousName, CorruptRecord, InvalidValue, MissingObject, ReproError, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.journal.records import ArtifactStored, Record, read_line
+from repro_assets.journal.artifact_records import ArtifactStored
+from repro_assets.journal.lines import read_line
+from repro_assets.journal.records import Record
 from repro_assets.journal.segments import journal_at, list_segments, read_segment
 from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home

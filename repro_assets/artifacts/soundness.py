@@ -19,7 +19,7 @@ from repro_assets.artifacts.policy import read_policy
 from repro_assets.artifacts.retention import Ledger, dependence
 from repro_assets.errors import CorruptRecord, InvalidValue, MachineError, ReproError, UnsupportedFormat
 from repro_assets.identity.digest import Digest
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records
 from repro_assets.journal.segments import Damage, journal_at, list_segments, read_segment
 from repro_assets.store import fsck
 from repro_assets.store.exclusive import read_plan
@@ -109,7 +109,7 @@ def check_store(
             if isinstance(item, Damage):
                 lines.append({"segment": item.segment, "offset": item.offset, "reason": _in_one_line(item.reason)})
                 continue
-            if isinstance(item.payload, records.VersionClaimed):
+            if isinstance(item.payload, artifact_records.VersionClaimed):
                 claimed.setdefault((item.payload.collection, item.payload.version), set()).add(item.payload.digest)
             try:
                 ledger.take(item)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from repro_assets.artifacts.kinds import DECODERS, tensors
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.journal.records import CheckpointSaved, VersionClaimed
+from repro_assets.journal.artifact_records import VersionClaimed
+from repro_assets.journal.run_records import CheckpointSaved
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects
@@ -26,7 +27,7 @@ from repro_assets.store.repack import SMALLEST, Pair, Repacked, repack
 _Row = list[tuple[int, float, Digest]]
 
 
-def repack_store(home: Home, *, older_than: float = 0.0) -> Repacked:
+def repack_store(home: Home, *, older_than: float = 0.0, progress: Callable[[int], None] | None = None) -> Repacked:
     """Store older tensors as differences from newer ones, and merge packs.
 
     Parameters
@@ -35,6 +36,8 @@ def repack_store(home: Home, *, older_than: float = 0.0) -> Repacked:
         The store.
     older_than : float
         Seconds; what was recorded later than so long ago stays as it is.
+    progress : callable, optional
+        Told the number of tensors that have been compared so far.
 
     Raises
     ------
@@ -44,7 +47,7 @@ def repack_store(home: Home, *, older_than: float = 0.0) -> Repacked:
         If another process collects or repacks, or something cannot be written.
     """
     objects = open_objects(home, DECODERS)
-    return repack(objects, pairs(home, objects, older_than=older_than))
+    return repack(objects, pairs(home, objects, older_than=older_than), progress=progress)
 
 
 def pairs(home: Home, objects: LocalObjects, *, older_than: float = 0.0) -> Iterator[Pair]:

@@ -3,25 +3,22 @@
 ``NAME`` (newest version not made by a trial), ``NAME:v3``, ``NAME@alias``, a display name (``model-<run_id>``,
 ``RUN/checkpoint_step_1000``), ``sha256:…``, an unambiguous digest prefix of 8 or more, or the path of a file.
 
-What the store's own folders answer (versions, digests) needs no catalog; the rest is asked of a refreshed one.
+What the store's own folders answer (`artifacts.repository.by_name`) needs no catalog; the rest is asked of a refreshed
+one.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from repro_assets.artifacts import names, repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds import raw_bytes
 from repro_assets.catalog import queries
-from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
+from repro_assets.errors import AmbiguousName, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.home import Home
-
-_VERSION = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
-_PREFIX = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
 
 
 def resolve_artifact(home: Home, text: str, *, deleted: bool = False) -> Artifact:
@@ -43,13 +40,9 @@ def resolve_artifact(home: Home, text: str, *, deleted: bool = False) -> Artifac
     AmbiguousName
         If a prefix fits several.
     """
-    if match := _VERSION.fullmatch(text):
-        number = int(match["number"])
-        return repository.handle(home, names.version(home, match["collection"], number, deleted=deleted))
-    if text.startswith("sha256:") and len(text) == 71:
-        return repository.by_digest(home, Digest.parse(text))
-    if text in names.collections(home):
-        return repository.handle(home, names.newest(home, text))
+    stored = repository.by_name(home, text, deleted=deleted)
+    if stored is not None:
+        return stored
     collection, separator, alias = text.partition("@")
     if separator:
         return _alias(home, collection, alias)
@@ -62,8 +55,6 @@ def resolve_artifact(home: Home, text: str, *, deleted: bool = False) -> Artifac
 
 
 def _alias(home: Home, collection: str, alias: str) -> Artifact:
-    if alias == "latest":
-        return repository.handle(home, names.newest(home, collection))
     rows = queries.rows(home, "SELECT version FROM aliases WHERE collection = ? AND alias = ?", [collection, alias])
     if not rows:
         raise UnknownName(f"{collection} has no alias {alias!r}", f"see: repro artifacts show {collection}")
@@ -82,7 +73,7 @@ def _displayed(home: Home, text: str) -> Artifact | None:
 
 
 def _prefixed(home: Home, text: str) -> Artifact | None:
-    match = _PREFIX.fullmatch(text)
+    match = names.DIGEST_PREFIX.fullmatch(text)
     if match is None:
         return None
     wanted = f"sha256:{match['hex']}"
@@ -110,17 +101,3 @@ def _one(home: Home, text: str, rows: list[dict[str, object]]) -> Artifact | Non
         return None
     run = rows[0].get("run_id") if len(rows) == 1 else None
     return repository.by_digest(home, Digest.parse(digests.pop()), name=text, run_id=str(run) if run else None)
-
-
-def check_name(text: str) -> str:
-    """Return `text` if it can name a collection, so that a new artifact may bear it.
-
-    Raises
-    ------
-    InvalidValue
-        If it cannot, or would read as a version, an alias or a digest.
-    """
-    names.check_collection(text)
-    if _PREFIX.fullmatch(text):
-        raise InvalidValue(f"{text!r} would read as a digest", "choose another name")
-    return text

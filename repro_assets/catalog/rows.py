@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from functools import singledispatch
 from typing import Any
 
-from repro_assets.journal import records as journal
+from repro_assets.journal import artifact_records, run_records
 from repro_assets.journal.records import Payload, Record
 
 Row = dict[str, Any]
@@ -202,21 +202,21 @@ def _rows(payload: Payload, record: Record, time: int) -> Iterator[TableRow]:
 
 
 _PLAIN_TABLES: dict[type[Payload], str] = {
-    journal.RunInput: "run_inputs",
-    journal.RunOutput: "run_outputs",
-    journal.VersionClaimed: "versions",
-    journal.CheckpointSaved: "checkpoints",
-    journal.EvaluationMade: "evaluations",
-    journal.CheckMade: "checks",
-    journal.VersionDeleted: "deleted_versions",
-    journal.RunDeleted: "deleted_runs",
-    journal.CheckpointDeleted: "deleted_checkpoints",
-    journal.ArtifactEvicted: "evictions",
+    run_records.RunInput: "run_inputs",
+    run_records.RunOutput: "run_outputs",
+    artifact_records.VersionClaimed: "versions",
+    run_records.CheckpointSaved: "checkpoints",
+    run_records.EvaluationMade: "evaluations",
+    run_records.CheckMade: "checks",
+    artifact_records.VersionDeleted: "deleted_versions",
+    run_records.RunDeleted: "deleted_runs",
+    run_records.CheckpointDeleted: "deleted_checkpoints",
+    artifact_records.ArtifactEvicted: "evictions",
 }
 
 
 @_rows.register
-def _(payload: journal.RunStarted, record: Record, time: int) -> Iterator[TableRow]:
+def _(payload: run_records.RunStarted, record: Record, time: int) -> Iterator[TableRow]:
     facts = payload.source_facts
     row = _plain(payload, leave_out=("source_facts",))
     row["commit"], row["branch"] = text_of(facts.get("commit")), text_of(facts.get("branch"))
@@ -246,7 +246,7 @@ def _(payload: journal.RunStarted, record: Record, time: int) -> Iterator[TableR
 
 
 @_rows.register
-def _(payload: journal.RunEnded, record: Record, time: int) -> Iterator[TableRow]:
+def _(payload: run_records.RunEnded, record: Record, time: int) -> Iterator[TableRow]:
     row = _plain(payload, leave_out=("error",))
     if row["state"] not in {"COMPLETED", "FAILED", "INTERRUPTED"}:
         raise Unfit(f"{row['state']!r} is not a state in which a run ends")
@@ -255,7 +255,7 @@ def _(payload: journal.RunEnded, record: Record, time: int) -> Iterator[TableRow
 
 
 @_rows.register
-def _(payload: journal.ParentState, record: Record, time: int) -> Iterator[TableRow]:
+def _(payload: run_records.ParentState, record: Record, time: int) -> Iterator[TableRow]:
     row = _plain(payload, leave_out=("started", "ended", "error"))
     row.update(_error(payload.error))
     if row["state"] not in {"RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"}:
@@ -266,24 +266,24 @@ def _(payload: journal.ParentState, record: Record, time: int) -> Iterator[Table
 
 
 @_rows.register
-def _(payload: journal.ArtifactStored, record: Record, time: int) -> Iterator[TableRow]:
+def _(payload: artifact_records.ArtifactStored, record: Record, time: int) -> Iterator[TableRow]:
     yield "artifacts", {**_plain(payload), "readable": False, "record": record.id, "stored_at": time}
 
 
 @_rows.register
-def _(payload: journal.AliasMoved, record: Record, time: int) -> Iterator[TableRow]:
+def _(payload: artifact_records.AliasMoved, record: Record, time: int) -> Iterator[TableRow]:
     yield "journal.alias_moves", _recorded(_plain(payload), record, time)
 
 
 @_rows.register
-def _(payload: journal.Params, record: Record, time: int) -> Iterator[TableRow]:
+def _(payload: run_records.Params, record: Record, time: int) -> Iterator[TableRow]:
     for name, value in payload.params.items():
         row = {"run_id": _run(payload), "name": text_of(name), "value": json_of(value)}
         yield "params", _recorded(row, record, time)
 
 
 @_rows.register
-def _(payload: journal.SeedsUsed, record: Record, time: int) -> Iterator[TableRow]:
+def _(payload: run_records.SeedsUsed, record: Record, time: int) -> Iterator[TableRow]:
     for name, seed in {"root": payload.root, **payload.derived}.items():
         if seed is None:
             raise Unfit(f"the seed {name!r} is missing")
@@ -292,7 +292,7 @@ def _(payload: journal.SeedsUsed, record: Record, time: int) -> Iterator[TableRo
 
 
 @_rows.register
-def _(payload: journal.Metrics, _record: Record, _time: int) -> Iterator[TableRow]:
+def _(payload: run_records.Metrics, _record: Record, _time: int) -> Iterator[TableRow]:
     table, run = ("system_metrics" if payload.system else "metrics"), _run(payload)
     for name, step, value, moment in payload.rows:
         if not isinstance(name, str):
@@ -310,7 +310,7 @@ def _(payload: journal.Metrics, _record: Record, _time: int) -> Iterator[TableRo
 
 
 @_rows.register
-def _(payload: journal.Fingerprints, _record: Record, _time: int) -> Iterator[TableRow]:
+def _(payload: run_records.Fingerprints, _record: Record, _time: int) -> Iterator[TableRow]:
     step = integer_of(payload.step)
     if step is None:
         raise Unfit("the step is missing")
@@ -322,7 +322,7 @@ def _(payload: journal.Fingerprints, _record: Record, _time: int) -> Iterator[Ta
 
 
 @_rows.register
-def _(payload: journal.ReplayMade, record: Record, time: int) -> Iterator[TableRow]:
+def _(payload: run_records.ReplayMade, record: Record, time: int) -> Iterator[TableRow]:
     row = _plain(payload, leave_out=("seconds",))
     row["seconds"] = None if payload.seconds is None else number_of(payload.seconds)
     yield "replays", _recorded(row, record, time)
@@ -332,7 +332,7 @@ def _error(error: dict[str, str] | None) -> Row:
     return {f"error_{part}": text_of((error or {}).get(part)) for part in ("type", "message", "trace")}
 
 
-def _run(payload: journal.Params | journal.SeedsUsed | journal.Metrics | journal.Fingerprints) -> str:
+def _run(payload: run_records.Params | run_records.SeedsUsed | run_records.Metrics | run_records.Fingerprints) -> str:
     run = text_of(payload.run_id)
     if run is None:
         raise Unfit("run_id is missing")

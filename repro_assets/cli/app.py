@@ -1,39 +1,129 @@
 """The command `repro`: parsing, one call of a lower layer, rendering.
 
-Law: importing this module loads neither torch, dagster, pandas, pyarrow nor duckdb; each command imports what it needs.
+Law: importing this module loads neither torch, dagster, pandas, pyarrow nor duckdb; each command imports what it needs,
+and a command's own module is imported only when it is called or listed.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
-from repro_assets.cli import artifacts, catalog, doctor, init, lineage, manifest, replay, run, runs, sql, store, ui
 from repro_assets.cli.answering import exit_code_of
 
-app = typer.Typer(
-    name="repro",
-    help="Machine-learning results that are traceable, findable and provably reproducible.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("init")(init.init)
-app.command("run")(run.run)
-app.add_typer(runs.app, name="runs")
-app.command("sql")(sql.sql)
-app.add_typer(artifacts.app, name="artifacts")
-app.add_typer(lineage.app, name="lineage")
-app.add_typer(manifest.app, name="manifest")
-app.command("replay")(replay.replay)
-app.add_typer(store.app, name="store")
-app.add_typer(catalog.app, name="catalog")
-app.command("ui")(ui.ui)
-app.command("doctor")(doctor.doctor)
+
+def _init(app: typer.Typer) -> None:
+    from repro_assets.cli import init
+
+    app.command("init")(init.init)
+
+
+def _run(app: typer.Typer) -> None:
+    from repro_assets.cli import run
+
+    app.command("run")(run.run)
+
+
+def _runs(app: typer.Typer) -> None:
+    from repro_assets.cli import runs
+
+    app.add_typer(runs.app, name="runs")
+
+
+def _sql(app: typer.Typer) -> None:
+    from repro_assets.cli import sql
+
+    app.command("sql")(sql.sql)
+
+
+def _artifacts(app: typer.Typer) -> None:
+    from repro_assets.cli import artifacts
+
+    app.add_typer(artifacts.app, name="artifacts")
+
+
+def _lineage(app: typer.Typer) -> None:
+    from repro_assets.cli import lineage
+
+    app.add_typer(lineage.app, name="lineage")
+
+
+def _manifest(app: typer.Typer) -> None:
+    from repro_assets.cli import manifest
+
+    app.add_typer(manifest.app, name="manifest")
+
+
+def _replay(app: typer.Typer) -> None:
+    from repro_assets.cli import replay
+
+    app.command("replay")(replay.replay)
+
+
+def _store(app: typer.Typer) -> None:
+    from repro_assets.cli import store
+
+    app.add_typer(store.app, name="store")
+
+
+def _catalog(app: typer.Typer) -> None:
+    from repro_assets.cli import catalog
+
+    app.add_typer(catalog.app, name="catalog")
+
+
+def _ui(app: typer.Typer) -> None:
+    from repro_assets.cli import ui
+
+    app.command("ui")(ui.ui)
+
+
+def _doctor(app: typer.Typer) -> None:
+    from repro_assets.cli import doctor
+
+    app.command("doctor")(doctor.doctor)
+
+
+_COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
+    "init": _init,
+    "run": _run,
+    "runs": _runs,
+    "sql": _sql,
+    "artifacts": _artifacts,
+    "lineage": _lineage,
+    "manifest": _manifest,
+    "replay": _replay,
+    "store": _store,
+    "catalog": _catalog,
+    "ui": _ui,
+    "doctor": _doctor,
+}
+
+
+def program(words: Sequence[str] = ()) -> typer.Typer:
+    """Return the command line that understands these words.
+
+    Parameters
+    ----------
+    words : sequence of str
+        What a person gave. Where the first one is a command, no other is loaded; all are otherwise.
+    """
+    app = typer.Typer(
+        name="repro",
+        help="Machine-learning results that are traceable, findable and provably reproducible.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_root,
+    )
+    # typer reads every function that it is given, and all of them take longer than a short command.
+    for add in [_COMMANDS[words[0]]] if words and words[0] in _COMMANDS else _COMMANDS.values():
+        add(app)
+    return app
 
 
 def _show_version(value: bool) -> None:
@@ -44,7 +134,6 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
@@ -62,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The words after ``repro``; those of this process if left out.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return exit_code_of(lambda: app(words, prog_name="repro", standalone_mode=False))
+    return exit_code_of(lambda: program(words)(words, prog_name="repro", standalone_mode=False))
 
 
 if __name__ == "__main__":

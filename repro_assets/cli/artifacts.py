@@ -11,7 +11,7 @@ import typer
 from repro_assets.cli.options import ArtifactName, AsJson, Verbose
 
 if TYPE_CHECKING:
-    from repro_assets.journal.records import AliasMoved
+    from repro_assets.journal.artifact_records import AliasMoved
 
 app = typer.Typer(help="Artifacts: put files in, list, show, get them back, name and delete them.")
 
@@ -33,11 +33,11 @@ def put(
 ) -> None:
     """Store a file or a folder as the next version of a name."""
     from repro_assets.artifacts.intake import take_in
-    from repro_assets.catalog.naming import check_name
+    from repro_assets.artifacts.names import check_new_name
     from repro_assets.cli.answering import here
     from repro_assets.cli.rendering import print_json, print_line, short
 
-    taken = take_in(here(make=True), path, check_name(name), type)
+    taken = take_in(here(make=True), path, check_new_name(name), type)
     artifact = taken.artifact
     if as_json:
         print_json(
@@ -108,13 +108,16 @@ def get(
 ) -> None:
     """Lay an artifact out as a file or a folder, every byte verified."""
     from repro_assets.artifacts.checkout import check_out
-    from repro_assets.artifacts.eviction import evicted_by
-    from repro_assets.catalog.naming import resolve_artifact
-    from repro_assets.cli.answering import readable, say, settled
+    from repro_assets.artifacts.repository import by_name
+    from repro_assets.cli.answering import here, readable, say, settled
     from repro_assets.cli.rendering import print_json, print_line, size
     from repro_assets.errors import MissingObject
 
-    found = resolve_artifact(readable(), artifact)
+    found = by_name(here(), artifact)
+    if found is None:
+        from repro_assets.catalog.naming import resolve_artifact
+
+        found = resolve_artifact(readable(), artifact)
     replayed: list[str] = []
     if rebuild and not found.is_whole():
         from repro_assets.cli.progress import shown_log
@@ -127,6 +130,8 @@ def get(
     try:
         done = check_out(found, to, force=force)
     except MissingObject as error:
+        from repro_assets.artifacts.eviction import evicted_by
+
         run = evicted_by(found.home, found.digest)
         if run is None:
             raise

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
@@ -23,7 +24,7 @@ _EVENT = re.compile(
 )
 _WARNING = re.compile(r" - dagster - WARNING - \S+ - \S+ - \S+ - (?P<text>.+)")
 _STOPPED = re.compile(r"(\w+\.)*(DagsterExecutionInterruptedError|KeyboardInterrupt)\b")
-_SHOWN_EVERY = 50
+_SHOWN_EVERY_SECONDS = 0.2
 _SECONDS = re.compile(r"in (?P<time>[\d.]+ ?(?:ms|s|m\w*|h\w*).*?)\.?$")
 _WORDS = {"START": "begins", "SUCCESS": "done", "FAILURE": "FAILED", "SKIPPED": "skipped", "UP_FOR_RETRY": "retries"}
 
@@ -65,8 +66,12 @@ def counter(what: str) -> Iterator[Callable[[int], None] | None]:
         yield None
         return
 
+    shown = float("-inf")
+
     def show(count: int) -> None:
-        if count % _SHOWN_EVERY == 0:
+        nonlocal shown
+        if time.monotonic() - shown >= _SHOWN_EVERY_SECONDS:
+            shown = time.monotonic()
             sys.stderr.write(f"\r{count} {what}")
             sys.stderr.flush()
 

@@ -21,9 +21,12 @@ def repack(
     """Store older versions of tensors as differences from newer ones, and many small packs as few."""
     from repro_assets.artifacts.succession import repack_store
     from repro_assets.cli.answering import here
+    from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_facts, print_json, size
 
-    done = repack_store(here(), older_than=_seconds(older_than))
+    home, seconds = here(), _seconds(older_than)
+    with counter("tensors compared") as progress:
+        done = repack_store(home, older_than=seconds, progress=progress)
     if as_json:
         print_json(
             {

@@ -60,7 +60,10 @@ def decode(data: bytes) -> Any:
         If `data` is not JSON, names a member twice, or uses ``$`` in another way than stated.
     """
     try:
-        return json.loads(data, parse_int=_number, parse_constant=_refuse, object_pairs_hook=_members)
+        text = data.decode()
+        # Where no name begins with ``$``, also not by an escape, the members are what they stand for.
+        members = _members if '"$' in text or "\\u" in text else _distinct
+        return json.loads(text, parse_int=_number, parse_constant=_refuse, object_pairs_hook=members)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptRecord(f"not canonical JSON: {error}") from error
 
@@ -143,6 +146,13 @@ def _number(text: str) -> int | float:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a member name stands twice")
+    return value
 
 
 def _members(pairs: list[tuple[str, Any]]) -> Any:

@@ -38,6 +38,9 @@ class Digest:
         if not _HEX.fullmatch(self.hex):
             raise InvalidValue(f"{self.hex!r} is not a SHA-256 hash", "64 lower-case hexadecimal digits")
 
+    def __hash__(self) -> int:
+        return hash(self.hex)
+
     def __str__(self) -> str:
         return f"{ALGORITHM}:{self.hex}"
 

@@ -28,7 +28,8 @@ from functools import cache
 from pathlib import Path
 
 from repro_assets.errors import ReproError, from_os_error
-from repro_assets.journal.records import Payload, Process, Record, read_line, write_line
+from repro_assets.journal.lines import read_line, write_line
+from repro_assets.journal.records import Payload, Process, Record
 
 HEARTBEAT_SECONDS = 30.0
 HEARTBEAT_LOST_SECONDS = 300.0

@@ -15,7 +15,7 @@ from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.catalog import queries
 from repro_assets.errors import ReproError, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import CheckMade
+from repro_assets.journal.run_records import CheckMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.versions import UpstreamEvent, read_event

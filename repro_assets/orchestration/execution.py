@@ -25,7 +25,7 @@ from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.mode import Mode, applied, settings_record
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.orchestration import metadata, naming, parents, pins, replayed_runs, versions
 from repro_assets.orchestration.config import AssetConfig, hyperparameters
 from repro_assets.orchestration.step_runs import open_runs

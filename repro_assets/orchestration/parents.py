@@ -19,7 +19,7 @@ from dagster._core.execution.context.system import StepExecutionContext
 
 from repro_assets.capture.level import Level
 from repro_assets.capture.secrets import redact_text
-from repro_assets.journal.records import ParentState, RunStarted
+from repro_assets.journal.run_records import ParentState, RunStarted
 from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration import pins, refusals
 from repro_assets.recording import capturing

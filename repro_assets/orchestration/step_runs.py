@@ -14,7 +14,7 @@ from dagster._core.execution.context.system import StepExecutionContext
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.orchestration import parents, pins, replayed_runs
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, begin, new_run_id
 from repro_assets.store.home import Home

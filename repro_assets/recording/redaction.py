@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from repro_assets.capture.secrets import find_secrets
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 
 FIELDS = ("name", "experiment", "tags", "mode", "settings", "config", "plan")
 SECRET_NAMES = re.compile(

@@ -29,7 +29,7 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue
-from repro_assets.journal import records
+from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import HEARTBEAT_SECONDS, journal_at
 from repro_assets.recording.redaction import redact, redact_start
 from repro_assets.store.home import Home
@@ -71,7 +71,7 @@ class Run:
         Source files that were edited while the run executed; recorded at the end.
     """
 
-    def __init__(self, home: Home, started: records.RunStarted) -> None:
+    def __init__(self, home: Home, started: run_records.RunStarted) -> None:
         started = redact_start(started)
         self.home = home
         self.run_id = started.run_id
@@ -96,7 +96,7 @@ class Run:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; a later value of one name wins."""
         shown, found = redact(dict(params), "params")
-        self._record(records.Params(self.run_id, shown))
+        self._record(run_records.Params(self.run_id, shown))
         self.params.update(shown)
         self.warnings += found
 
@@ -131,7 +131,7 @@ class Run:
         """Record the fingerprint of each tensor after `step`."""
         from repro_assets.determinism.fingerprints import fingerprint
 
-        self._record(records.Fingerprints(self.run_id, step, fingerprint(tensors)))
+        self._record(run_records.Fingerprints(self.run_id, step, fingerprint(tensors)))
 
     def use(
         self,
@@ -144,7 +144,7 @@ class Run:
     ) -> None:
         """Record that the run reads an artifact."""
         self._record(
-            records.RunInput(self.run_id, slot, str(artifact.digest), asset, partition, artifact.run_id, pinned)
+            run_records.RunInput(self.run_id, slot, str(artifact.digest), asset, partition, artifact.run_id, pinned)
         )
 
     def checkpoint(
@@ -161,7 +161,7 @@ class Run:
         name = f"checkpoint_{kind}_{identifier}"
         artifact = repository.put(self.home, value, name=f"{self.run_id}/{name}")
         self._record(
-            records.CheckpointSaved(
+            run_records.CheckpointSaved(
                 self.run_id, name, kind, str(identifier), str(artifact.digest), step, dict(metrics or {})
             )
         )
@@ -198,7 +198,7 @@ class Run:
         name = name.replace("{version}", str(artifact.version or artifact.digest.hex[:8]))
         artifact = dataclasses.replace(artifact, name=name, run_id=self.run_id)
         self._record(
-            records.RunOutput(
+            run_records.RunOutput(
                 self.run_id, slot, str(artifact.digest), name, asset, partition, collection, artifact.version
             )
         )
@@ -216,14 +216,16 @@ class Run:
             If it cannot be written.
         """
         now = time.time()
-        self._record(records.Metrics(self.run_id, [[name, None, value, now] for name, value in readings.items()], True))
+        self._record(
+            run_records.Metrics(self.run_id, [[name, None, value, now] for name, value in readings.items()], True)
+        )
 
     def log_evaluation(
         self, name: str, model: Artifact, dataset: Artifact, result: Artifact, metrics: Mapping[str, float]
     ) -> None:
         """Record that `result` is what `model` reached on `dataset`."""
         self._record(
-            records.EvaluationMade(
+            run_records.EvaluationMade(
                 self.run_id, name, str(model.digest), str(dataset.digest), str(result.digest), dict(metrics)
             )
         )
@@ -232,7 +234,7 @@ class Run:
         """Record the answer of a check about this run."""
         shown, found = redact(details, f"check.{name}")
         self._record(
-            records.CheckMade(name, passed, self.run_id, self.started.asset, self.started.partition, details=shown)
+            run_records.CheckMade(name, passed, self.run_id, self.started.asset, self.started.partition, details=shown)
         )
         self.warnings += found
 
@@ -243,7 +245,7 @@ class Run:
             if not points:
                 return
             try:
-                self._journal.append(records.Metrics(self.run_id, points))
+                self._journal.append(run_records.Metrics(self.run_id, points))
             except BaseException:
                 self._points.extendleft(reversed(points))
                 raise
@@ -265,8 +267,8 @@ class Run:
             try:
                 self.flush()
                 self._journal.append(
-                    records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
-                    records.RunEnded(
+                    run_records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
+                    run_records.RunEnded(
                         self.run_id, state, None if error is None else describe(error), self.edited_sources
                     ),
                 )
@@ -289,7 +291,7 @@ class Run:
         self._points, self._lock, self._forked = deque(), threading.RLock(), True
 
 
-def begin(home: Home, started: records.RunStarted) -> Run:
+def begin(home: Home, started: run_records.RunStarted) -> Run:
     """Record the start of a run and return its handle.
 
     Raises

@@ -25,7 +25,7 @@ from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
 from repro_assets.determinism.process_start import warning_filters
 from repro_assets.errors import ReproError
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import ReplayMade
+from repro_assets.journal.run_records import ReplayMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.replay import compare
 from repro_assets.replay.plan import Recorded, Replayed, Result, check_replayable, make_plan

@@ -5,83 +5,52 @@ put (a manifest) shows after all others, so what it names is there. Before the b
 holds a lease on it. What is there already is checked and not written again. A batch that is left by an exception shows
 at most some of its objects, whole, and leaves no file in the temporary folder.
 
-Hashing, compressing and writing run on all cores; memory holds at most `WINDOW` bytes of what waits. A file larger than
-`STREAMED` is never in memory: it is hashed, written and put on the disk in one pass. Objects whose stored form is at
-most `SMALL` go into packs where a batch has at least `FEW` of them.
+Hashing, compressing and writing run on all cores; memory holds at most `staging.WINDOW` bytes of what waits. A file
+larger than `STREAMED` is never in memory: it is hashed, written and put on the disk in one pass. Objects whose stored
+form is at most `SMALL` go into packs where a batch has at least `FEW` of them.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import hashlib
-import itertools
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import xxhash
 
 from repro_assets.errors import from_os_error
 from repro_assets.identity.digest import Digest
-from repro_assets.store import codecs, durable
+from repro_assets.store import durable
+from repro_assets.store.lanes import Lanes, Workers
 from repro_assets.store.layout import RAW, Form, trailer
 from repro_assets.store.leases import lease_on
-from repro_assets.store.packs import PACK_BYTES, PackWriter
-from repro_assets.store.sources import Stamp, StatCache, read_stamped, stamp_of, stream_stable, unreadable
+from repro_assets.store.pack_writing import PACK_BYTES, PackWriter
+from repro_assets.store.sources import Stamp, StatCache, stamp_of, stream_stable
+from repro_assets.store.staging import (
+    Part,
+    SourceFile,
+    Staged,
+    digest_of,
+    form_of,
+    groups,
+    prepared,
+    read_group,
+    windows,
+)
 
 if TYPE_CHECKING:
     from repro_assets.store.objects import LocalObjects
+    from repro_assets.store.outlines import Remembered
 
 SMALL = 1 << 20
 FEW = 8
 STREAMED = 8 << 20
-WINDOW = 64 << 20
-_GROUP_FILES = 256
-_GROUP_BYTES = 8 << 20
 _SYNC_EVERY = 64 << 20
-_WORKERS = os.cpu_count() or 1
-_T = TypeVar("_T")
-_R = TypeVar("_R")
-
-
-class Part(NamedTuple):
-    """Bytes to be put, the size of the numbers in them (1 where they are none), and of the rows that these form."""
-
-    data: bytes | memoryview
-    itemsize: int = 1
-    row: int = 0
-
-
-class SourceFile(NamedTuple):
-    """A file to be put: where it is, and its stamp if it was looked at just now."""
-
-    path: str
-    stamp: Stamp | None = None
-
-
-@dataclass(slots=True)
-class _Staged:
-    """An object on its way: in memory, or in a temporary file that is on the disk."""
-
-    digest: Digest
-    form: Form
-    stored: bytes | memoryview | None = None
-    partial: Path | None = None
-
-
-class _Read(NamedTuple):
-    """A file that was read: its number, what is to be stored, its stamp, and when reading began."""
-
-    number: int
-    staged: _Staged
-    stamp: Stamp
-    begun: int
 
 
 class Batch:
@@ -100,15 +69,17 @@ class Batch:
         self.home = objects.home
         self.written: set[Digest] = set()
         """What this batch writes because it was not there."""
+        self.packs: dict[str, bytes] = {}
+        """The packs that this batch has shown, and the XXH3-128 of all bytes of each."""
         self._relied: set[Digest] = set()
         self._folders: set[str] = set()
         self._packs = os.fspath(self.home.packs)
-        self._staged: list[_Staged] = []
-        self._few: list[_Staged] = []
+        self._staged: list[Staged] = []
+        self._few: list[Staged] = []
         self._pack: PackWriter | None = None
         self._last: Digest | None = None
         self._partials: set[Path] = set()
-        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+        self._workers = Workers()
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +119,7 @@ class Batch:
         """Put `data` in the form `stored` that the decoder of `codec` turns back into it."""
         digest = Digest.of(data)
         if self._missing([digest], codec):
-            self._stage(_Staged(digest, _form(codec, len(data), stored), stored))
+            self._stage(Staged(digest, form_of(codec, len(data), stored), stored))
         return digest
 
     def put_stored(self, digest: Digest, form: Form, stored: bytes | Path) -> None:
@@ -168,7 +139,7 @@ class Batch:
         if partial is not None:
             self._partials.add(partial)
         if self._missing([digest]):
-            self._stage(_Staged(digest, form, None if isinstance(stored, Path) else stored, partial))
+            self._stage(Staged(digest, form, None if isinstance(stored, Path) else stored, partial))
 
     def put_all(self, parts: Iterable[Part]) -> list[Digest]:
         """Put several objects, several at once, and return their digests in order.
@@ -179,12 +150,12 @@ class Batch:
             If one cannot be written.
         """
         found: list[Digest] = []
-        for window in _windows(parts):
-            digests = list(self._map(_digest_of, window))
+        for window in windows(parts):
+            digests = list(self._workers.map(digest_of, window))
             missing = self._missing(digests)
             # Of equal parts one is enough.
             wanted = {digest: part for digest, part in zip(digests, window, strict=True) if digest in missing}
-            for staged in self._map(self._encoded, wanted.items()):
+            for staged in self._workers.map(self._encoded, wanted.items()):
                 self._stage(staged)
             found += digests
         return found
@@ -231,7 +202,7 @@ class Batch:
             found = {number: item for number, item in found.items() if item[0] not in lost}
         unread = [number for number in range(len(files)) if number not in found]
         whole = [(number, files[number].path, stamps[number].size) for number in unread]
-        for group in self._map(_read_group, _groups(item for item in whole if item[2] <= STREAMED)):
+        for group in self._workers.map(read_group, groups(item for item in whole if item[2] <= STREAMED)):
             missing = self._missing(item.staged.digest for item in group)
             for item in group:
                 found[item.number] = item.staged.digest, item.staged.form.size
@@ -249,6 +220,27 @@ class Batch:
                     cache.learn(path, stamp, digest, begun)
         return [found[number] for number in range(len(files))]
 
+    def rely_on(self, known: Remembered) -> bool:
+        """Tell whether the manifest and every object of a folder that was put before is there, whole.
+
+        Where it is, the batch holds a lease on all of them. Otherwise nothing has been put.
+
+        Raises
+        ------
+        MachineError
+            If the lease cannot be written, or what is there cannot be read.
+        """
+        lease_on(self.home).take_rows(known.rows)
+        packs = self.objects.packs
+        packs.refresh()
+        single = [known.manifest, *known.alone]
+        if all(packs.is_whole(pack, check) for pack, check in known.packs) and not self._missing(single):
+            if known.packs:
+                self._folders.add(self._packs)
+            return True
+        self._relied.difference_update(single)
+        return False
+
     def _missing(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
         """Return the objects that this batch has to write, after a lease was taken on all."""
         new = [digest for digest in dict.fromkeys(digests) if digest not in self._relied]
@@ -257,22 +249,22 @@ class Batch:
         lease_on(self.home).take(new)
         self._relied.update(new)
         missing = self.objects.unsettled(new, codec)
-        for digest in new:
-            if digest not in missing:
-                # Another process may have shown it a moment ago, and its name may not have reached the disk.
-                packed = self.objects.packs.find(digest) is not None
-                self._folders.add(self._packs if packed else self.objects.folder(digest))
+        there = [digest for digest in new if digest not in missing]
+        packed = self.objects.packs.find_all(there)
+        for digest in there:
+            # Another process may have shown it a moment ago, and its name may not have reached the disk.
+            self._folders.add(self._packs if digest in packed else self.objects.folder(digest))
         self._last = new[-1] if new[-1] in missing else None
         return missing
 
-    def _encoded(self, item: tuple[Digest, Part]) -> _Staged:
+    def _encoded(self, item: tuple[Digest, Part]) -> Staged:
         digest, part = item
-        staged = _prepared(digest, part)
+        staged = prepared(digest, part)
         if staged.form.stored_size > SMALL:
             self._write_out(staged)
         return staged
 
-    def _write_out(self, staged: _Staged) -> None:
+    def _write_out(self, staged: Staged) -> None:
         assert staged.stored is not None
         descriptor, partial = durable.create_temporary(self.home.temporary)
         try:
@@ -294,7 +286,7 @@ class Batch:
                 check.update(block)
                 durable.write_all(descriptor, [block])
 
-            with _Lanes(3) as lanes:
+            with Lanes(3) as lanes:
 
                 def take(block: bytes) -> None:
                     nonlocal unsynced
@@ -312,12 +304,12 @@ class Batch:
                 form = Form(RAW, size, size, check.digest())
                 durable.write_all(descriptor, [trailer(digest, form)])
                 durable.sync_descriptor(descriptor)
-                self._stage(_Staged(digest, form, partial=partial))
+                self._stage(Staged(digest, form, partial=partial))
         finally:
             os.close(descriptor)
         return digest, size, stamp
 
-    def _stage(self, staged: _Staged) -> None:
+    def _stage(self, staged: Staged) -> None:
         self.written.add(staged.digest)
         if staged.partial is not None or staged.form.stored_size > SMALL:
             if staged.partial is None:
@@ -332,12 +324,12 @@ class Batch:
                     self._pack = PackWriter(self.home)
                 self._pack.add(item.digest, item.form, item.stored)
                 if self._pack.size > PACK_BYTES:
-                    self._pack.close()
+                    self._close_pack()
                     self._pack = PackWriter(self.home)
             self._few = []
 
     def _commit(self) -> None:
-        for _ in self._map(self._write_out, self._few):
+        for _ in self._workers.map(self._write_out, self._few):
             pass
         loose = [*self._staged, *self._few]
         final = [staged for staged in loose if staged.digest == self._last]
@@ -349,7 +341,7 @@ class Batch:
         else:
             self._show(first)
             self._close_pack()
-        for _ in self._map(
+        for _ in self._workers.map(
             durable.sync_folder,
             [Path(folder) for folder in self._folders if os.path.isdir(folder)],  # noqa: PTH112
         ):
@@ -358,8 +350,9 @@ class Batch:
     def _close_pack(self) -> None:
         if self._pack is not None:
             self._pack.close()
+            self.packs[self._pack.pack] = self._pack.check
 
-    def _show(self, loose: list[_Staged]) -> None:
+    def _show(self, loose: list[Staged]) -> None:
         folders = set()
         for staged in loose:
             assert staged.partial is not None
@@ -368,111 +361,14 @@ class Batch:
             staged.partial.rename(path)
             self._partials.discard(staged.partial)
             folders.add(path.parent)
-        for _ in self._map(durable.sync_folder, folders):
+        for _ in self._workers.map(durable.sync_folder, folders):
             pass
         self._folders.difference_update(map(os.fspath, folders))
 
     def _end(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._workers.end()
         if self._pack is not None:
             self._pack.abandon()
         for partial in self._partials:
             with contextlib.suppress(FileNotFoundError):
                 partial.unlink()
-
-    def _map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-        """Call `function` on all cores, with few calls ahead of the consumer, and yield the results in order."""
-        pending: deque[concurrent.futures.Future[_R]] = deque()
-        items = iter(items)
-        first = list(itertools.islice(items, 2))
-        if len(first) < 2:
-            yield from map(function, first)
-            return
-        if self._pool is None:
-            self._pool = concurrent.futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix="repro-put")
-        for item in itertools.chain(first, items):
-            pending.append(self._pool.submit(function, item))
-            if len(pending) > 2 * _WORKERS:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-class _Lanes:
-    """Threads that each do their work in order, with at most a few blocks ahead."""
-
-    def __init__(self, number: int) -> None:
-        self._threads = [
-            concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="repro-put") for _ in range(number)
-        ]
-        self._pending: deque[concurrent.futures.Future[None]] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def submit(self, lane: int, function: Callable[..., None], *arguments: Any) -> None:
-        """Do a piece of work after all earlier ones of its lane."""
-        self._pending.append(self._threads[lane].submit(function, *arguments))
-        if len(self._pending) > 8:
-            self._pending.popleft().result()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for thread in self._threads:
-            thread.shutdown(wait=True, cancel_futures=kind is not None)
-        if kind is None:
-            for future in self._pending:
-                future.result()
-
-
-def _windows(parts: Iterable[Part]) -> Iterator[list[Part]]:
-    window: list[Part] = []
-    size = 0
-    for part in parts:
-        if window and size + len(part.data) > WINDOW:
-            yield window
-            window, size = [], 0
-        window.append(part)
-        size += len(part.data)
-    if window:
-        yield window
-
-
-def _groups(files: Iterable[tuple[int, str, int]]) -> Iterator[list[tuple[int, str]]]:
-    group: list[tuple[int, str]] = []
-    total = 0
-    for number, path, size in files:
-        if group and (len(group) >= _GROUP_FILES or total + size > _GROUP_BYTES):
-            yield group
-            group, total = [], 0
-        group.append((number, path))
-        total += size
-    if group:
-        yield group
-
-
-def _read_group(group: list[tuple[int, str]]) -> list[_Read]:
-    found = []
-    for number, path in group:
-        begun = time.time_ns()
-        try:
-            data, stamp = read_stamped(path)
-        except OSError as error:
-            raise unreadable(path, error) from error
-        found.append(_Read(number, _prepared(Digest.of(data), Part(data)), stamp, begun))
-    return found
-
-
-def _digest_of(part: Part) -> Digest:
-    return Digest.of(part.data)
-
-
-def _prepared(digest: Digest, part: Part) -> _Staged:
-    codec, stored = codecs.encode(part.data, part.itemsize, part.row)
-    return _Staged(digest, _form(codec, len(part.data), stored), stored)
-
-
-def _form(codec: str, size: int, stored: bytes | memoryview) -> Form:
-    return Form(codec, size, len(stored), xxhash.xxh3_128_digest(stored))

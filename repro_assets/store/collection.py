@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -32,18 +30,17 @@ import xxhash
 from repro_assets.errors import IntegrityError, MachineError, MissingObject, ReproError, from_os_error
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.store import durable
 from repro_assets.store.exclusive import alone
 from repro_assets.store.layout import HEADER_SIZE, read_header
 from repro_assets.store.leases import leased, living, sweep
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.packs import Packs, PackWriter
+from repro_assets.store.pack_writing import PackWriter
+from repro_assets.store.trash import Trash, modified
 
 GRACE_SECONDS = 24 * 3600.0
 REWRITE_FROM = 0.25
 """A pack is written again when at least this share of its bytes is dead."""
 _ABANDONED_SECONDS = 3600.0
-_LOOSE = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -185,6 +182,7 @@ class _Collector:
         done: Collected,
     ) -> None:
         self.objects, self.home, self.roots = objects, objects.home, roots
+        self.trash = Trash(objects)
         self.grace, self.needs, self.done = grace, needs, done
         self.only = None if only is None else frozenset(only)
         self._parts: dict[Digest, tuple[Digest, ...]] = {}
@@ -216,7 +214,7 @@ class _Collector:
         for pack in found.partly:
             self._count(len(pack.dead), pack.size - pack.live)
         if self.only is None:
-            for digests, files in self._trash():
+            for digests, files in self.trash.contents():
                 if not alive.intersection(digests):
                     self._count(len(digests), sum(_size(path) for path in files))
         return found
@@ -226,7 +224,7 @@ class _Collector:
             found = self.survey(self.alive())
             full = self._move(found)
             alive = self.alive()
-            self._restore(alive)
+            self.done.restored += self.trash.restore(alive)
             freed = self._empty(alive)
             if full is None:
                 break
@@ -297,34 +295,22 @@ class _Collector:
         """Move what is dead to the trash; return what stopped it, where the disk is too full even for that."""
         try:
             for digest, path, _ in found.loose:
-                if self._to_trash(path, digest.hex):
+                if self.trash.take(path, digest.hex):
                     self.done.moved += 1
             for pack in found.whole:
-                self._pack_to_trash(pack)
+                self._move_pack(pack)
             for pack in found.partly:
                 if self._written_again(pack):
-                    self._pack_to_trash(pack)
+                    self._move_pack(pack)
         except OSError as error:
             if error.errno in _FULL:
                 return error
             raise
         return None
 
-    def _to_trash(self, path: Path, name: str) -> bool:
-        # Its time in the trash counts from here. It is set first: after a crash in between, the object is only young.
-        try:
-            os.utime(path)
-            path.rename(self.home.trash / name)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _pack_to_trash(self, pack: _Pack) -> None:
-        # The pack before its index: whoever looks in between makes the index again, in the right folder.
-        for ending in ("pack", "idx"):
-            name = f"{pack.name}.{ending}"
-            if self._to_trash(self.home.packs / name, name) and ending == "pack":
-                self.done.moved += len(pack.dead)
+    def _move_pack(self, pack: _Pack) -> None:
+        if self.trash.take_pack(pack.name):
+            self.done.moved += len(pack.dead)
 
     def _written_again(self, pack: _Pack) -> bool:
         """Write what lives in a pack to a new one; False, with the reason noted, if that cannot be."""
@@ -357,56 +343,14 @@ class _Collector:
                 writer.abandon()
         return True
 
-    def _trash(self) -> Iterator[tuple[set[Digest], list[Path]]]:
-        """Yield what lies in the trash: the objects, and the files to be unlinked, in their order."""
-        trashed = Packs(self.home, self.home.trash)
-        held: dict[str, set[Digest]] = {name: set() for name in trashed.names()}
-        for digest, entry in trashed.entries():
-            held[entry.pack].add(digest)
-        for name, digests in held.items():
-            yield digests, [Path(trashed.path(name)), self.home.trash / f"{name}.idx"]
-        for path in sorted(self.home.trash.iterdir()) if self.home.trash.is_dir() else []:
-            if _LOOSE.fullmatch(path.name):
-                yield {Digest(path.name)}, [path]
-
-    def _restore(self, alive: set[Digest]) -> None:
-        """Move back what is named and lies in the trash alone."""
-        changed: set[Path] = set()
-        in_place: set[Digest] | None = None
-        for digests, files in list(self._trash()):
-            named = alive.intersection(digests)
-            if not named:
-                continue
-            if in_place is None:
-                in_place = set(self.objects.digests())
-            if named <= in_place:
-                continue
-            if files[0].suffix:
-                # The index first, as it is shown when a pack is written.
-                for path in reversed(files):
-                    with contextlib.suppress(FileNotFoundError):
-                        durable.ensure_folder(self.home.packs)
-                        path.rename(self.home.packs / path.name)
-                changed.add(self.home.packs)
-            else:
-                (digest,) = digests
-                target = self.objects.path(digest)
-                durable.ensure_folder(target.parent)
-                files[0].rename(target)
-                changed.add(target.parent)
-            in_place |= digests
-            self.done.restored += len(named)
-        for folder in changed:
-            durable.sync_folder(folder)
-
     def _empty(self, alive: set[Digest]) -> bool:
         """Delete what has lain in the trash for long enough; return whether anything was."""
         border = time.time() - self.grace
-        old = [item for item in self._trash() if _modified(item[1][0]) <= border]
+        old = [item for item in self.trash.contents() if modified(item[1][0]) <= border]
         if old and self.grace:
             # Those that have lain here may have been named since the look that let them lie.
             alive = self.alive()
-            self._restore(alive)
+            self.done.restored += self.trash.restore(alive)
         in_place = set(self.objects.digests()) if old else set()
         freed = False
         for digests, files in old:
@@ -431,7 +375,7 @@ class _Collector:
         if self.home.packs.is_dir():
             leftovers += [path for path in self.home.packs.glob("*.idx") if not path.with_suffix(".pack").exists()]
         for path in leftovers:
-            if path.is_file() and _modified(path) <= border:
+            if path.is_file() and modified(path) <= border:
                 with contextlib.suppress(FileNotFoundError):
                     size = path.stat().st_size
                     path.unlink()
@@ -452,10 +396,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return float("inf")

@@ -57,26 +57,39 @@ class Lease:
             new = [digest for digest in dict.fromkeys(digests) if digest not in self._taken]
             if not new:
                 return
-            try:
-                if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
-                    # The store was deleted under a living process.
-                    self._forget()
-                if self._descriptor is None:
-                    self._open()
-                assert self._descriptor is not None
-                rows = (bytes.fromhex(digest.hex) for digest in new)
-                durable.write_all(self._descriptor, [b"".join(row + _check(row) for row in rows)])
-                durable.sync_descriptor(self._descriptor)
-            except OSError as error:
-                # What was half-written must not stand before later rows.
-                self._forget(remove=True)
-                raise from_os_error(error, self.home.leases) from error
+            self._append(rows_of(new))
             self._taken.update(new)
+
+    def take_rows(self, rows: bytes) -> None:
+        """Rely on the objects of rows that `rows_of` made, from now on.
+
+        Raises
+        ------
+        MachineError
+            If the lease cannot be written.
+        """
+        with self._lock:
+            self._append(rows)
 
     def release(self) -> None:
         """Rely on nothing any more."""
         with self._lock:
             self._forget(remove=True)
+
+    def _append(self, rows: bytes) -> None:
+        try:
+            if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
+                # The store was deleted under a living process.
+                self._forget()
+            if self._descriptor is None:
+                self._open()
+            assert self._descriptor is not None
+            durable.write_all(self._descriptor, [rows])
+            durable.sync_descriptor(self._descriptor)
+        except OSError as error:
+            # What was half-written must not stand before later rows.
+            self._forget(remove=True)
+            raise from_os_error(error, self.home.leases) from error
 
     def _open(self) -> None:
         durable.ensure_folder(self.home.leases)
@@ -115,6 +128,11 @@ def lease_on(home: Home) -> Lease:
     """Return this process's lease on a store."""
     with _opening:
         return _open.setdefault(home.root, Lease(home))
+
+
+def rows_of(digests: Iterable[Digest]) -> bytes:
+    """Return the rows of a lease on these objects."""
+    return b"".join(row + _check(row) for row in (bytes.fromhex(digest.hex) for digest in digests))
 
 
 def leased(home: Home, grace: float) -> set[Digest]:

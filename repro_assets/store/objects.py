@@ -16,7 +16,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,32 +23,26 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import xxhash
 
-from repro_assets.errors import CorruptObject, MissingObject, UnsupportedFormat
+from repro_assets.errors import CorruptObject, MissingObject
 from repro_assets.identity.digest import Digest
-from repro_assets.store import codecs, delta, durable
-from repro_assets.store.filling import fill
+from repro_assets.store import delta, durable
+from repro_assets.store.decoding import Decoder, Decoding
 from repro_assets.store.home import Home
 from repro_assets.store.layout import RAW, Form
-from repro_assets.store.packs import Entry, Packs
+from repro_assets.store.pack_index import Entry
+from repro_assets.store.packs import Packs
 from repro_assets.store.places import Place, Places, hash_of, load, mismatch, scan
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from repro_assets.store.batch import Batch
 
-_FOLDER = re.compile(r"[0-9a-f]{2}")
-_REST = re.compile(r"[0-9a-f]{62}")
 _T = TypeVar("_T")
 # linux/fs.h; macOS has no such call on an open file, so files are copied there.
 _FICLONE = 0x40049409
 _NO_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 _without_clones: set[int] = set()
-# More than any repack writes; a chain that is longer has been tampered with.
-_MOST_LINKS = 4 * delta.LONGEST
-# How often an object that is in no place is looked for again: a collection may move it away and back meanwhile.
-_LOOKS = 4
-
-Decoder = Callable[[bytes], bytes]
-"""Returns the uncompressed bytes; a ValueError says that the stored ones are none of its codec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +89,7 @@ class LocalObjects:
     ) -> None:
         self.home = home
         self.places = Places(home, fetch)
-        self._decoders: dict[str, Decoder] = dict(decoders or {})
+        self._decoding = Decoding(self.places, decoders or {})
 
     @property
     def packs(self) -> Packs:
@@ -184,38 +177,26 @@ class LocalObjects:
         UnsupportedFormat
             If nothing here decodes them.
         """
-        return self._plain(digest, *self.places.twice(load, digest))
+        return self._decoding.read(digest)
 
-    def read_into(self, digest: Digest, out: memoryview) -> None:
+    def read_into(self, digest: Digest, out: memoryview, helpers: Executor | None = None) -> None:
         """Write the verified, uncompressed bytes into memory of exactly their size.
+
+        Parameters
+        ----------
+        digest : Digest
+            The object.
+        out : memoryview
+            Where they go.
+        helpers : Executor, optional
+            Threads that take part. The calling one may not be among them.
 
         Raises
         ------
         MissingObject, CorruptObject, UnsupportedFormat
             As `read`; what `out` holds is worth nothing then.
         """
-
-        links = [digest]
-        while True:
-            try:
-                base = self._fill_or_base(links[-1], out)
-            except (MissingObject, CorruptObject) as error:
-                if len(links) == 1:
-                    raise
-                raise type(error)(f"{digest} is stored as a difference: {error.message}", error.remedy) from error
-            if base is None:
-                break
-            links.append(base)
-            if base in links[:-1] or len(links) > _MOST_LINKS:
-                raise CorruptObject(f"the differences that {digest} is stored as lead nowhere")
-        for link, base in zip(links[-2::-1], links[:0:-1], strict=True):
-            form, stored = self.places.twice(load, link)
-            if form.codec != delta.DELTA or form.size != len(out) or self._base(link, stored) != base:
-                # It has been stored anew since the chain was followed.
-                self.read_into(digest, out)
-                return
-            view = memoryview(stored)
-            self._decoded(link, form, lambda view=view: delta.apply(view, out))  # type: ignore[misc]
+        self._decoding.read_into(digest, out, helpers)
 
     def needs(self, digest: Digest) -> Iterator[Digest]:
         """Yield what the object is stored as a difference from, nearest first; nothing where it is stored whole.
@@ -227,49 +208,7 @@ class LocalObjects:
         CorruptObject
             If what describes it does not read.
         """
-        links = [digest]
-        while (base := self._base_of(links[-1])) is not None:
-            if base in links or len(links) > _MOST_LINKS:
-                raise CorruptObject(f"the differences that {digest} is stored as lead nowhere")
-            links.append(base)
-            yield base
-
-    def _fill_or_base(self, digest: Digest, out: memoryview) -> Digest | None:
-        """Fill `out` with an object that is stored whole; return the base of one that is stored as a difference."""
-
-        def look(place: Place) -> Digest | ValueError | tuple[Form, bytes] | None:
-            if place.form.codec == delta.DELTA:
-                return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
-            if place.form.codec not in (RAW, codecs.PLANES) or place.form.size != len(out):
-                return load(place)
-            try:
-                if not fill(place.descriptor, place.start, place.form, out):
-                    raise mismatch(digest)
-            except ValueError as error:
-                return error
-            return None
-
-        found = self.places.twice(look, digest)
-        if isinstance(found, ValueError):
-            raise CorruptObject(f"the bytes stored under {digest} do not decode: {found}") from found
-        if isinstance(found, tuple):
-            self._decode_into(digest, *found, out)
-            return None
-        return found
-
-    def _base_of(self, digest: Digest) -> Digest | None:
-        def look(place: Place) -> Digest | None:
-            if place.form.codec != delta.DELTA:
-                return None
-            return self._base(digest, os.pread(place.descriptor, delta.HEAD_SIZE, place.start))
-
-        return self.places.twice(look, digest)
-
-    def _base(self, digest: Digest, stored: bytes) -> Digest:
-        try:
-            return delta.base_of(stored)
-        except ValueError as error:
-            raise CorruptObject(f"the bytes stored under {digest} do not match: {error}") from error
+        return self._decoding.needs(digest)
 
     def read_stored(self, digest: Digest) -> tuple[bytes, str]:
         """Return the verified bytes as stored, and their codec; as they are where a difference is stored.
@@ -277,8 +216,8 @@ class LocalObjects:
         What is returned stands alone.
         """
         form, stored = self.places.twice(load, digest)
-        if form.codec == delta.DELTA:
-            return self._plain(digest, form, stored), RAW
+        if delta.is_difference(form.codec):
+            return self._decoding.plain(digest, form, stored), RAW
         return stored, form.codec
 
     @contextlib.contextmanager
@@ -309,7 +248,7 @@ class LocalObjects:
 
         found = self.places.twice(short, digest)
         if found is not None:
-            yield self._plain(digest, *found)
+            yield self._decoding.plain(digest, *found)
             return
         seen, last = xxhash.xxh3_128(), b""
         with self.places.located(digest) as place:
@@ -323,6 +262,21 @@ class LocalObjects:
             self.places.set_aside(digest)
             raise mismatch(digest)
         yield last
+
+    def read_packed(self, digests: Iterable[Digest]) -> Iterator[tuple[Digest, bytes]]:
+        """Yield those objects that are whole in packs, and their bytes, in the order of their places.
+
+        Raises
+        ------
+        CorruptObject, UnsupportedFormat
+            If the bytes of one do not decode, or nothing here decodes them.
+        """
+        packed: dict[str, list[tuple[Digest, Entry]]] = {}
+        for digest, entry in self.packs.find_all(digests).items():
+            packed.setdefault(entry.pack, []).append((digest, entry))
+        for pack, places in packed.items():
+            for digest, form, stored in self.packs.stored(pack, sorted(places, key=lambda place: place[1].offset)):
+                yield digest, self._decoding.plain(digest, form, stored)
 
     def clone_into(self, digest: Digest, descriptor: int) -> bool:
         """Let an empty file share the object's blocks, verified; False where that cannot be.
@@ -394,8 +348,10 @@ class LocalObjects:
         """
         lost: set[Digest] = set()
         packed: dict[str, list[tuple[int, Digest, Entry]]] = {}
+        digests = list(digests)
+        entries = self.packs.find_all(digests)
         for digest in digests:
-            entry = self.packs.find(digest)
+            entry = entries.get(digest)
             if entry is not None:
                 packed.setdefault(entry.pack, []).append((entry.offset, digest, entry))
             elif not os.path.isfile(self.places.path(digest)) or not self._is_whole(digest, codec):  # noqa: PTH113
@@ -403,7 +359,7 @@ class LocalObjects:
         for pack, places in packed.items():
             # In the order of their places, so that the pack is read from its start to its end.
             sound = self.packs.sound(pack, [(digest, entry) for _, digest, entry in sorted(places)], codec)
-            alone = {digest for digest, form in sound.items() if form.codec != delta.DELTA}
+            alone = {digest for digest, form in sound.items() if not delta.is_difference(form.codec)}
             lost.update(digest for _, digest, _ in places if digest not in alone and not self._is_whole(digest, codec))
         return lost
 
@@ -414,7 +370,7 @@ class LocalObjects:
             return False
         if trashed:
             return False
-        if form.codec == delta.DELTA and not self._has_bases(digest):
+        if delta.is_difference(form.codec) and not self._has_bases(digest):
             # It will be put again, whole, and must not stand in the way of that.
             self.places.set_aside(digest)
             return False
@@ -425,30 +381,6 @@ class LocalObjects:
             return all(self.places.has(base) and self.places.twice(scan, base) for base in self.needs(digest))
         except (CorruptObject, MissingObject):
             return False
-
-    def _plain(self, digest: Digest, form: Form, stored: bytes) -> bytes:
-        if form.codec == RAW and form.size == len(stored):
-            return stored
-        if form.codec in self._decoders:
-            return self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
-        out = bytearray(form.size)
-        if form.codec == delta.DELTA:
-            self.read_into(digest, memoryview(out))
-        else:
-            self._decode_into(digest, form, stored, memoryview(out))
-        return bytes(out)
-
-    def _decode_into(self, digest: Digest, form: Form, stored: bytes, out: memoryview) -> None:
-        if form.codec in self._decoders:
-            out[:] = self._decoded(digest, form, lambda: self._decoders[form.codec](stored))
-        elif not self._decoded(digest, form, lambda: codecs.decode_into(form.codec, memoryview(stored), out)):
-            raise UnsupportedFormat(f"{digest} is stored with the codec {form.codec!r}, which is not known here")
-
-    def _decoded(self, digest: Digest, form: Form, decode: Callable[[], _T]) -> _T:
-        try:
-            return decode()
-        except ValueError as error:
-            raise CorruptObject(f"the bytes stored under {digest} are no {form.codec}: {error}") from error
 
 
 def concatenate(objects: ObjectStore, digests: Iterable[Digest]) -> bytes:

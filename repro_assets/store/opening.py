@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from repro_assets.store.decoding import Decoder
 from repro_assets.store.home import Home
-from repro_assets.store.objects import Decoder, LocalObjects
+from repro_assets.store.objects import LocalObjects
 
 
 def open_objects(home: Home, decoders: Mapping[str, Decoder] | None = None) -> LocalObjects:

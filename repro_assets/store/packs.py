@@ -5,22 +5,18 @@ describes itself (`layout`), so the index beside the pack can always be made aga
 that does not match its seal, or is not of this pack, is made again; an entry that was found damaged is set aside by
 its place, and the rest of its pack goes on.
 
-``packs/<id>.pack`` is the magic ``reproPK1``, then the entries. ``packs/<id>.idx`` is the magic ``reproIX1``, the size
-of the pack (8 bytes), one record of 48 bytes for each entry, sorted by digest (32 bytes digest, 8 bytes place of the
-header, 8 bytes size of the stored bytes), and an XXH3-64 of all before it, seeded with the first 8 bytes of the id.
+``packs/<id>.pack`` is the magic ``reproPK1``, then the entries, beside it ``packs/<id>.idx`` (`pack_index`).
 """
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import os
 import re
-import struct
 import threading
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,30 +24,17 @@ import xxhash
 
 from repro_assets.errors import CorruptObject, MachineError
 from repro_assets.identity.digest import Digest
-from repro_assets.store import durable
+from repro_assets.store import delta, durable
 from repro_assets.store.home import Home
-from repro_assets.store.layout import ENTRY_MAGIC, HEADER_SIZE, Form, header, read_header
+from repro_assets.store.layout import HEADER_SIZE, Form, read_header
+from repro_assets.store.pack_index import Entry, PackIndex, encode_index, index_of, is_sound_index
+from repro_assets.store.pack_scanning import gaps, scan
 
-PACK_BYTES = 128 << 20
-"""A pack that has grown to this size is closed and the next one begun."""
-_MAGIC = b"reproPK1"
-_INDEX_MAGIC = b"reproIX1"
-_RECORD = struct.Struct("<32sQQ")
-_HEAD = struct.Struct("<8sQ")
-_SEAL = struct.Struct("<Q")
 _NAME = re.compile(r"[0-9a-f]{32}")
 _ASIDE = re.compile(r"([0-9a-f]{64})\.([0-9a-f]{32})-(\d+)")
 _TO_DICTIONARY = 1 << 16
 # Longer than the step of any file system's clock: a folder that changed this lately may change again unseen.
 _RACY_NS = 2_000_000_000
-
-
-class Entry(NamedTuple):
-    """Where an object is: its pack, the place of its header, and the size of its stored bytes."""
-
-    pack: str
-    offset: int
-    stored_size: int
 
 
 class Stretch(NamedTuple):
@@ -60,32 +43,6 @@ class Stretch(NamedTuple):
     start: int
     end: int
     digests: list[Digest]
-
-
-class _Index(Sequence[bytes]):
-    """The digests of one index, sorted."""
-
-    def __init__(self, data: bytes) -> None:
-        self._records = memoryview(data)[_HEAD.size : -_SEAL.size]
-
-    def __len__(self) -> int:
-        return len(self._records) // _RECORD.size
-
-    def __getitem__(self, number: int) -> bytes:  # type: ignore[override]
-        return bytes(self._records[number * _RECORD.size :][:32])
-
-    def records(self) -> Iterator[tuple[bytes, int, int]]:
-        """Yield digest, place and stored size of each entry."""
-        return _RECORD.iter_unpack(self._records)
-
-    def find(self, digest: bytes) -> tuple[int, int] | None:
-        """Return place and stored size of an object."""
-        number = bisect.bisect_left(self, digest)
-        if number < len(self):
-            found, offset, stored = _RECORD.unpack_from(self._records, number * _RECORD.size)
-            if found == digest:
-                return offset, stored
-        return None
 
 
 class Packs:
@@ -104,7 +61,7 @@ class Packs:
         self.folder = folder or home.packs
         self._lock = threading.Lock()
         self._small: dict[bytes, Entry] = {}
-        self._large: dict[str, _Index] = {}
+        self._large: dict[str, PackIndex] = {}
         self._known: frozenset[str] = frozenset()
         self._aside: frozenset[tuple[str, int]] = frozenset()
         self._seen: tuple[int, int] | None = None
@@ -121,6 +78,14 @@ class Packs:
         if found is None and self.refresh():
             found = self._look_up(key)
         return found
+
+    def find_all(self, digests: Iterable[Digest]) -> dict[Digest, Entry]:
+        """Return where those objects are that some pack has; new packs are looked for once."""
+        asked = {digest: bytes.fromhex(digest.hex) for digest in digests}
+        found = {digest: self._look_up(key) for digest, key in asked.items()}
+        if None in found.values() and self.refresh():
+            found = {digest: self._look_up(key) for digest, key in asked.items()}
+        return {digest: entry for digest, entry in found.items() if entry is not None}
 
     def holds(self, digest: Digest) -> bool:
         """Tell whether a pack that is there now has an object."""
@@ -178,7 +143,7 @@ class Packs:
             reason = self._wrong_index(pack, size)
             if reason is not None:
                 with self._lock:
-                    self._index_made_again(pack, size)
+                    self._index_made_again(pack)
                     # What was taken in from it is forgotten.
                     self._small, self._large, self._known, self._certain = {}, {}, frozenset(), False
         except FileNotFoundError:
@@ -193,7 +158,7 @@ class Packs:
             return "it was gone"
         if not is_sound_index(data, pack, size):
             return "it does not match its checksum, its pack's name or its pack's size"
-        listed = {(place, digest, stored) for digest, place, stored in _Index(data).records()}
+        listed = {(place, digest, stored) for digest, place, stored in PackIndex(data).records()}
         entries = scan(Path(self.path(pack)))
         if all((offset, bytes.fromhex(digest.hex), form.stored_size) in listed for digest, offset, form in entries):
             return None
@@ -256,7 +221,18 @@ class Packs:
         codec : str, optional
             The codec that they must have.
         """
-        found: dict[Digest, Form] = {}
+        return {digest: form for digest, form, _ in self.stored(pack, places) if codec is None or codec == form.codec}
+
+    def stored(self, pack: str, places: list[tuple[Digest, Entry]]) -> Iterator[tuple[Digest, Form, bytes]]:
+        """Yield those of a pack's entries that are what was written: the object, its form and its stored bytes.
+
+        Parameters
+        ----------
+        pack : str
+            The pack; nothing is yielded where it is gone.
+        places : list
+            The entries, in the order of their places.
+        """
         with contextlib.suppress(FileNotFoundError), open(self.path(pack), "rb", buffering=1 << 20) as file:  # noqa: PTH123
             for digest, entry in places:
                 if file.tell() != entry.offset:
@@ -264,10 +240,49 @@ class Packs:
                 head = read_header(file.read(HEADER_SIZE))
                 if head is None or head[0] != digest or head[1].stored_size != entry.stored_size:
                     continue
-                right = xxhash.xxh3_128_digest(file.read(entry.stored_size)) == head[1].check
-                if right and codec in (None, head[1].codec):
-                    found[digest] = head[1]
-        return found
+                data = file.read(entry.stored_size)
+                if xxhash.xxh3_128_digest(data) == head[1].check:
+                    yield digest, head[1], data
+
+    def check_whole(self, pack: str, places: list[tuple[Digest, Entry]], share: float) -> bytes | None:
+        """Return the XXH3-128 of every byte of a pack in which these entries are what was written.
+
+        None where one is not, or is stored as a difference from another object, or where they are less than `share` of
+        the pack, or it is gone.
+        """
+        seen = xxhash.xxh3_128()
+        place = 0
+        with contextlib.suppress(FileNotFoundError), BufferedReader(FileIO(self.path(pack)), 1 << 20) as file:
+            size = os.fstat(file.fileno()).st_size
+            if sum(HEADER_SIZE + entry.stored_size for _, entry in places) < share * size:
+                return None
+            for digest, entry in sorted(places, key=lambda item: item[1].offset):
+                _hash_of_next(file, entry.offset - place, seen)
+                head = file.read(HEADER_SIZE)
+                stored = file.read(entry.stored_size)
+                found = read_header(head)
+                if found is None or found[0] != digest or found[1].check != xxhash.xxh3_128_digest(stored):
+                    return None
+                if delta.is_difference(found[1].codec):
+                    return None
+                seen.update(head)
+                seen.update(stored)
+                place = entry.offset + HEADER_SIZE + entry.stored_size
+            _hash_of_next(file, size - place, seen)
+            return seen.digest()
+        return None
+
+    def is_whole(self, pack: str, check: bytes) -> bool:
+        """Tell whether a pack is there, every byte of it has this XXH3-128, and no entry of it was set aside."""
+        if any(name == pack for name, _ in self._aside):
+            return False
+        seen = xxhash.xxh3_128()
+        try:
+            with open(self.path(pack), "rb", buffering=0) as file:  # noqa: PTH123
+                _hash_of_next(file, os.fstat(file.fileno()).st_size, seen)
+        except FileNotFoundError:
+            return False
+        return seen.digest() == check
 
     def set_aside(self, digest: Digest, entry: Entry) -> None:
         """Take one entry out of use; a copy of its bytes goes to quarantine."""
@@ -296,8 +311,8 @@ class Packs:
         return None
 
     def _taken_in(
-        self, packs: list[str], small: dict[bytes, Entry], large: dict[str, _Index]
-    ) -> tuple[dict[bytes, Entry], dict[str, _Index]]:
+        self, packs: list[str], small: dict[bytes, Entry], large: dict[str, PackIndex]
+    ) -> tuple[dict[bytes, Entry], dict[str, PackIndex]]:
         for pack in packs:
             index = self._index(pack)
             if len(index) > _TO_DICTIONARY:
@@ -311,27 +326,26 @@ class Packs:
         index = self._large.get(pack) or self._index(pack)
         yield from index.records()
 
-    def _index(self, pack: str) -> _Index:
+    def _index(self, pack: str) -> PackIndex:
         path = self.folder / f"{pack}.idx"
         try:
             size = os.stat(self.path(pack)).st_size  # noqa: PTH116
             with contextlib.suppress(FileNotFoundError):
                 data = path.read_bytes()
                 if is_sound_index(data, pack, size):
-                    return _Index(data)
-            return self._index_made_again(pack, size)
+                    return PackIndex(data)
+            return self._index_made_again(pack)
         except FileNotFoundError:
             # A collection took the pack away, at whatever moment.
-            return _Index(_encode_index(pack, [], 0))
+            return PackIndex(encode_index(pack, [], 0))
 
-    def _index_made_again(self, pack: str, size: int) -> _Index:
+    def _index_made_again(self, pack: str) -> PackIndex:
         path = self.folder / f"{pack}.idx"
-        found = [(bytes.fromhex(d.hex), offset, form.stored_size) for d, offset, form in scan(Path(self.path(pack)))]
-        data = _encode_index(pack, found, size)
+        data = index_of(pack, Path(self.path(pack)))
         # It is made again wherever it is missing, so a full or read-only disk costs time and nothing else.
         with contextlib.suppress(MachineError):
             durable.replace_file(path, [data], self.home.temporary)
-        return _Index(data)
+        return PackIndex(data)
 
 
 _shared: dict[Path, Packs] = {}
@@ -342,134 +356,12 @@ def packs_of(home: Home) -> Packs:
     return _shared.setdefault(home.root, Packs(home))
 
 
-class PackWriter:
-    """Collects entries in a new pack. `close` publishes it; `abandon` leaves nothing."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self.pack = uuid.uuid4().hex
-        self.size = len(_MAGIC)
-        self._records: list[tuple[bytes, int, int]] = []
-        self._descriptor: int | None
-        self._descriptor, self._partial = durable.create_temporary(home.temporary)
-        self._waiting: list[bytes | memoryview] = [_MAGIC]
-        self._waiting_size = 0
-
-    def add(self, digest: Digest, form: Form, stored: bytes | memoryview) -> None:
-        """Append an entry."""
-        self._records.append((bytes.fromhex(digest.hex), self.size, form.stored_size))
-        self._waiting += [header(digest, form), stored]
-        self._waiting_size += HEADER_SIZE + len(stored)
-        self.size += HEADER_SIZE + len(stored)
-        if self._waiting_size > 4 * durable.BLOCK:
-            self._write()
-
-    def close(self) -> None:
-        """Put the pack on the disk and show it.
-
-        Raises
-        ------
-        OSError
-            If the system refuses; nothing of the pack shows then.
-        """
-        assert self._descriptor is not None
-        try:
-            self._write()
-            durable.sync_descriptor(self._descriptor)
-            durable.ensure_folder(self.home.packs)
-            index = _encode_index(self.pack, self._records, self.size)
-            with contextlib.suppress(MachineError):
-                durable.replace_file(self.home.packs / f"{self.pack}.idx", [index], self.home.temporary)
-            self._partial.rename(self.home.packs / f"{self.pack}.pack")
-            durable.sync_folder(self.home.packs)
-        finally:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Close the file and remove it if it does not show yet."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-            with contextlib.suppress(FileNotFoundError):
-                self._partial.unlink()
-
-    def _write(self) -> None:
-        assert self._descriptor is not None
-        durable.write_all(self._descriptor, [b"".join(self._waiting)])
-        self._waiting, self._waiting_size = [], 0
-
-
-def scan(path: Path) -> Iterator[tuple[Digest, int, Form]]:
-    """Yield digest, place and form of every entry whose header is right, from the pack itself.
-
-    Behind a damaged header the next one is searched for. Stored bytes are not looked at.
-    """
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        place = len(_MAGIC)
-        while place + HEADER_SIZE <= size:
-            file.seek(place)
-            found = read_header(file.read(HEADER_SIZE))
-            if found is None:
-                place = _next_header(file.fileno(), place + 1, size)
-                continue
-            digest, form = found
-            if place + HEADER_SIZE + form.stored_size <= size:
-                yield digest, place, form
-            place += HEADER_SIZE + form.stored_size
-
-
-def gaps(path: Path, entries: Iterable[tuple[Digest, int, Form]] | None = None) -> list[tuple[int, int]]:
-    """Return the stretches (from, to) of a pack that are no part of it: damage, or what was cut off.
-
-    Parameters
-    ----------
-    path : Path
-        The pack.
-    entries : iterable, optional
-        What `scan` found in it, where that is known.
-    """
-    found = []
-    place, size = 0, path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) == _MAGIC:
-            place = len(_MAGIC)
-    for _, offset, form in scan(path) if entries is None else entries:
-        if offset > place:
-            found.append((place, offset))
-        place = offset + HEADER_SIZE + form.stored_size
-    if place < size:
-        found.append((place, size))
-    return found
-
-
-def is_sound_index(data: bytes, pack: str, pack_size: int) -> bool:
-    """Tell whether `data` is an index as it was written, of that pack at that size."""
-    if len(data) < _HEAD.size + _SEAL.size or (len(data) - _HEAD.size - _SEAL.size) % _RECORD.size:
-        return False
-    magic, size = _HEAD.unpack_from(data)
-    (seal,) = _SEAL.unpack_from(data, len(data) - _SEAL.size)
-    return bool(magic == _INDEX_MAGIC and size == pack_size and seal == _sealed(pack, data[: -_SEAL.size]))
-
-
-def _next_header(descriptor: int, place: int, size: int) -> int:
-    while place < size:
-        block = os.pread(descriptor, durable.BLOCK + len(ENTRY_MAGIC), place)
-        at = block.find(ENTRY_MAGIC)
-        if at >= 0:
-            return place + at
-        place += durable.BLOCK
-    return size
-
-
-def _encode_index(pack: str, records: list[tuple[bytes, int, int]], pack_size: int) -> bytes:
-    body = b"".join([_HEAD.pack(_INDEX_MAGIC, pack_size), *(_RECORD.pack(*record) for record in sorted(records))])
-    return body + _SEAL.pack(_sealed(pack, body))
-
-
-def _sealed(pack: str, body: bytes) -> int:
-    # The name of the pack is part of the seal: an index that came to stand beside another pack is none of its own.
-    return xxhash.xxh3_64_intdigest(body, seed=int(pack[:16], 16))
+def _hash_of_next(file: BufferedReader[FileIO] | FileIO, size: int, seen: xxhash.xxh3_128) -> None:
+    """Take the next `size` bytes of a file into a hash, or as many as there are."""
+    block = memoryview(bytearray(min(size, durable.BLOCK)))
+    while size and (length := file.readinto(block[:size])):
+        seen.update(block[:length])
+        size -= length
 
 
 def _listed(folder: Path) -> list[str]:
@@ -484,26 +376,3 @@ def _modified(folder: Path) -> int:
         return folder.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
-
-
-def read_index(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield digest, place and stored size of each entry of an index that is sound."""
-    return _Index(data).records()
-
-
-def index_of(pack: str, path: Path) -> bytes:
-    """Make the index of a pack again, from the pack itself, which lies at `path`."""
-    found = [(bytes.fromhex(digest.hex), offset, form.stored_size) for digest, offset, form in scan(path)]
-    return _encode_index(pack, found, path.stat().st_size)
-
-
-def encode_pack(pack: str, entries: Iterable[tuple[Digest, Form, bytes]]) -> tuple[bytes, bytes]:
-    """Return a whole pack of these entries, and its index."""
-    parts: list[bytes] = [_MAGIC]
-    records: list[tuple[bytes, int, int]] = []
-    size = len(_MAGIC)
-    for digest, form, stored in entries:
-        records.append((bytes.fromhex(digest.hex), size, form.stored_size))
-        parts += [header(digest, form), stored]
-        size += HEADER_SIZE + len(stored)
-    return b"".join(parts), _encode_index(pack, records, size)

@@ -72,6 +72,7 @@ class Places:
         self.packs = packs_of(home)
         self.trashed = Packs(home, home.trash)
         self._loose = os.fspath(home.objects)
+        self._trash = os.fspath(home.trash)
         self.fetch = fetch
 
     def path(self, digest: Digest) -> str:
@@ -160,7 +161,7 @@ class Places:
     def _look(self, digest: Digest) -> Place | None:
         for packs, path, trashed in (
             (self.packs, self.path(digest), False),
-            (self.trashed, f"{self.home.trash}/{digest.hex}", True),
+            (self.trashed, f"{self._trash}/{digest.hex}", True),
         ):
             entry = packs.find(digest)
             opened = packs.open(digest, entry) if entry is not None else None

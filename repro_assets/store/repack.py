@@ -5,7 +5,8 @@ old one goes; one process at a time does this (`exclusive`); a kill at any momen
 
 The older object becomes the difference, so the newest one, which is read most, stays whole, and removing the oldest
 ones never touches what others need. A chain has at most `delta.LONGEST` links, so reading the oldest object of a chain
-takes as long as reading nine. An object is stored as a difference only where that saves a twentieth or more.
+takes as long as applying so many differences. An object is stored as a difference only where that saves at least two
+per cent of what it takes.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from repro_assets.store import delta, durable, exclusive
 from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, Form, read_header, trailer
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.packs import PACK_BYTES, Entry, PackWriter, gaps, scan
+from repro_assets.store.pack_index import Entry
+from repro_assets.store.pack_scanning import gaps, scan
+from repro_assets.store.pack_writing import PACK_BYTES, PackWriter
 from repro_assets.store.places import mismatch
+from repro_assets.store.planes import WORTH
 
-WORTH = 0.95
 SMALLEST = 4096
 """Objects of fewer bytes stay as they are."""
 _SMALL_PACK = PACK_BYTES // 2
@@ -139,7 +142,7 @@ class _Repack:
         codecs = [form.codec for _, form in self.packed.get(digest, [])]
         if digest in self.loose:
             codecs.append(self.objects.placement(digest).codec)
-        return next(iter(self.objects.needs(digest)), None) if delta.DELTA in codecs else None
+        return next(iter(self.objects.needs(digest)), None) if any(map(delta.is_difference, codecs)) else None
 
     def _worthy(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
         damaged = set(self.done.damaged)
@@ -200,7 +203,7 @@ class _Repack:
         stored = delta.encode(data, memory, pair.newer, pair.itemsize)
         if len(stored) > WORTH * older.stored_size:
             return None
-        return Form(delta.DELTA, older.size, len(stored), xxhash.xxh3_128_digest(stored)), stored
+        return Form(delta.DELTA2, older.size, len(stored), xxhash.xxh3_128_digest(stored)), stored
 
     def _keep(self, digest: Digest, form: Form, stored: bytes) -> None:
         if digest in self.loose:
@@ -249,8 +252,8 @@ class _Repack:
 
     def _is_spare(self, digest: Digest, form: Form) -> bool:
         """Tell whether this is a difference, and the object is stored whole as well."""
-        return form.codec == delta.DELTA and (
-            digest in self.loose or any(other.codec != delta.DELTA for _, other in self.packed[digest])
+        return delta.is_difference(form.codec) and (
+            digest in self.loose or any(not delta.is_difference(other.codec) for _, other in self.packed[digest])
         )
 
 

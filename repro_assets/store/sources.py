@@ -13,8 +13,8 @@ that has ended.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +30,9 @@ from repro_assets.store.home import Home
 REST_NS = 2_000_000_000
 # What file systems stamp times with advances in steps of up to 10 ms (a kernel tick at 100 Hz).
 _CLOCK_STEP_NS = 20_000_000
-_FORMAT = 1
+_FORMAT = 2
+_HEAD = struct.Struct("<QQ")
+_ROW = struct.Struct("<qqqQ32s")
 
 
 class Stamp(NamedTuple):
@@ -160,26 +162,32 @@ class StatCache:
         The store in whose cache they are kept. A cache that does not read is not used.
     root : Path
         The folder, or the one file.
+
+    Notes
+    -----
+    ``cache/sources/<hash of the path>.stamps`` is a seal (XXH3-64, hexadecimal) and a newline, the format and the
+    number of files (8 bytes each), a row of 64 bytes for each (size, mtime, ctime, inode, digest), and their paths,
+    with a NUL between two.
     """
 
     def __init__(self, home: Home, root: Path) -> None:
         key = xxhash.xxh3_128_hexdigest(os.fsencode(root.absolute()))
         self._home = home
-        self._file = home.cache / "sources" / f"{key}.json"
-        self._entries: dict[str, list[int | str]] = self._load()
+        self._file = home.cache / "sources" / f"{key}.stamps"
+        self._entries = self._load()
         self._changed = False
 
     def digest(self, path: str, stamp: Stamp) -> Digest | None:
         """Return what a file under this stamp is known to hold."""
         known = self._entries.get(path)
-        if known is None or tuple(known[:4]) != stamp:
+        if known is None or known[:4] != stamp:
             return None
-        return Digest(str(known[4]))
+        return Digest(known[4].hex())
 
     def learn(self, path: str, stamp: Stamp, digest: Digest, read_ns: int) -> None:
         """Remember a digest that was taken from a file at the time `read_ns`."""
         if stamp.rested(read_ns):
-            self._entries[path] = [*stamp, digest.hex]
+            self._entries[path] = (*stamp, bytes.fromhex(digest.hex))
             self._changed = True
 
     def save(self) -> None:
@@ -191,30 +199,37 @@ class StatCache:
             If the file cannot be written.
         """
         if self._changed:
-            text = json.dumps({"format": _FORMAT, "entries": self._entries}, separators=(",", ":")).encode()
-            seal = xxhash.xxh3_64_hexdigest(text).encode()
-            durable.replace_file(self._file, [seal, b"\n", text], self._home.temporary)
+            rows = b"".join(_ROW.pack(*known) for known in self._entries.values())
+            paths = b"\0".join(map(os.fsencode, self._entries))
+            content = _HEAD.pack(_FORMAT, len(self._entries)) + rows + paths
+            seal = xxhash.xxh3_64_hexdigest(content).encode()
+            durable.replace_file(self._file, [seal, b"\n", content], self._home.temporary)
             self._changed = False
 
-    def _load(self) -> dict[str, list[int | str]]:
+    def _load(self) -> dict[str, tuple[int, int, int, int, bytes]]:
         try:
-            text = _unsealed(self._file.read_bytes())
+            content = unsealed(self._file.read_bytes())
         except OSError:
             return {}
-        if text is None:
+        if content is None:
             return {}
-        document = json.loads(text)
-        return dict(document["entries"]) if document["format"] == _FORMAT else {}
+        version, number = _HEAD.unpack_from(content)
+        if version != _FORMAT or not number:
+            return {}
+        end = _HEAD.size + number * _ROW.size
+        paths = os.fsdecode(content[end:]).split("\0")
+        return dict(zip(paths, _ROW.iter_unpack(content[_HEAD.size : end]), strict=True))
 
 
 def damaged_caches(home: Home) -> list[str]:
     """Return the names of the cache files that do not read; none of them is used."""
     folder = home.cache / "sources"
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    return [name for name in names if _unsealed((folder / name).read_bytes()) is None]
+    return [name for name in names if unsealed((folder / name).read_bytes()) is None]
 
 
-def _unsealed(data: bytes) -> bytes | None:
+def unsealed(data: bytes) -> bytes | None:
+    """Return what stands behind the seal of a file of this cache; None if it is not what was written."""
     seal, _, text = data.partition(b"\n")
     return text if seal == xxhash.xxh3_64_hexdigest(text).encode() else None
 

@@ -9,7 +9,7 @@ import pytest
 from repro_assets.artifacts import eviction, names, repository, sharing
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.soundness import check_store
-from repro_assets.journal import records
+from repro_assets.journal import run_records as records
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.leases import lease_on

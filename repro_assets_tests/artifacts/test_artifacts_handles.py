@@ -21,7 +21,8 @@ from repro_assets.errors import CorruptObject, InvalidValue, MissingObject, Unkn
 from repro_assets.identity import manifest as manifests
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.journal.records import ArtifactStored, Payload, VersionClaimed
+from repro_assets.journal.artifact_records import ArtifactStored, VersionClaimed
+from repro_assets.journal.records import Payload
 from repro_assets.journal.segments import list_segments, read_segment
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.opening import open_objects

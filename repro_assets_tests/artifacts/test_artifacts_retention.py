@@ -15,7 +15,7 @@ from repro_assets.artifacts.room import Room, Use, measure_uses
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import CorruptRecord, InvalidValue, MissingObject, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records, records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording.run import Run, begin
 from repro_assets.store.collection import collect
@@ -47,7 +47,7 @@ def run(home: Home, run_id: str, *, reads: Artifact | None = None, checkpoints: 
     )
     begun = begin(
         home,
-        records.RunStarted(
+        run_records.RunStarted(
             run_id, "asset", run_id, asset="a", source=str(source.digest), environment=str(environment.digest)
         ),
     )
@@ -60,7 +60,7 @@ def run(home: Home, run_id: str, *, reads: Artifact | None = None, checkpoints: 
 
 
 def replayed(home: Home, run_id: str, verdict: str = "identical") -> None:
-    journal_at(home.journal).append(records.ReplayMade(run_id, None, verdict))
+    journal_at(home.journal).append(run_records.ReplayMade(run_id, None, verdict))
 
 
 def test_everything_that_a_kept_run_names_stays(home: Home) -> None:
@@ -95,7 +95,7 @@ def test_a_deleted_version_keeps_its_number_and_is_named_no_more(home: Home) -> 
         names.version(home, "data", 3)
     assert put(home, 2, "data").version == 4, "the same content again is another version"
     assert deletion.delete_versions(home, [("data", 3)])[0].version == 3, "twice does no harm"
-    assert sum(isinstance(r.payload, records.VersionDeleted) for r in journal(home)) == 1
+    assert sum(isinstance(r.payload, artifact_records.VersionDeleted) for r in journal(home)) == 1
     assert names.newest(home, "data").number == 4
 
 
@@ -147,8 +147,8 @@ def test_a_deleted_run_lets_go_of_what_only_it_names(home: Home) -> None:
 
 
 def test_runs_under_a_parent_are_deleted_with_it(home: Home) -> None:
-    begin(home, records.RunStarted("parent", "parent", "p")).end()
-    begin(home, records.RunStarted("child", "asset", "c", parent_run_id="parent")).end()
+    begin(home, run_records.RunStarted("parent", "parent", "p")).end()
+    begin(home, run_records.RunStarted("child", "asset", "c", parent_run_id="parent")).end()
     assert deletion.choose_runs(retention.read_ledger(home), ["parent"]).runs == {"parent", "child"}
 
 
@@ -293,13 +293,13 @@ def test_two_artifacts_that_need_each_other_are_not_both_evicted(home: Home) -> 
     first, second = put(home, 1), put(home, 2)
     for run_id, reads, makes in (("a" * 16, first, second), ("b" * 16, second, first)):
         source = repository.put(home, run_id.encode() * 100)
-        begun = begin(home, records.RunStarted(run_id, "asset", run_id, source=str(source.digest)))
+        begun = begin(home, run_records.RunStarted(run_id, "asset", run_id, source=str(source.digest)))
         begun.use("given", reads)
         begun.log_output("result", makes, name=f"model-{run_id}")
         begun.end()
         replayed(home, run_id)
     # One that passes on what it reads makes nothing.
-    begun = begin(home, records.RunStarted("c" * 16, "asset", "c", source=str(source.digest)))
+    begun = begin(home, run_records.RunStarted("c" * 16, "asset", "c", source=str(source.digest)))
     third = put(home, 3)
     begun.use("given", third)
     begun.log_output("result", third, name="model-c")

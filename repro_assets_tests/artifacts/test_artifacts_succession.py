@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.succession import repack_store
 from repro_assets.cli.app import main
-from repro_assets.journal.records import CheckpointSaved
+from repro_assets.journal.run_records import CheckpointSaved
 from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.opening import open_objects
@@ -65,3 +66,17 @@ def test_the_command_repacks(
     answer = json.loads(capsys.readouterr().out)
     assert answer["differences"] == 3
     assert answer["bytes_after"] < answer["bytes_before"]
+
+
+def test_the_command_shows_on_a_terminal_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = make_store(tmp_path / "store")
+    stored(home, "versions")
+    monkeypatch.setenv("REPRO_HOME", str(home.root))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["store", "repack"]) == 0
+    assert capsys.readouterr().err.startswith("\r1 tensors compared")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    assert main(["store", "repack"]) == 0
+    assert capsys.readouterr().err == ""

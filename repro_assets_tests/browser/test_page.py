@@ -19,7 +19,8 @@ import git
 from dagster_page import ANSWERS_WITHIN, browser_page, chromium, graph_address, metadata, run_state, served
 from playwright.sync_api import Page
 
-from repro_assets.journal.records import Payload, Record, RunEnded, RunOutput, RunStarted
+from repro_assets.journal.records import Payload, Record
+from repro_assets.journal.run_records import RunEnded, RunOutput, RunStarted
 from repro_assets.journal.segments import list_segments, read_segment
 from repro_assets.store.home import Home, make_store
 

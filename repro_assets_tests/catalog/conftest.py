@@ -12,7 +12,7 @@ import pytest
 
 import repro_assets
 from repro_assets.artifacts import repository
-from repro_assets.journal import records
+from repro_assets.journal import run_records
 from repro_assets.journal.segments import Journal
 from repro_assets.store.home import Home, make_store
 
@@ -50,7 +50,7 @@ class Recorder:
         facts = {"commit": "c0ffee", "branch": "main", "tags": ["v1"], "remote": None, "dirty": False, "left_out": []}
         append = self.journal.append
         append(
-            records.RunStarted(
+            run_records.RunStarted(
                 **{
                     "run_id": run_id,
                     "run_kind": "asset",
@@ -63,25 +63,27 @@ class Recorder:
                     **started,
                 }
             ),
-            records.Params(run_id, {"lr": 0.1, "layers": 2}),
-            records.SeedsUsed(run_id, seed, {"shuffle": seed + 1}),
-            records.RunInput(run_id, "traces", str(data.digest), asset="dataset"),
+            run_records.Params(run_id, {"lr": 0.1, "layers": 2}),
+            run_records.SeedsUsed(run_id, seed, {"shuffle": seed + 1}),
+            run_records.RunInput(run_id, "traces", str(data.digest), asset="dataset"),
         )
         now = time.time()
-        append(records.Metrics(run_id, [["loss", step, 1 / (step + 1), now] for step in range(points)]))
+        append(run_records.Metrics(run_id, [["loss", step, 1 / (step + 1), now] for step in range(points)]))
         append(
-            records.RunOutput(
+            run_records.RunOutput(
                 run_id, "result", str(model.digest), f"model-{run_id}", collection="model-sft", version=model.version
             ),
-            records.CheckpointSaved(run_id, "checkpoint_step_10", "step", "10", str(model.digest), 10, {"loss": 0.5}),
-            records.EvaluationMade(
+            run_records.CheckpointSaved(
+                run_id, "checkpoint_step_10", "step", "10", str(model.digest), 10, {"loss": 0.5}
+            ),
+            run_records.EvaluationMade(
                 run_id, f"eval-{run_id}", f"model-{run_id}", "test", str(data.digest), {"accuracy": 0.9}
             ),
-            records.Fingerprints(run_id, 10, {"layer.weight": "ab" * 16}),
-            records.CheckMade("verifies", True, run_id),
+            run_records.Fingerprints(run_id, 10, {"layer.weight": "ab" * 16}),
+            run_records.CheckMade("verifies", True, run_id),
         )
         if end is not None:
-            append(records.RunEnded(run_id, end))
+            append(run_records.RunEnded(run_id, end))
         return run_id
 
 

@@ -10,7 +10,7 @@ import repro_assets
 from repro_assets.catalog import publication
 from repro_assets.catalog.projection import refresh
 from repro_assets.identity.digest import Digest
-from repro_assets.journal import records
+from repro_assets.journal import run_records
 
 PAGE = Path(repro_assets.__file__).parents[1] / "docs" / "catalog.md"
 ROW = re.compile(r"^\| `([^`]+)` \| (?:([^|]+) \| )?(.*) \|$", re.MULTILINE)
@@ -74,13 +74,13 @@ def test_every_example_on_the_page_answers(home, recorder):
     recorder.run("OTHER", 1)
     nothing = str(Digest.of(b""))
     recorder.journal.append(
-        records.Params("RUN", {"learning_rate": 0.01}),
-        records.Metrics("RUN", [["validation/accuracy", 1, 0.9, 0.0], ["train/loss", 1, 0.1, 0.0]]),
-        records.Metrics("RUN", [["memory_available_bytes", None, 1e9, 0.0]], system=True),
-        records.RunOutput("RUN", "dataset", nothing, "dataset-cota_sft-v1", asset="data/cota_sft"),
-        records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
-        records.ReplayMade("RUN", None, "identical"),
-        records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
+        run_records.Params("RUN", {"learning_rate": 0.01}),
+        run_records.Metrics("RUN", [["validation/accuracy", 1, 0.9, 0.0], ["train/loss", 1, 0.1, 0.0]]),
+        run_records.Metrics("RUN", [["memory_available_bytes", None, 1e9, 0.0]], system=True),
+        run_records.RunOutput("RUN", "dataset", nothing, "dataset-cota_sft-v1", asset="data/cota_sft"),
+        run_records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
+        run_records.ReplayMade("RUN", None, "identical"),
+        run_records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
     )
     refresh(home)
     blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)

@@ -17,7 +17,7 @@ from repro_assets.catalog.projection import rebuild, refresh
 from repro_assets.catalog.queries import rows
 from repro_assets.catalog.refresh import refresh_detached
 from repro_assets.identity.digest import Digest
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records, run_records
 from repro_assets.journal.segments import Journal
 from repro_assets.store.opening import open_objects
 
@@ -65,14 +65,14 @@ def test_rebuild_gives_the_rows_of_many_small_refreshes(home, recorder, tables):
         refresh(home)
     other = Journal(home.journal)
     other.append(
-        records.Params("run-0", {"lr": 0.2}), records.RunEnded("run-3", "FAILED", {"type": "E", "message": "m"})
+        run_records.Params("run-0", {"lr": 0.2}), run_records.RunEnded("run-3", "FAILED", {"type": "E", "message": "m"})
     )
-    other.append(records.AliasMoved("model-sft", "best", 1, "sha256:" + "0" * 64))
+    other.append(artifact_records.AliasMoved("model-sft", "best", 1, "sha256:" + "0" * 64))
     refresh(home)
     (move,) = other.append(
-        records.AliasMoved("model-sft", "best", 2, "sha256:" + "1" * 64, replaces=f"{other.segment}:3")
+        artifact_records.AliasMoved("model-sft", "best", 2, "sha256:" + "1" * 64, replaces=f"{other.segment}:3")
     )
-    other.append(records.ReplayMade("run-0", None, "identical"))
+    other.append(run_records.ReplayMade("run-0", None, "identical"))
     other.close()
     assert move
     refresh(home)
@@ -86,7 +86,7 @@ def test_rebuild_gives_the_rows_of_many_small_refreshes(home, recorder, tables):
 def test_every_order_of_segments_gives_the_same_rows(home, recorder, tables, tmp_path):
     recorder.run("run-one", end=None)
     late = Journal(home.journal)
-    late.append(records.RunEnded("run-one", "FAILED", {"type": "ValueError", "message": "no", "trace": "t"}))
+    late.append(run_records.RunEnded("run-one", "FAILED", {"type": "ValueError", "message": "no", "trace": "t"}))
     recorder.journal.close()
     late.close()
     first, second = recorder.journal.segment, late.segment
@@ -108,7 +108,7 @@ def test_every_order_of_segments_gives_the_same_rows(home, recorder, tables, tmp
 def test_the_earliest_of_several_announcements_gives_the_row(home, recorder):
     recorder.run("run-one", seed=1, run_kind="parent", name="first", end=None)
     other = Journal(home.journal)
-    other.append(records.RunStarted("run-one", "parent", "second", seed=2))
+    other.append(run_records.RunStarted("run-one", "parent", "second", seed=2))
     other.close()
     found = rows(home, "SELECT name, seed FROM runs")
     assert found == [{"name": "first", "seed": 1}]
@@ -146,10 +146,10 @@ def test_a_damaged_line_is_named_and_later_lines_count(home, recorder):
 
 def test_impossible_values_are_named_and_the_next_record_counts(home, recorder):
     append = recorder.journal.append
-    append(records.Metrics("run-one", [["loss", 1, "high", 0.0]]))
-    append(records.Metrics("run-one", [["loss", 2**70, 1.0, 0.0]]))
-    append(records.RunStarted("run-one", "asset", "name", config={"x": float("nan"), "s": "\udc80"}))
-    append(records.Metrics("run-one", [["loss", None, float("nan"), 0.0]]))
+    append(run_records.Metrics("run-one", [["loss", 1, "high", 0.0]]))
+    append(run_records.Metrics("run-one", [["loss", 2**70, 1.0, 0.0]]))
+    append(run_records.RunStarted("run-one", "asset", "name", config={"x": float("nan"), "s": "\udc80"}))
+    append(run_records.Metrics("run-one", [["loss", None, float("nan"), 0.0]]))
     assert [row["kind"] for row in rows(home, "FROM damages")] == ["record", "record"]
     assert len(rows(home, "FROM metrics")) == 1
     (config,) = rows(home, "SELECT config ->> 'x' AS x, config ->> 's' AS s FROM runs")
@@ -239,15 +239,15 @@ def test_a_segment_that_was_cut_leads_to_a_rebuild(home, recorder):
 WRITER = """
 import sys, time
 from pathlib import Path
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records, run_records
 from repro_assets.journal.segments import Journal
 journal = Journal(Path(sys.argv[1]) / "journal")
 name = sys.argv[2]
-journal.append(records.RunStarted(name, "asset", name, parent_run_id="the-parent"))
+journal.append(run_records.RunStarted(name, "asset", name, parent_run_id="the-parent"))
 print("started", flush=True)
 step = 0
 while True:
-    journal.append(records.Metrics(name, [["loss", step + k, 1.0, time.time()] for k in range(10)]))
+    journal.append(run_records.Metrics(name, [["loss", step + k, 1.0, time.time()] for k in range(10)]))
     step += 10
     time.sleep(0.002)
 """
@@ -255,7 +255,7 @@ while True:
 
 def test_a_killed_run_is_interrupted_until_a_late_record_says_otherwise(home, start):
     parent = Journal(home.journal)
-    parent.append(records.RunStarted("the-parent", "parent", "job"))
+    parent.append(run_records.RunStarted("the-parent", "parent", "job"))
     parent.close()
     writer = start(WRITER, home.root, "run-killed")
     assert writer.stdout.readline() == "started\n"
@@ -267,10 +267,10 @@ def test_a_killed_run_is_interrupted_until_a_late_record_says_otherwise(home, st
     assert state_of(home, "run-killed") == ("INTERRUPTED", "process")
     assert state_of(home, "the-parent") == ("INTERRUPTED", "process")
     late = Journal(home.journal)
-    late.append(records.RunEnded("run-killed", "COMPLETED"))
-    late.append(records.ParentState("the-parent", "RUNNING", "STARTED", started=1_700_000_000.0))
-    late.append(records.ParentState("the-parent", "FAILED", "FAILURE", "nightly", 1_700_000_000.0, 1_700_000_060.0))
-    late.append(records.ParentState("the-parent", "RUNNING", "STARTED"))
+    late.append(run_records.RunEnded("run-killed", "COMPLETED"))
+    late.append(run_records.ParentState("the-parent", "RUNNING", "STARTED", started=1_700_000_000.0))
+    late.append(run_records.ParentState("the-parent", "FAILED", "FAILURE", "nightly", 1_700_000_000.0, 1_700_000_060.0))
+    late.append(run_records.ParentState("the-parent", "RUNNING", "STARTED"))
     late.close()
     assert state_of(home, "run-killed") == ("COMPLETED", "record")
     assert state_of(home, "the-parent") == ("FAILED", "dagster")

@@ -8,7 +8,7 @@ from repro_assets.catalog import queries
 from repro_assets.catalog.descriptions import list_artifacts, show_artifact, show_run
 from repro_assets.catalog.queries import best_runs, list_runs, query, resolve_run, rows
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records, run_records
 from repro_assets.journal.segments import Journal
 from repro_assets.store.home import make_store
 
@@ -32,7 +32,9 @@ def fill(recorder):
     recorder.run("aaaaaaaa-1", 0, points=5)
     recorder.run("aaaaaaaa-2", 1, points=10)
     recorder.run("bbbbbbbb-1", 2, end="FAILED", trial=True)
-    recorder.journal.append(records.RunStarted("parent-1", "parent", "job"), records.RunEnded("parent-1", "COMPLETED"))
+    recorder.journal.append(
+        run_records.RunStarted("parent-1", "parent", "job"), run_records.RunEnded("parent-1", "COMPLETED")
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,8 +122,8 @@ def test_runs_are_listed_newest_first_and_by_condition(shared):
 
 def test_the_best_run_ends_best_and_a_loss_is_to_be_small(filled, recorder):
     nan = Journal(filled.journal)
-    nan.append(records.Metrics("aaaaaaaa-1", [["accuracy", 1, 0.5, 0.0]]))
-    nan.append(records.Metrics("aaaaaaaa-2", [["accuracy", 1, 0.9, 0.0], ["accuracy", 2, float("nan"), 1.0]]))
+    nan.append(run_records.Metrics("aaaaaaaa-1", [["accuracy", 1, 0.5, 0.0]]))
+    nan.append(run_records.Metrics("aaaaaaaa-2", [["accuracy", 1, 0.9, 0.0], ["accuracy", 2, float("nan"), 1.0]]))
     nan.close()
     assert [(row["run_id"], row["mode"]) for row in best_runs(filled, "loss")] == [
         ("aaaaaaaa-2", "min"),
@@ -160,15 +162,15 @@ def test_a_run_that_is_not_there_or_not_clear_is_an_error_with_help(filled, reco
             resolve_run(filled, text)
     with pytest.raises(UnknownName, match="aaaaaaaa-1"):
         resolve_run(filled, "aaaaaaa-1")
-    recorder.journal.append(records.RunStarted("cccccccc-1", "asset", "sft-1"))
+    recorder.journal.append(run_records.RunStarted("cccccccc-1", "asset", "sft-1"))
     with pytest.raises(AmbiguousName):
         resolve_run(filled, "sft-1")
 
 
 def test_the_whole_record_of_a_run(filled, recorder):
     recorder.journal.append(
-        records.RunEnded("aaaaaaaa-1", "FAILED", {"type": "ValueError", "message": "no", "trace": "t"}),
-        records.ReplayMade("aaaaaaaa-1", None, "identical", products=[{"name": "result", "verdict": "identical"}]),
+        run_records.RunEnded("aaaaaaaa-1", "FAILED", {"type": "ValueError", "message": "no", "trace": "t"}),
+        run_records.ReplayMade("aaaaaaaa-1", None, "identical", products=[{"name": "result", "verdict": "identical"}]),
     )
     record = show_run(filled, "aaaaaaaa-1")
     json.dumps(record, default=str)
@@ -192,7 +194,7 @@ def test_the_whole_record_of_a_run(filled, recorder):
 
 def test_artifacts_are_listed_and_shown_by_every_kind_of_name(filled, recorder):
     digest = show_artifact(filled, "model-sft:v1")["digest"]
-    recorder.journal.append(records.AliasMoved("model-sft", "best", 1, digest))
+    recorder.journal.append(artifact_records.AliasMoved("model-sft", "best", 1, digest))
     found = {row["name"] for row in list_artifacts(filled, "model")}
     assert found == {"model-sft:v1", "model-sft:v2", "model-sft:v3"}
     assert {row["kind"] for row in list_artifacts(filled)} == {"json"}

@@ -14,7 +14,7 @@ import pytest
 
 from repro_assets.artifacts import repository
 from repro_assets.cli.app import main
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.run import Run, begin
 from repro_assets.store.home import Home, make_store
 

@@ -25,11 +25,28 @@ from repro_assets.store.opening import open_objects
 
 def test_no_command_loads_a_heavy_library_before_it_is_called():
     program = (
-        "import sys, repro_assets.cli.app; "
+        "import sys; from repro_assets.cli.app import program; program(); "
         "print([m for m in ('torch', 'dagster', 'pandas', 'pyarrow', 'duckdb', 'numpy', 'rich') if m in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_a_command_loads_no_other_one():
+    asked = subprocess.run(
+        [
+            *(sys.executable, "-c"),
+            "import sys; from repro_assets.cli.app import main; code = main(sys.argv[1:]); "
+            "print([m for m in sys.modules if m.startswith('repro_assets.cli.')], code)",
+            *("artifacts", "--help"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = asked.stdout.splitlines()[-1]
+    assert "repro_assets.cli.artifacts" in loaded
+    assert not any(f"cli.{other}'" in loaded for other in ("runs", "store", "doctor", "manifest"))
 
 
 def test_putting_a_file_loads_no_heavy_library(tmp_path):
@@ -180,7 +197,7 @@ def test_an_asset_stands_for_its_newest_completed_run_of_its_own(home):
         run.log_output("result", {"made by": run_id}, name=f"product-{run_id}", asset=asset)
         run.end(str(started.pop("state", "COMPLETED")))
 
-    from repro_assets.journal.records import RunStarted
+    from repro_assets.journal.run_records import RunStarted
     from repro_assets.recording.run import begin
 
     materialized("run-1", "models/tiny")
@@ -277,6 +294,17 @@ def test_what_was_put_is_got_back_and_nothing_else_is_overwritten(repro, home, t
     assert sorted(path.name for path in target.rglob("*")) == ["a.txt", "sub"]
     assert [path.name for path in target.parent.iterdir()] == ["here"]
     assert repro("artifacts", "get", "given", "--to", home.journal / "x").code == 2
+
+
+@pytest.mark.parametrize("text", ["given", "given:v1", "given@latest", "{digest}"])
+def test_what_the_folders_answer_is_got_without_a_catalog(repro, tmp_path, monkeypatch, text):
+    monkeypatch.setenv("REPRO_HOME", str(tmp_path / "bare"))
+    (tmp_path / "given").write_text("content")
+    stored = repro("artifacts", "put", tmp_path / "given", "--name", "given", "--json").document
+    got = repro("artifacts", "get", text.format(**stored), "--to", tmp_path / "got")
+    assert got.code == 0, got.err
+    assert (tmp_path / "got").read_text() == "content"
+    assert not (tmp_path / "bare/catalog.duckdb").exists()
 
 
 def test_nothing_is_laid_out_of_a_damaged_artifact(repro, home, tmp_path):
@@ -393,7 +421,7 @@ def test_lineage_goes_both_ways_or_one(repro, home):
 
 
 def test_a_replay_is_named_as_one_in_the_lineage(repro, home):
-    from repro_assets.journal.records import RunStarted
+    from repro_assets.journal.run_records import RunStarted
     from repro_assets.recording.run import begin
 
     run = begin(home, RunStarted("dddddddd44444444", "asset", "again", replay_of="aaaaaaaa11111111"))
@@ -433,7 +461,7 @@ def test_artifacts_whose_bytes_are_gone_make_the_lineage_unsound(repro, home):
 
 
 def test_a_lineage_without_its_source_is_not_valid(repro, home):
-    from repro_assets.journal.records import RunInput
+    from repro_assets.journal.run_records import RunInput
     from repro_assets.journal.segments import journal_at
 
     found = repro("lineage", "validate", "--json")
@@ -456,7 +484,7 @@ def test_lineage_is_exported_to_stdout_or_a_file(repro, home, tmp_path, format, 
 
 def test_a_deep_chain_is_shown(repro, home):
     from repro_assets.cli.lineage_tree import DEEPEST
-    from repro_assets.journal.records import RunStarted
+    from repro_assets.journal.run_records import RunStarted
     from repro_assets.recording.run import begin
 
     made = None

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from repro_assets.cli.store import app
 from repro_assets.identity.digest import Digest
-from repro_assets.store.batch import Part
 from repro_assets.store.home import VARIABLE, Home, make_store
 from repro_assets.store.opening import open_objects
+from repro_assets.store.staging import Part
 
 CONTENTS = [b"content %d" % number for number in range(10)]
 

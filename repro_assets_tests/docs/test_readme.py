@@ -23,7 +23,7 @@ import pytest
 import typer.main
 
 from repro_assets import errors
-from repro_assets.cli.app import app
+from repro_assets.cli.app import program
 
 PROJECT = Path(__file__).parents[2]
 README = PROJECT / "README.md"
@@ -65,7 +65,7 @@ def _leaves(command: click.Command, words: tuple[str, ...] = ()) -> dict[tuple[s
     return {path: leaf for name, member in members.items() for path, leaf in _leaves(member, (*words, name)).items()}
 
 
-LEAVES = _leaves(typer.main.get_command(app))
+LEAVES = _leaves(typer.main.get_command(program()))
 
 
 def _leaf(words: list[str]) -> tuple[tuple[str, ...], click.Command]:

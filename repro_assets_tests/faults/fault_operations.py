@@ -16,15 +16,17 @@ from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import MachineError
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import Params, Record, ReplayMade, RunEnded, RunOutput, RunStarted, VersionClaimed
+from repro_assets.journal.artifact_records import VersionClaimed
+from repro_assets.journal.records import Record
+from repro_assets.journal.run_records import Params, ReplayMade, RunEnded, RunOutput, RunStarted
 from repro_assets.journal.segments import journal_at, list_segments, read_segment
 from repro_assets.store import batch as batches
 from repro_assets.store import codecs
-from repro_assets.store.batch import Part
 from repro_assets.store.collection import Roots, collect
 from repro_assets.store.home import Home, make_store, open_store
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
+from repro_assets.store.staging import Part
 
 Prepare = Callable[[Path], None]
 Work = Callable[[Path], Any]

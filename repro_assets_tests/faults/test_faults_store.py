@@ -17,7 +17,9 @@ from repro_assets.artifacts import names, repository
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.errors import DiskFull, NotWritable
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import ArtifactStored, Params, Record, VersionClaimed
+from repro_assets.journal.artifact_records import ArtifactStored, VersionClaimed
+from repro_assets.journal.records import Record
+from repro_assets.journal.run_records import Params
 from repro_assets.journal.segments import Damage, Journal, Liveness, list_segments, liveness, read_segment
 from repro_assets.store.fsck import check
 from repro_assets.store.home import Home, make_store, open_store

@@ -17,9 +17,10 @@ from repro_assets.artifacts.kinds import DECODERS, kind_named
 from repro_assets.artifacts.kinds.block_list import Segments
 from repro_assets.artifacts.kinds.tree import TreeFile
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import (
-    AliasMoved,
-    ArtifactStored,
+from repro_assets.journal.artifact_records import AliasMoved, ArtifactStored, VersionClaimed
+from repro_assets.journal.lines import write_line
+from repro_assets.journal.records import Payload, Process
+from repro_assets.journal.run_records import (
     CheckMade,
     CheckpointSaved,
     EvaluationMade,
@@ -27,16 +28,12 @@ from repro_assets.journal.records import (
     Metrics,
     Params,
     ParentState,
-    Payload,
-    Process,
     ReplayMade,
     RunEnded,
     RunInput,
     RunOutput,
     RunStarted,
     SeedsUsed,
-    VersionClaimed,
-    write_line,
 )
 from repro_assets.store.home import MARKER, Home, make_store
 from repro_assets.store.opening import open_objects

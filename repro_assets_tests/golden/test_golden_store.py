@@ -17,7 +17,9 @@ from repro_assets.artifacts.kinds import DECODERS, kind_named, table
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
-from repro_assets.journal.records import PAYLOADS, Params, Record
+from repro_assets.journal.payloads import PAYLOADS
+from repro_assets.journal.records import Record
+from repro_assets.journal.run_records import Params
 from repro_assets.journal.segments import Damage, list_segments, read_segment
 from repro_assets.store.home import Home, make_store, open_store
 from repro_assets.store.opening import open_objects

@@ -154,6 +154,8 @@ def test_a_value_that_holds_itself_is_refused() -> None:
         b'{"$int":"x"}',
         b'{"$int":[1]}',
         b'{"$other":1}',
+        b'{"\\u0024other":1}',
+        b'{"$$a":{"b":1,"b":2}}',
     ],
 )
 def test_bytes_that_are_not_canonical_json_are_corrupt(data: bytes) -> None:

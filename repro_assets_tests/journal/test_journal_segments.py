@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from repro_assets.errors import InvalidValue, MachineError
-from repro_assets.journal.records import Params, Process, Record, write_line
+from repro_assets.journal.lines import write_line
+from repro_assets.journal.records import Process, Record
+from repro_assets.journal.run_records import Params
 from repro_assets.journal.segments import (
     HEARTBEAT_LOST_SECONDS,
     Damage,
@@ -62,7 +64,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def start(script: str, *words: str) -> subprocess.Popen[str]:
         prelude = (
             "import os, signal, sys, threading, time\nfrom pathlib import Path\n"
-            "from repro_assets.journal.records import Params\nfrom repro_assets.journal.segments import Journal\n"
+            "from repro_assets.journal.run_records import Params\nfrom repro_assets.journal.segments import Journal\n"
             "journal = Journal(Path(sys.argv[1]))\n"
         )
         process = subprocess.Popen(

@@ -11,7 +11,7 @@ import pytest
 from repro_assets.artifacts import repository
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records, run_records
 from repro_assets.journal.segments import Journal, journal_at
 from repro_assets.lineage.graph import Edge, Graph, Node, lineage_of, read_graph
 from repro_assets.lineage.rendering import FORMATS, render, to_dot, to_mermaid
@@ -36,13 +36,13 @@ class Chain:
         return str(repository.put(self.home, value).digest)
 
     def run(self, run: str, inputs: dict[str, str | tuple[str, str]], outputs: dict[str, str]) -> None:
-        self.journal.append(records.RunStarted(run, "asset", f"name of {run}"))
+        self.journal.append(run_records.RunStarted(run, "asset", f"name of {run}"))
         for slot, given in inputs.items():
             digest, maker = given if isinstance(given, tuple) else (given, None)
-            self.journal.append(records.RunInput(run, slot, digest, made_by=maker))
+            self.journal.append(run_records.RunInput(run, slot, digest, made_by=maker))
         for slot, digest in outputs.items():
-            self.journal.append(records.RunOutput(run, slot, digest, f"{slot}-{run}"))
-        self.journal.append(records.RunEnded(run, "COMPLETED"))
+            self.journal.append(run_records.RunOutput(run, slot, digest, f"{slot}-{run}"))
+        self.journal.append(run_records.RunEnded(run, "COMPLETED"))
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_bytes_that_are_gone_and_artifacts_that_nobody_uses_are_named(home, chai
     report = validate(home)
     assert report.bytes_gone == [diamond["left"]]
     assert not report.valid
-    journal_at(home.journal).append(records.ArtifactEvicted(diamond["left"], "run-left", "a:1"))
+    journal_at(home.journal).append(artifact_records.ArtifactEvicted(diamond["left"], "run-left", "a:1"))
     assert validate(home).valid
 
 

@@ -14,7 +14,7 @@ from repro_assets.artifacts.soundness import check_store
 from repro_assets.cli.app import main
 from repro_assets.errors import CheckFailed
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import ReplayMade
+from repro_assets.journal.run_records import ReplayMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration.rebuilding import rebuild
 from repro_assets.replay.launch import replay

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from repro_assets.journal.records import Payload, RunStarted
+from repro_assets.journal.records import Payload
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.journal.segments import list_segments, read_segment
 from repro_assets.recording.run import Run, begin, new_run_id
 from repro_assets.store.home import Home, make_store
@@ -18,7 +19,7 @@ Recorded = TypeVar("Recorded", bound=Payload)
 OPENING = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.run import begin, recorded
 from repro_assets.store.home import open_store
 home = open_store(Path(sys.argv[1]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from repro_assets.artifacts import repository
 from repro_assets.identity.canonical import digest_of
-from repro_assets.journal import records
+from repro_assets.journal import run_records
 from repro_assets.recording import reuse
 from repro_assets.recording.redaction import redact, redact_start
 from repro_assets.recording.run import begin, recorded
@@ -66,7 +66,7 @@ def in_store(home: Home, text: str) -> list[str]:
 )
 def test_no_secret_in_a_start_reaches_the_store(home: Home, kind: str, plant: Callable[[str], Any]) -> None:
     fields: dict[str, Any] = {"name": "one", **plant(planted(kind))}
-    run = begin(home, records.RunStarted("0" * 16, "script", **fields))
+    run = begin(home, run_records.RunStarted("0" * 16, "script", **fields))
     run.end()
     assert in_store(home, planted(kind)) == []
     assert any("not recorded" in warning for warning in run.warnings)
@@ -78,7 +78,7 @@ def test_no_secret_that_a_run_logs_reaches_the_store(
     home: Home, kind: str, records_of: Callable[..., list[Any]]
 ) -> None:
     secret = planted(kind)
-    run = begin(home, records.RunStarted("0" * 16, "script", "one"))
+    run = begin(home, run_records.RunStarted("0" * 16, "script", "one"))
     with pytest.raises(RuntimeError), recorded(run):
         run.log_params({"a": [secret], "b": {"c": secret}, "kept": "yes", secret: 1})
         run.log_check("check", passed=False, said=f"refused: {secret}")
@@ -88,7 +88,7 @@ def test_no_secret_that_a_run_logs_reaches_the_store(
     assert in_store(home, secret) == []
     assert run.params["kept"] == "yes"
     assert any("params.a[0]" in warning for warning in run.warnings)
-    (ended,) = records_of(records.RunEnded)
+    (ended,) = records_of(run_records.RunEnded)
     assert "cannot connect with" in ended.error["message"]
 
 
@@ -107,7 +107,7 @@ def test_no_secret_that_a_run_logs_reaches_the_store(
     ],
 )
 def test_a_name_makes_a_text_a_secret(home: Home, given: dict[str, Any], path: str) -> None:
-    run = begin(home, records.RunStarted("0" * 16, "script", "one", config=given))
+    run = begin(home, run_records.RunStarted("0" * 16, "script", "one", config=given))
     run.end()
     assert [warning for warning in run.warnings if warning.startswith(f"{path} is not recorded")]
     assert in_store(home, MEANINGFUL) == in_store(home, PLAIN) == in_store(home, "hunter-of-deer") == []
@@ -122,7 +122,7 @@ def test_what_is_redacted_is_told_with_its_kind_and_never_with_itself() -> None:
 
 def test_what_was_given_is_not_changed() -> None:
     config = {"a": [planted("github")]}
-    redact_start(records.RunStarted("0" * 16, "script", "one", config=config))
+    redact_start(run_records.RunStarted("0" * 16, "script", "one", config=config))
     assert config == {"a": [planted("github")]}
 
 
@@ -180,7 +180,7 @@ def test_a_secret_anywhere_in_any_value_is_replaced(value: Any, at: int) -> None
 
 def test_what_is_no_secret_can_be_found_in_the_store(home: Home) -> None:
     # The search of these tests must be able to find something.
-    run = begin(home, records.RunStarted("0" * 16, "script", "one", config={"note": "an ordinary sentence"}))
+    run = begin(home, run_records.RunStarted("0" * 16, "script", "one", config={"note": "an ordinary sentence"}))
     repository.put(home, {"value": "another sentence"})
     run.end()
     assert in_store(home, "an ordinary sentence")

@@ -18,7 +18,7 @@ import torch
 
 from repro_assets.artifacts import names, repository
 from repro_assets.errors import InvalidValue
-from repro_assets.journal import records
+from repro_assets.journal import artifact_records, records, run_records
 from repro_assets.journal.segments import Liveness, list_segments, liveness, read_segment
 from repro_assets.recording import run as recording
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, begin, new_run_id, recorded
@@ -30,7 +30,7 @@ Script = Callable[[str], "subprocess.Popen[str]"]
 
 def rows(records_of: Records) -> list[list[Any]]:
     """Every metric point, without its time."""
-    return [row[:3] for batch in records_of(records.Metrics) for row in batch.rows if not batch.system]
+    return [row[:3] for batch in records_of(run_records.Metrics) for row in batch.rows if not batch.system]
 
 
 def finished(process: subprocess.Popen[str], code: int = 0) -> str:
@@ -40,7 +40,7 @@ def finished(process: subprocess.Popen[str], code: int = 0) -> str:
 
 
 def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_of: Records) -> None:
-    run = begin(home, records.RunStarted("a" * 16, "asset", "small", asset="models/small", partition="p", seed=3))
+    run = begin(home, run_records.RunStarted("a" * 16, "asset", "small", asset="models/small", partition="p", seed=3))
     data = repository.put(home, [1, 2], name="data")
     run.use("data", data, asset="data", pinned=True)
     run.log_params({"lr": 0.1, "layers": [1, 2]})
@@ -60,40 +60,40 @@ def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_
 
     (segment,) = list_segments(home.journal)
     told = [item.payload for item, _ in read_segment(segment) if isinstance(item, records.Record)]
-    told = [payload for payload in told if not isinstance(payload, records.Process | records.ArtifactStored)]
-    kinds = [type(payload) for payload in told if not isinstance(payload, records.Metrics)]
+    told = [payload for payload in told if not isinstance(payload, records.Process | artifact_records.ArtifactStored)]
+    kinds = [type(payload) for payload in told if not isinstance(payload, run_records.Metrics)]
     assert kinds == [
-        records.RunStarted,
-        records.RunInput,
-        records.Params,
-        records.Params,
-        records.CheckpointSaved,
-        records.VersionClaimed,
-        records.RunOutput,
-        records.EvaluationMade,
-        records.CheckMade,
-        records.Fingerprints,
-        records.SeedsUsed,
-        records.RunEnded,
+        run_records.RunStarted,
+        run_records.RunInput,
+        run_records.Params,
+        run_records.Params,
+        run_records.CheckpointSaved,
+        artifact_records.VersionClaimed,
+        run_records.RunOutput,
+        run_records.EvaluationMade,
+        run_records.CheckMade,
+        run_records.Fingerprints,
+        run_records.SeedsUsed,
+        run_records.RunEnded,
     ]
     assert {payload.run_id for payload in told} == {run.run_id}  # type: ignore[attr-defined]
-    assert records_of(records.RunInput) == [
-        records.RunInput(run.run_id, "data", str(data.digest), "data", None, None, pinned=True)
+    assert records_of(run_records.RunInput) == [
+        run_records.RunInput(run.run_id, "data", str(data.digest), "data", None, None, pinned=True)
     ]
     assert rows(records_of)[:3] == [["loss", 0, 1.5], ["accuracy", 0, 0.5], ["loss", 1, 1.25]]
     assert math.isnan(rows(records_of)[3][2])
-    readings = [payload for payload in records_of(records.Metrics) if payload.system]
+    readings = [payload for payload in records_of(run_records.Metrics) if payload.system]
     assert [[row[:3] for row in payload.rows] for payload in readings] == [[["load_1min", None, 0.5]]]
     assert run.last_metrics.keys() == {"loss", "accuracy", "seconds"}
     assert run.last_metrics["loss"] == 1.25
     assert run.curves["loss"] == [(0, 1.5), (1, 1.25)]
     assert run.params == {"lr": 0.2, "layers": [1, 2]}
-    assert records_of(records.CheckpointSaved)[0].name == "checkpoint_step_1"
+    assert records_of(run_records.CheckpointSaved)[0].name == "checkpoint_step_1"
     assert checkpoint.load()["w"].tolist() == [1.0, 1.0]
     assert (model.name, model.version, model.run_id) == ("model-v1", 1, run.run_id)
-    assert records_of(records.RunOutput)[0].name == "model-v1"
-    assert records_of(records.SeedsUsed)[0].derived == run.seeds.used
-    assert records_of(records.RunEnded) == [records.RunEnded(run.run_id, COMPLETED, None, [])]
+    assert records_of(run_records.RunOutput)[0].name == "model-v1"
+    assert records_of(run_records.SeedsUsed)[0].derived == run.seeds.used
+    assert records_of(run_records.RunEnded) == [run_records.RunEnded(run.run_id, COMPLETED, None, [])]
 
 
 def test_ids_of_two_runs_differ_in_their_first_half() -> None:
@@ -103,13 +103,13 @@ def test_ids_of_two_runs_differ_in_their_first_half() -> None:
 
 
 def test_the_start_is_on_the_disk_when_begin_has_returned(run: Run, records_of: Records) -> None:
-    assert records_of(records.RunStarted) == [run.started]
+    assert records_of(run_records.RunStarted) == [run.started]
 
 
 @pytest.mark.parametrize(("name", "seed"), [("", 1), ("one", -1), ("one", 2**63)])
 def test_a_run_that_cannot_begin_leaves_no_record(home: Home, name: str, seed: int) -> None:
     with pytest.raises(InvalidValue):
-        begin(home, records.RunStarted(new_run_id(), "script", name, seed=seed))
+        begin(home, run_records.RunStarted(new_run_id(), "script", name, seed=seed))
     assert list_segments(home.journal) == []
 
 
@@ -201,7 +201,7 @@ def test_every_point_that_was_taken_while_the_run_ended_is_recorded(run: Run, re
 def test_a_second_end_changes_nothing(run: Run, records_of: Records) -> None:
     run.end(FAILED, ValueError("first"))
     run.end(COMPLETED)
-    (ended,) = records_of(records.RunEnded)
+    (ended,) = records_of(run_records.RunEnded)
     assert ended.state == FAILED
     assert run.state == FAILED
 
@@ -250,13 +250,13 @@ def test_what_cannot_be_recorded_is_refused_and_the_run_goes_on(
     run.log_metric("loss", 2.0)
     run.end()
     assert rows(records_of) == [["loss", None, 1.0], ["loss", None, 2.0]]
-    assert records_of(records.RunEnded)[0].state == COMPLETED
-    assert not records_of(records.Params)
-    assert not records_of(records.RunOutput)
+    assert records_of(run_records.RunEnded)[0].state == COMPLETED
+    assert not records_of(run_records.Params)
+    assert not records_of(run_records.RunOutput)
 
 
 def test_a_handle_passes_through_and_a_trial_claims_as_a_trial(home: Home, records_of: Records) -> None:
-    run = begin(home, records.RunStarted(new_run_id(), "script", "trial", trial=True))
+    run = begin(home, run_records.RunStarted(new_run_id(), "script", "trial", trial=True))
     stored = repository.put(home, [1])
     product = run.log_output("a", stored, name="a", collection="a")
     assert product == stored
@@ -265,7 +265,7 @@ def test_a_handle_passes_through_and_a_trial_claims_as_a_trial(home: Home, recor
     unnamed = run.log_output("b", [2], name="b-{version}")
     assert unnamed.name == f"b-{unnamed.digest.hex[:8]}"
     run.end()
-    assert [output.version for output in records_of(records.RunOutput)] == [1, None]
+    assert [output.version for output in records_of(run_records.RunOutput)] == [1, None]
 
 
 def test_an_error_is_recorded_with_its_trace_and_raised_again(run: Run, records_of: Records) -> None:
@@ -275,7 +275,7 @@ def test_an_error_is_recorded_with_its_trace_and_raised_again(run: Run, records_
 
     with pytest.raises(ValueError, match="is wrong"), recorded(run):
         breaking()
-    (ended,) = records_of(records.RunEnded)
+    (ended,) = records_of(run_records.RunEnded)
     assert (ended.state, ended.error["type"]) == (FAILED, "builtins.ValueError")
     assert ended.error["message"] == "the key <github-token> is wrong: 🙂"
     assert "in breaking" in ended.error["trace"]
@@ -291,7 +291,7 @@ def test_a_cancelled_run_is_interrupted_and_not_failed(run: Run, records_of: Rec
     run.log_metric("loss", 1.0)
     with pytest.raises(type(error)), recorded(run, (_Cancelled,)):
         raise error
-    assert records_of(records.RunEnded)[0].state == INTERRUPTED
+    assert records_of(run_records.RunEnded)[0].state == INTERRUPTED
     assert len(rows(records_of)) == 1
 
 
@@ -324,7 +324,7 @@ run.end()
     )
     assert out.split() == ["refused", "refused"]
     assert [row[1] for row in rows(records_of)] == list(range(51))
-    assert records_of(records.RunEnded)[0].state == COMPLETED
+    assert records_of(run_records.RunEnded)[0].state == COMPLETED
 
 
 def test_kill_9_loses_nothing_that_was_acknowledged(home: Home, script: Script, records_of: Records) -> None:
@@ -352,13 +352,13 @@ threading.Event().wait()
     steps = [row[1] for row in rows(records_of)]
     assert steps == list(range(len(steps)))
     assert len(steps) > acknowledged
-    assert not records_of(records.RunEnded)
+    assert not records_of(run_records.RunEnded)
 
 
 def test_a_script_that_leaves_without_an_end_still_writes_what_it_logged(script: Script, records_of: Records) -> None:
     finished(script("run.log_metric('loss', 1.0); sys.exit(4)"), 4)
     assert rows(records_of) == [["loss", None, 1.0]]
-    assert not records_of(records.RunEnded)
+    assert not records_of(run_records.RunEnded)
 
 
 def test_ctrl_c_records_the_interruption(script: Script, records_of: Records) -> None:
@@ -368,7 +368,7 @@ def test_ctrl_c_records_the_interruption(script: Script, records_of: Records) ->
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode
-    (ended,) = records_of(records.RunEnded)
+    (ended,) = records_of(run_records.RunEnded)
     assert (ended.state, ended.error["type"]) == (INTERRUPTED, "builtins.KeyboardInterrupt")
 
 
@@ -387,13 +387,13 @@ def test_a_forked_child_adds_to_the_run_in_a_segment_of_its_own_and_does_not_end
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
-    assert not records_of(records.RunEnded)
+    assert not records_of(run_records.RunEnded)
     run.log_metric("parent", 3.0)
     run.end()
     assert len(list_segments(home.journal)) == 2
     assert sorted(rows(records_of)) == [["child", None, 2.0], ["parent", None, 1.0], ["parent", None, 3.0]]
-    assert [ended.state for ended in records_of(records.RunEnded)] == [COMPLETED]
-    assert records_of(records.Params)[0].params == {"from": "child"}
+    assert [ended.state for ended in records_of(run_records.RunEnded)] == [COMPLETED]
+    assert records_of(run_records.Params)[0].params == {"from": "child"}
 
 
 def test_a_forked_worker_that_returns_at_once_has_written_its_metrics(script: Script, records_of: Records) -> None:

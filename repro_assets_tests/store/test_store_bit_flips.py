@@ -22,7 +22,8 @@ from repro_assets.store.home import MARKER, Home, make_store, open_store
 from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
-from repro_assets.store.packs import Packs, packs_of, scan
+from repro_assets.store.pack_scanning import scan
+from repro_assets.store.packs import Packs, packs_of
 from repro_assets.store.sources import StatCache, stamp_of
 
 VALUE = {f"layer{number}": numpy.arange(40, dtype="float32") * number for number in range(10)}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro_assets.store import codecs
+from repro_assets.store import codecs, planes
 from repro_assets.store.layout import RAW
 
 SIZES = (1, 2, 4, 8)
@@ -46,7 +46,7 @@ def test_what_is_encoded_is_decoded_for_every_size_of_numbers(data: bytes, items
 @pytest.mark.parametrize("itemsize", [2, 4, 8])
 def test_planes_of_every_length_come_back(count: int, itemsize: int) -> None:
     data = weights(count, f"float{itemsize * 8}")
-    assert decoded(codecs.PLANES, codecs.split_planes(data, itemsize), len(data)) == data
+    assert decoded(codecs.PLANES, planes.split_planes(data, itemsize), len(data)) == data
 
 
 def test_a_view_of_a_part_of_memory_is_taken_as_it_is() -> None:

@@ -23,15 +23,17 @@ from repro_assets.errors import CorruptRecord, DiskFull, IntegrityError, Missing
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.journal.segments import list_segments
-from repro_assets.store.batch import FEW, SMALL, Part
+from repro_assets.store.batch import FEW, SMALL
 from repro_assets.store.collection import Collected, Roots, collect
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.leases import Lease, lease_on
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
-from repro_assets.store.packs import Packs, PackWriter
+from repro_assets.store.pack_writing import PackWriter
+from repro_assets.store.packs import Packs
 from repro_assets.store.repack import Pair, repack
+from repro_assets.store.staging import Part
 
 DAY = 24 * 3600.0
 

@@ -13,13 +13,14 @@ from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry as Part
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store import verified
-from repro_assets.store.batch import Part as Given
 from repro_assets.store.fsck import Findings, check
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
-from repro_assets.store.packs import Entry, Packs
+from repro_assets.store.pack_index import Entry
+from repro_assets.store.packs import Packs
+from repro_assets.store.staging import Part as Given
 
 CONTENTS = [os.urandom(50) for _ in range(10)]
 DIGESTS = [Digest.of(content) for content in CONTENTS]

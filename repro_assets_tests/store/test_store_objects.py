@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from repro_assets.errors import CorruptObject, InvalidInput, MissingObject, SourceChanged, UnsupportedFormat
+from repro_assets.errors import CorruptObject, InvalidInput, MissingObject, SourceChanged
 from repro_assets.identity.digest import Digest
 from repro_assets.store import sources
 from repro_assets.store.home import Home, make_store
@@ -195,21 +195,6 @@ def test_who_asks_for_a_codec_gets_it_where_the_raw_form_is_stored_already(objec
     objects.put_encoded(CONTENT, "zlib", zlib.compress(CONTENT))
     assert objects.read_stored(digest) == (zlib.compress(CONTENT), "zlib")
     assert objects.read(digest) == CONTENT
-
-
-def test_a_codec_that_is_not_known_here_is_named(home: Home, objects: LocalObjects) -> None:
-    digest = objects.put_encoded(CONTENT, "zlib", zlib.compress(CONTENT))
-    with pytest.raises(UnsupportedFormat, match="zlib"):
-        open_objects(home).read(digest)
-    assert objects.read(digest) == CONTENT
-
-
-def test_a_stored_form_that_does_not_decode_is_corrupt(objects: LocalObjects) -> None:
-    digest = objects.put_encoded(CONTENT, "zlib", b"not compressed")
-    with pytest.raises(CorruptObject, match="zlib"):
-        objects.read(digest)
-    with pytest.raises(CorruptObject, match=str(digest)):
-        objects.verify(digest)
 
 
 def test_a_stored_form_of_other_bytes_is_found_by_verify(objects: LocalObjects) -> None:

@@ -8,115 +8,22 @@ import time
 from pathlib import Path
 
 import pytest
+from packed import CONTENTS, assert_reads, flip, fresh, packed
 
 from repro_assets.errors import CorruptObject, MissingObject
 from repro_assets.identity.digest import Digest
+from repro_assets.store import pack_index
 from repro_assets.store import packs as module
-from repro_assets.store.batch import Part
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import HEADER_SIZE
-from repro_assets.store.objects import LocalObjects
-from repro_assets.store.opening import open_objects
-from repro_assets.store.packs import Packs, PackWriter, gaps, scan
-
-CONTENTS = [os.urandom(64) for _ in range(12)]
+from repro_assets.store.pack_scanning import scan
+from repro_assets.store.pack_writing import PackWriter
+from repro_assets.store.packs import Packs
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return make_store(tmp_path / "store")
-
-
-def packed(home: Home, contents: list[bytes]) -> Path:
-    """Put contents into one pack and return its path."""
-    before = set(home.packs.glob("*.pack"))
-    with open_objects(home).batch() as batch:
-        batch.put_all([Part(content) for content in contents])
-    (made,) = set(home.packs.glob("*.pack")) - before
-    return made
-
-
-def fresh(home: Home) -> LocalObjects:
-    objects = open_objects(home)
-    objects.places.packs = Packs(home)
-    return objects
-
-
-def flip(path: Path, place: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[place] ^= 4
-    path.write_bytes(data)
-
-
-def assert_reads(home: Home, contents: list[bytes]) -> None:
-    objects = fresh(home)
-    for content in contents:
-        assert objects.read(Digest.of(content)) == content
-
-
-def test_a_pack_describes_itself(home: Home) -> None:
-    pack = packed(home, CONTENTS)
-    assert [digest for digest, _, _ in scan(pack)] == [Digest.of(content) for content in CONTENTS]
-    assert gaps(pack) == []
-
-
-def test_a_lost_index_is_made_again_by_a_read(home: Home) -> None:
-    index = packed(home, CONTENTS).with_suffix(".idx")
-    written = index.read_bytes()
-    index.unlink()
-    assert_reads(home, CONTENTS)
-    assert index.read_bytes() == written
-
-
-def test_any_flipped_byte_of_an_index_costs_no_object(home: Home) -> None:
-    index = packed(home, CONTENTS[:8]).with_suffix(".idx")
-    written = index.read_bytes()
-    for place in range(len(written)):
-        flip(index, place)
-        assert_reads(home, CONTENTS[:2])
-        assert index.read_bytes() == written
-
-
-def test_the_index_of_another_pack_of_the_same_size_is_not_believed(home: Home) -> None:
-    first, second = packed(home, CONTENTS[:8]), packed(home, [os.urandom(64) for _ in range(8)])
-    assert first.stat().st_size == second.stat().st_size
-    index = first.with_suffix(".idx")
-    index.write_bytes(second.with_suffix(".idx").read_bytes())
-    assert_reads(home, CONTENTS[:8])
-    assert not home.quarantine.exists()
-
-
-def test_a_cut_off_index_is_made_again(home: Home) -> None:
-    index = packed(home, CONTENTS).with_suffix(".idx")
-    written = index.read_bytes()
-    for size in (0, 3, 16, 24, len(written) - 48, len(written) - 1):
-        index.write_bytes(written[:size])
-        assert_reads(home, CONTENTS)
-
-
-@pytest.mark.parametrize("place", [0, 9, 45, 60, 70, 90, HEADER_SIZE - 1])
-def test_the_search_goes_on_behind_a_damaged_header(home: Home, place: int) -> None:
-    pack = packed(home, CONTENTS)
-    offset = list(scan(pack))[5][1]
-    flip(pack, offset + place)
-    pack.with_suffix(".idx").unlink()
-    left = [digest for digest, _, _ in scan(pack)]
-    assert left == [Digest.of(content) for content in CONTENTS if content != CONTENTS[5]]
-    assert gaps(pack) == [(offset, offset + HEADER_SIZE + 64)]
-    assert_reads(home, CONTENTS[:5] + CONTENTS[6:])
-    with pytest.raises(MissingObject):
-        fresh(home).read(Digest.of(CONTENTS[5]))
-
-
-def test_content_that_looks_like_a_header_is_none(home: Home) -> None:
-    inner = packed(home, CONTENTS).read_bytes()[8:300]
-    false = [b"reproPE1" * 30, *(bytes([number]) + os.urandom(90) for number in range(8)), os.urandom(7) + inner]
-    pack = packed(home, false)
-    pack.with_suffix(".idx").unlink()
-    assert [digest for digest, _, _ in scan(pack)] == [Digest.of(content) for content in false]
-    flip(pack, next(scan(pack))[1])
-    # The search meets the magic inside the damaged entry, and no header there.
-    assert [digest for digest, _, _ in scan(pack)] == [Digest.of(content) for content in false[1:]]
 
 
 def test_a_whole_copy_is_read_once_the_damaged_one_is_set_aside(home: Home) -> None:
@@ -222,7 +129,7 @@ def test_a_pack_that_goes_while_its_index_is_made_again_is_missed_and_no_error(
         pack.rename(home.trash / pack.name)
         return scan(path)
 
-    monkeypatch.setattr(module, "scan", goes)
+    monkeypatch.setattr(pack_index, "scan", goes)
     packs = Packs(home)
     assert (packs.check_index(pack.stem) if look == "check_index" else packs.find(Digest.of(b"unknown"))) is None
     assert (home.trash / pack.name).is_file()
@@ -291,14 +198,3 @@ def test_readers_find_everything_while_packs_come(home: Home) -> None:
         thread.join()
     assert errors == []
     assert_reads(home, shown)
-
-
-def test_a_pack_that_was_abandoned_leaves_nothing(home: Home) -> None:
-    from repro_assets.store.layout import Form
-
-    writer = PackWriter(home)
-    writer.add(Digest.of(b"x"), Form("raw", 1, 1, bytes(16)), b"x")
-    writer.abandon()
-    writer.abandon()
-    assert list(home.temporary.iterdir()) == []
-    assert not home.packs.exists()

@@ -12,10 +12,10 @@ import pytest
 from repro_assets.errors import InvalidInput, SourceChanged
 from repro_assets.identity.digest import Digest
 from repro_assets.store import sources
-from repro_assets.store.batch import SourceFile
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.opening import open_objects
 from repro_assets.store.sources import REST_NS, Stamp, StatCache, read_stable, read_stamped, stamp_of, stream_stable
+from repro_assets.store.staging import SourceFile
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_known_file_is_not_read(home: Home, file: Path, monkeypatch: pytest.Mo
     def never(path: str) -> tuple[bytes, Stamp]:
         raise AssertionError(path)
 
-    monkeypatch.setattr("repro_assets.store.batch.read_stamped", never)
+    monkeypatch.setattr("repro_assets.store.staging.read_stamped", never)
     with open_objects(home).batch() as batch:
         assert batch.put_files([SourceFile(str(file))], cache) == [(Digest.of(b"content"), 7)]
 

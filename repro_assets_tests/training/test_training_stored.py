@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from repro_assets.artifacts import repository
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.run import begin
 from repro_assets.store.home import make_store
 from repro_assets.training.evaluation import EvaluationConfig, evaluate

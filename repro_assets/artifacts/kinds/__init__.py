@@ -11,7 +11,7 @@ from repro_assets.artifacts.kinds.block_list import Segments
 from repro_assets.artifacts.kinds.codec import Kind
 from repro_assets.artifacts.kinds.record_blocks import Records
 from repro_assets.errors import InvalidValue, UnsupportedFormat
-from repro_assets.store.objects import Decoder
+from repro_assets.store.decoding import Decoder
 
 KINDS: dict[str, Kind] = {
     tensors.NAME: tensors,

@@ -16,8 +16,9 @@ from repro_assets.artifacts.kinds import record_blocks
 from repro_assets.artifacts.kinds.record_blocks import FACT, Records
 from repro_assets.errors import InvalidValue
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.store.batch import Batch, Part
+from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects
+from repro_assets.store.staging import Part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

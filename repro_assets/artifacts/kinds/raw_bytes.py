@@ -7,10 +7,11 @@ from pathlib import Path
 
 from repro_assets.errors import InvalidValue
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.store.batch import Batch, SourceFile
+from repro_assets.store.batch import Batch
 from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects, concatenate
 from repro_assets.store.sources import StatCache
+from repro_assets.store.staging import SourceFile
 
 NAME = "bytes"
 

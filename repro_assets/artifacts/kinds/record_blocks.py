@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from repro_assets.errors import CorruptRecord, InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.store.batch import Batch, Part
+from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects
+from repro_assets.store.staging import Part
 
 if TYPE_CHECKING:
     import numpy

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.store.batch import Batch, Part
+from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects, concatenate
+from repro_assets.store.staging import Part
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +36,11 @@ NAME = "tensors"
 PART_BYTES = 64 << 20
 _WORTH_THREADS = 4 << 20
 _WORTH_LARGE_PAGES = 4 << 20
+# A part from this size on is read by all cores together.
+_LARGE_PART = 8 << 20
+# Handing work to a thread costs as much as reading some small tensors.
+_GROUP_BYTES = 1 << 20
+_WantedPart = tuple[Digest, memoryview]
 _FLOATING = ("float16", "float32", "float64", "complex64", "complex128")
 
 
@@ -214,26 +220,49 @@ class _Described(NamedTuple):
             yield Part(data[start : start + PART_BYTES], self.itemsize)
 
 
+def _grouped(parts: list[_WantedPart]) -> Iterator[list[_WantedPart]]:
+    """Yield the parts, the largest first so that no core waits long for the last one, and small ones together."""
+    group: list[_WantedPart] = []
+    size = 0
+    for part in sorted(parts, key=lambda part: len(part[1]), reverse=True):
+        group.append(part)
+        size += len(part[1])
+        if size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
 class _Reader:
     def __init__(self, manifest: Manifest, objects: LocalObjects) -> None:
         self.manifest = manifest
         self.objects = objects
         self._made: dict[tuple[str, int], Any] = {}
-        self._parts: list[tuple[Digest, memoryview]] = []
+        self._parts: list[_WantedPart] = []
 
     def value(self) -> Any:
         """Return the nested value, its tensors read on all cores."""
         value = self.node(self.manifest.facts["nesting"])
-        if sum(len(out) for _, out in self._parts) < _WORTH_THREADS:
-            for digest, out in self._parts:
-                self.objects.read_into(digest, out)
-        else:
-            with concurrent.futures.ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="repro-get") as pool:
-                # The largest first, so that no core waits long for the last one.
-                largest_first = sorted(self._parts, key=lambda part: len(part[1]), reverse=True)
-                for _ in pool.map(lambda part: self.objects.read_into(*part), largest_first):
-                    pass
+        cores = os.cpu_count() or 1
+        if cores == 1 or sum(len(out) for _, out in self._parts) < _WORTH_THREADS:
+            self._read(self._parts)
+            return value
+        large = [part for part in self._parts if len(part[1]) >= _LARGE_PART]
+        others = [part for part in self._parts if len(part[1]) < _LARGE_PART]
+        if len(large) >= 2 * cores:
+            # Each core has some of its own.
+            large, others = [], self._parts
+        with concurrent.futures.ThreadPoolExecutor(cores, thread_name_prefix="repro-get") as pool:
+            for digest, out in large:
+                self.objects.read_into(digest, out, pool)
+            for _ in pool.map(self._read, _grouped(others)):
+                pass
         return value
+
+    def _read(self, parts: list[_WantedPart]) -> None:
+        for digest, out in parts:
+            self.objects.read_into(digest, out)
 
     def node(self, node: Any) -> Any:
         if not isinstance(node, dict):

@@ -9,6 +9,7 @@ refuses what `lay_out` would. Empty folders are entries whose facts say ``folder
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,12 +20,14 @@ from typing import Any
 from repro_assets.errors import CorruptRecord, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
-from repro_assets.store.batch import Batch, Part, SourceFile
+from repro_assets.store.batch import Batch
 from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.sources import Stamp, StatCache, unreadable
+from repro_assets.store.staging import Part, SourceFile
 
 NAME = "tree"
+_EXECUTABLE = 0o100
 # An empty part, "." or "..": none of them names a file.
 _NO_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 
@@ -45,6 +48,34 @@ class TreeFile:
     stamp: Stamp | None = None
 
 
+@dataclass(slots=True)
+class Survey:
+    """What a folder looks like.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    outline : str
+        A hash of every path with all that the file system says of it, in the order in which it lists them.
+    files, others : list
+        Path, place and state of each file; and the links and empty folders.
+    rested : bool
+        Set by `write`: every file was read when it had not changed for a while, and has not changed since the survey.
+    """
+
+    root: Path
+    outline: str
+    files: list[tuple[str, str, os.stat_result]]
+    others: list[TreeFile]
+    rested: bool = False
+
+    def __iter__(self) -> Iterator[TreeFile]:
+        yield from self.others
+        for path, place, state in self.files:
+            yield TreeFile(path, place, bool(state.st_mode & _EXECUTABLE), stamp=Stamp.of(state))
+
+
 class Tree(Mapping[str, bytes]):
     """A stored tree, read file by file."""
 
@@ -62,7 +93,51 @@ class Tree(Mapping[str, bytes]):
         return len(self._entries)
 
 
-def write(value: Path | Iterable[TreeFile], batch: Batch) -> Manifest:
+def survey(root: Path) -> Survey:
+    """Look at a folder without reading its files.
+
+    Raises
+    ------
+    InvalidInput
+        If it cannot be looked at, or something in it is neither file, folder nor symbolic link.
+    """
+    if not root.is_dir():
+        raise InvalidInput(f"{root} is not a folder", "give a folder")
+    files: list[tuple[str, str, os.stat_result]] = []
+    others: list[TreeFile] = []
+    seen: list[str] = []
+    folders = [(os.path.abspath(root), "")]  # noqa: PTH100 (one stat for each of ten thousand files)
+    while folders:
+        folder, above = folders.pop()
+        try:
+            with os.scandir(folder) as listed:
+                found = list(listed)
+        except OSError as error:
+            raise unreadable(folder, error) from error
+        if not found and above:
+            others.append(TreeFile(above[:-1], folder))
+            seen.append(f"{above}\0")
+        for item in found:
+            path = above + item.name
+            if item.is_file(follow_symlinks=False):
+                state = item.stat(follow_symlinks=False)
+                files.append((path, item.path, state))
+                seen.append(
+                    f"{path}\0{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino} {state.st_mode}\0"
+                )
+            elif item.is_symlink():
+                target = str(Path(item.path).readlink())
+                others.append(TreeFile(path, item.path, link_target=target))
+                seen.append(f"{path}\0\0{target}\0")
+            elif item.is_dir(follow_symlinks=False):
+                folders.append((item.path, f"{path}/"))
+            else:
+                raise InvalidInput(f"{item.path} is neither a file, a folder nor a link", "remove it or leave it out")
+    outline = hashlib.sha256("".join(seen).encode("utf-8", "surrogateescape")).hexdigest()
+    return Survey(root, outline, files, others)
+
+
+def write(value: Path | Survey | Iterable[TreeFile], batch: Batch) -> Manifest:
     """Put a folder, or the files that are named.
 
     Raises
@@ -75,10 +150,12 @@ def write(value: Path | Iterable[TreeFile], batch: Batch) -> Manifest:
     SourceChanged
         If a file changes while it is read.
     """
-    cache = StatCache(batch.home, value) if isinstance(value, Path) else None
+    if isinstance(value, Path):
+        value = survey(value)
+    cache = StatCache(batch.home, value.root) if isinstance(value, Survey) else None
     entries: dict[str, Entry] = {}
     files: list[TreeFile] = []
-    for file in _walk(value) if isinstance(value, Path) else value:
+    for file in value:
         if not _is_inside(file.path):
             raise InvalidValue(f"{file.path!r} is not a relative path inside a tree")
         _check_text(file.path, f"the file name {file.path!r}")
@@ -103,8 +180,9 @@ def write(value: Path | Iterable[TreeFile], batch: Batch) -> Manifest:
         raise InvalidValue(f"the tree has {below!r} below something that is no folder")
     for file, (digest, size) in zip(files, _put(files, batch, cache), strict=True):
         entries[file.path] = Entry(file.path, size, (digest,), {"executable": file.executable})
-    if cache is not None:
+    if cache is not None and isinstance(value, Survey):
         cache.save()
+        value.rested = all(file.stamp and cache.digest(os.fspath(file.source), file.stamp) for file in files)
     return Manifest(NAME, tuple(entries[path] for path in sorted(entries)))
 
 
@@ -160,32 +238,6 @@ def _put(files: list[TreeFile], batch: Batch, cache: StatCache | None) -> Iterat
     lengths = iter(sizes)
     for file in files:
         yield next(plain) if file.read is None else (next(given), next(lengths))
-
-
-def _walk(root: Path) -> Iterator[TreeFile]:
-    if not root.is_dir():
-        raise InvalidInput(f"{root} is not a folder", "give a folder")
-    folders = [(os.path.abspath(root), "")]  # noqa: PTH100 (one stat for each of ten thousand files)
-    while folders:
-        folder, above = folders.pop()
-        try:
-            with os.scandir(folder) as listed:
-                found = list(listed)
-        except OSError as error:
-            raise unreadable(folder, error) from error
-        if not found and above:
-            yield TreeFile(above[:-1], folder)
-        for item in found:
-            path = above + item.name
-            if item.is_symlink():
-                yield TreeFile(path, item.path, link_target=str(Path(item.path).readlink()))
-            elif item.is_dir():
-                folders.append((item.path, f"{path}/"))
-            elif item.is_file():
-                state = item.stat()
-                yield TreeFile(path, item.path, bool(state.st_mode & 0o100), stamp=Stamp.of(state))
-            else:
-                raise InvalidInput(f"{item.path} is neither a file, a folder nor a link", "remove it or leave it out")
 
 
 def _is_inside(path: str) -> bool:

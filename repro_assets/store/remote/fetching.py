@@ -23,10 +23,11 @@ from repro_assets.errors import CorruptObject, CorruptRecord, MissingObject, Rep
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.store import durable
+from repro_assets.store.decoding import Decoder
 from repro_assets.store.home import Home
 from repro_assets.store.layout import RAW, TRAILER_SIZE, Form, read_trailer
 from repro_assets.store.leases import lease_on
-from repro_assets.store.objects import Decoder, LocalObjects
+from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote.bucket import Bucket
 from repro_assets.store.remote.configured import default_remote
 from repro_assets.store.remote.objects import LANES, Place, RemoteObjects, loose_path

@@ -25,10 +25,11 @@ import xxhash
 from repro_assets.errors import CorruptObject, IntegrityError, MissingObject, ReproError, UnsupportedFormat
 from repro_assets.identity.digest import Digest
 from repro_assets.store import codecs, durable
+from repro_assets.store.decoding import Decoder
 from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, RAW, TRAILER_SIZE, Form, read_header, read_trailer, trailer
-from repro_assets.store.objects import Decoder
-from repro_assets.store.packs import encode_pack, index_of, is_sound_index, read_index
+from repro_assets.store.pack_index import index_of, is_sound_index, read_index
+from repro_assets.store.pack_writing import encode_pack
 from repro_assets.store.remote.bucket import Bucket
 
 STANDALONE = frozenset({RAW, codecs.ZSTD, codecs.PLANES})

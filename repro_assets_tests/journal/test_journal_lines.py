@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 
 from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 from repro_assets.journal import records
-from repro_assets.journal.records import PAYLOADS, SCHEMA_VERSION, Params, Payload, read_line, write_line
+from repro_assets.journal.lines import SCHEMA_VERSION, read_line, write_line
+from repro_assets.journal.payloads import PAYLOADS
+from repro_assets.journal.records import Payload
+from repro_assets.journal.run_records import Params
 
 TEXT = st.text(max_size=20)
 JSON = st.recursive(

@@ -1,0 +1,56 @@
+"""All kinds of records, for whoever reads them; writing one kind needs no other."""
+
+from __future__ import annotations
+
+from repro_assets.journal.artifact_records import (
+    AliasMoved,
+    ArtifactEvicted,
+    ArtifactStored,
+    VersionClaimed,
+    VersionDeleted,
+)
+from repro_assets.journal.records import Payload, Process
+from repro_assets.journal.run_records import (
+    CheckMade,
+    CheckpointDeleted,
+    CheckpointSaved,
+    EvaluationMade,
+    Fingerprints,
+    Metrics,
+    Params,
+    ParentState,
+    ReplayMade,
+    RunDeleted,
+    RunEnded,
+    RunInput,
+    RunOutput,
+    RunStarted,
+    SeedsUsed,
+)
+
+PAYLOADS: dict[str, type[Payload]] = {
+    cls.kind: cls
+    for cls in (
+        Process,
+        RunStarted,
+        ArtifactStored,
+        RunInput,
+        RunOutput,
+        VersionClaimed,
+        AliasMoved,
+        Params,
+        Metrics,
+        SeedsUsed,
+        CheckpointSaved,
+        EvaluationMade,
+        Fingerprints,
+        CheckMade,
+        ReplayMade,
+        RunEnded,
+        ParentState,
+        VersionDeleted,
+        RunDeleted,
+        CheckpointDeleted,
+        ArtifactEvicted,
+    )
+}

@@ -1,0 +1,213 @@
+"""What the records of runs say, from their start to their replay. `records` has the form that all have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from repro_assets.journal.records import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Payload):
+    """One execution of one recipe has begun; everything that is known before its first step.
+
+    `run_kind` is ``asset``, ``parent``, ``script``, ``command`` or ``notebook``. `plan` is what a replay needs beside
+    source, environment and inputs: code location (module, attribute), job, selection of assets and checks, partition
+    keys, config as given, tags, executor, dynamic partitions, names of needed variables, argv and working folder.
+    """
+
+    kind: ClassVar[str] = "run_started"
+    run_id: str
+    run_kind: str
+    name: str
+    parent_run_id: str | None = None
+    recipe: str | None = None
+    asset: str | None = None
+    partition: str | None = None
+    job: str | None = None
+    experiment: str | None = None
+    tags: list[str] = field(default_factory=list)
+    trial: bool = False
+    replay_of: str | None = None
+    seed: int | None = None
+    mode: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    capture_level: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    code_version: str | None = None
+    reuse_key: str | None = None
+    device: str | None = None
+    environment: str | None = None
+    source: str | None = None
+    source_facts: dict[str, Any] = field(default_factory=dict)
+    host_facts: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput(Payload):
+    """A run read an artifact. `made_by` is the run that wrote it, where known."""
+
+    kind: ClassVar[str] = "run_input"
+    run_id: str
+    slot: str
+    digest: str
+    asset: str | None = None
+    partition: str | None = None
+    made_by: str | None = None
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput(Payload):
+    """A run wrote an artifact. `name` is the display name, `version` the claimed version of `collection`."""
+
+    kind: ClassVar[str] = "run_output"
+    run_id: str
+    slot: str
+    digest: str
+    name: str
+    asset: str | None = None
+    partition: str | None = None
+    collection: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDeleted(Payload):
+    """What a run read, wrote and was made from need not be kept for its sake; its records stay."""
+
+    kind: ClassVar[str] = "run_deleted"
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointDeleted(Payload):
+    """A checkpoint of a run need not be kept any more."""
+
+    kind: ClassVar[str] = "checkpoint_deleted"
+    run_id: str
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Params(Payload):
+    """Parameters of a run; later values of one name win."""
+
+    kind: ClassVar[str] = "params"
+    run_id: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics(Payload):
+    """A batch of metric points: rows of (name, step or null, value, wall time in seconds)."""
+
+    kind: ClassVar[str] = "metrics"
+    run_id: str
+    rows: list[list[Any]]
+    system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsUsed(Payload):
+    """The named consumers of a run and the seeds they derived from its root."""
+
+    kind: ClassVar[str] = "seeds"
+    run_id: str
+    root: int
+    derived: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSaved(Payload):
+    """A checkpoint of a run; `name` is its display name ``checkpoint_<type>_<id>``."""
+
+    kind: ClassVar[str] = "checkpoint"
+    run_id: str
+    name: str
+    checkpoint_type: str
+    identifier: str
+    digest: str
+    step: int
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationMade(Payload):
+    """A model was evaluated on a data set; `digest` is the artifact that holds the whole result."""
+
+    kind: ClassVar[str] = "evaluation"
+    run_id: str
+    name: str
+    model: str
+    dataset: str
+    digest: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints(Payload):
+    """XXH3-128 of each named tensor after `step`."""
+
+    kind: ClassVar[str] = "fingerprints"
+    run_id: str
+    step: int
+    tensors: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckMade(Payload):
+    """A check gave its answer about an asset or a run."""
+
+    kind: ClassVar[str] = "check"
+    name: str
+    passed: bool
+    run_id: str | None = None
+    asset: str | None = None
+    partition: str | None = None
+    severity: str = "ERROR"
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayMade(Payload):
+    """A run was executed again. `products` has name, verdict, original and replayed digest of each."""
+
+    kind: ClassVar[str] = "replay"
+    original_run: str
+    replay_run: str | None
+    verdict: str
+    reason: str | None = None
+    products: list[dict[str, Any]] = field(default_factory=list)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded(Payload):
+    """A run is over. `state` is COMPLETED, FAILED or INTERRUPTED (cancelled); `error` has type, message, trace."""
+
+    kind: ClassVar[str] = "run_ended"
+    run_id: str
+    state: str
+    error: dict[str, str] | None = None
+    edited_sources: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ParentState(Payload):
+    """Dagster's own state of a parent run, copied; `status` is Dagster's word for it."""
+
+    kind: ClassVar[str] = "parent_state"
+    run_id: str
+    state: str
+    status: str
+    job: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    error: dict[str, str] | None = None
