@@ -155,9 +155,7 @@ def _read(distribution: Distribution) -> Package:
         raise ValueError("it has no METADATA and no PKG-INFO")
     headers: dict[str, str] = {}
     # The e-mail parser behind `distribution.metadata` takes ten times as long, and two headers are needed.
-    for line in text.splitlines():
-        if not line:
-            break
+    for line in text.partition("\n\n")[0].splitlines():
         name, _, value = line.partition(":")
         if name in ("Name", "Version"):
             headers.setdefault(name, value.strip())
@@ -200,11 +198,12 @@ def _providers() -> dict[str, set[tuple[str, str]]]:
     for distribution in distributions():
         try:
             package = _read(distribution)
+            names = _import_names(distribution)
         except (OSError, ValueError):
             continue  # installed_packages() lists it with the reason
-        counted = versions[normalised(package.name)]
+        counted = versions.get(normalised(package.name))
         if counted == (package.name, package.version):
-            for name in _import_names(distribution):
+            for name in names:
                 providers.setdefault(name, set()).add(counted)
     _provided = (stamp, providers)
     return providers

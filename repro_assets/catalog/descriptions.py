@@ -45,10 +45,10 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
     -------
     dict
         The columns of `runs`, and ``params``, ``metrics`` (last, smallest, greatest and their steps), ``inputs``,
-        ``outputs``, ``checkpoints``, ``evaluations``, ``checks``, ``replays``, ``seeds``, ``source_facts``,
-        ``environment_summary``, ``error`` (None or type, message, trace), ``children`` (runs under a parent run) and
-        ``command``, which executes the run again from its record; for an asset also ``fresh_command``, which
-        materializes it again from the working tree with the same settings.
+        ``outputs``, ``checkpoints``, ``evaluations``, ``checks``, ``replays``, ``seeds``, ``used_packages`` (name to
+        version), ``source_facts``, ``environment_summary``, ``error`` (None or type, message, trace), ``children``
+        (runs under a parent run) and ``command``, which executes the run again from its record; for an asset also
+        ``fresh_command``, which materializes it again from the working tree with the same settings.
 
     Raises
     ------
@@ -73,6 +73,10 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         record["seeds"] = {
             row["name"]: row["seed"]
             for row in of_run("SELECT name, seed FROM seeds WHERE run_id = $run ORDER BY name = 'root' DESC, name")
+        }
+        record["used_packages"] = {
+            row["name"]: row["version"]
+            for row in of_run("SELECT name, version FROM used_packages WHERE run_id = $run ORDER BY lower(name)")
         }
         record["inputs"] = of_run(
             "SELECT i.* EXCLUDE (run_id, record), n.name FROM run_inputs i LEFT JOIN artifact_names n USING (digest) "

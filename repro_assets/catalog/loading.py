@@ -2,8 +2,8 @@
 
 Laws: rows go in through Arrow, one statement for each table; whatever the order in which the journal's segments are
 read, the tables end up the same: of several start records of one run the earliest gives its row, of several values of
-one parameter or seed the latest counts, of several records of one artifact or version the earliest. "Earlier" is by
-time, then by number within the segment. The caller owns the transaction.
+one parameter, seed or used package the latest counts, of several records of one artifact or version the earliest.
+"Earlier" is by time, then by number within the segment. The caller owns the transaction.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Tables:
         for table, rows in batch.tables.items():
             if table == "runs":
                 continue
-            if table in ("params", "seeds"):
+            if table in ("params", "seeds", "used_packages"):
                 self._keep_one(table, rows, ("run_id", "name"), _LATEST_FIRST)
             elif table == "versions":
                 self._keep_one(table, rows, ("collection", "version"), _EARLIEST_FIRST)

@@ -292,6 +292,15 @@ def _(payload: run_records.SeedsUsed, record: Record, time: int) -> Iterator[Tab
 
 
 @_rows.register
+def _(payload: run_records.PackagesUsed, record: Record, time: int) -> Iterator[TableRow]:
+    for name, version in payload.packages.items():
+        if not isinstance(version, str):
+            raise Unfit(f"{version!r} is no version of {name}")
+        row = {"run_id": _run(payload), "name": text_of(name), "version": text_of(version)}
+        yield "used_packages", _recorded(row, record, time)
+
+
+@_rows.register
 def _(payload: run_records.Metrics, _record: Record, _time: int) -> Iterator[TableRow]:
     table, run = ("system_metrics" if payload.system else "metrics"), _run(payload)
     for name, step, value, moment in payload.rows:
@@ -332,7 +341,13 @@ def _error(error: dict[str, str] | None) -> Row:
     return {f"error_{part}": text_of((error or {}).get(part)) for part in ("type", "message", "trace")}
 
 
-def _run(payload: run_records.Params | run_records.SeedsUsed | run_records.Metrics | run_records.Fingerprints) -> str:
+def _run(
+    payload: run_records.Params
+    | run_records.SeedsUsed
+    | run_records.PackagesUsed
+    | run_records.Metrics
+    | run_records.Fingerprints,
+) -> str:
     run = text_of(payload.run_id)
     if run is None:
         raise Unfit("run_id is missing")

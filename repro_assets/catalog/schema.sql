@@ -292,6 +292,20 @@ COMMENT ON COLUMN packages.version IS 'Version.';
 COMMENT ON COLUMN packages.editable IS 'True for an editable install.';
 COMMENT ON COLUMN packages.origin IS 'Address and commit of one that came from no index.';
 
+CREATE TABLE used_packages (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    version VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE used_packages IS 'Distributions of which a run had imported modules when it ended, in its own process or in one that it forked.';
+COMMENT ON COLUMN used_packages.run_id IS 'The run.';
+COMMENT ON COLUMN used_packages.name IS 'Name of the distribution.';
+COMMENT ON COLUMN used_packages.version IS 'Version.';
+COMMENT ON COLUMN used_packages.record IS 'Id of the record.';
+COMMENT ON COLUMN used_packages.time IS 'When it was recorded, UTC.';
+
 CREATE TABLE gpus (
     environment VARCHAR NOT NULL,
     number BIGINT NOT NULL,

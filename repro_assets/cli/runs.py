@@ -55,7 +55,9 @@ def show(run: RunName, as_json: AsJson = False) -> None:
     if as_json:
         print_json(record)
         return
-    print_facts({**_without(record, *_LISTS), "seconds": seconds(record["seconds"])}, title=f"run {record['run_id']}")
+    used = [f"{name} {version}" for name, version in record.pop("used_packages").items()]
+    facts = {**_without(record, *_LISTS), "seconds": seconds(record["seconds"]), "used packages": used}
+    print_facts(facts, title=f"run {record['run_id']}")
     for name in _LISTS:
         if record[name]:
             rows = [{**row, "seconds": seconds(row["seconds"])} if "seconds" in row else row for row in record[name]]

@@ -17,6 +17,7 @@ from repro_assets.journal.run_records import (
     EvaluationMade,
     Fingerprints,
     Metrics,
+    PackagesUsed,
     Params,
     ParentState,
     ReplayMade,
@@ -52,5 +53,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         RunDeleted,
         CheckpointDeleted,
         ArtifactEvicted,
+        PackagesUsed,
     )
 }

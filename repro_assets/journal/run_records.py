@@ -123,6 +123,15 @@ class SeedsUsed(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class PackagesUsed(Payload):
+    """Distributions, name to version, of which a process of the run had imported modules when it ended."""
+
+    kind: ClassVar[str] = "packages_used"
+    run_id: str
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved(Payload):
     """A checkpoint of a run; `name` is its display name ``checkpoint_<type>_<id>``."""
 

@@ -31,6 +31,7 @@ from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue
 from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import HEARTBEAT_SECONDS, journal_at
+from repro_assets.recording import used
 from repro_assets.recording.redaction import redact, redact_start
 from repro_assets.store.home import Home
 
@@ -92,6 +93,7 @@ class Run:
         self._journal = journal_at(home.journal)
         self._journal.append(started)
         _flusher.watch(self)
+        used.watch(self.run_id, home.journal)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; a later value of one name wins."""
@@ -268,6 +270,7 @@ class Run:
                 self.flush()
                 self._journal.append(
                     run_records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
+                    used.packages_used(self.run_id),
                     run_records.RunEnded(
                         self.run_id, state, None if error is None else describe(error), self.edited_sources
                     ),
@@ -276,6 +279,7 @@ class Run:
                 self.state = None
                 raise
         _flusher.forget(self)
+        used.forget(self.run_id)
 
     def _record(self, payload: records.Payload) -> None:
         with self._lock:

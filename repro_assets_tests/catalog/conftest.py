@@ -65,6 +65,7 @@ class Recorder:
             ),
             run_records.Params(run_id, {"lr": 0.1, "layers": 2}),
             run_records.SeedsUsed(run_id, seed, {"shuffle": seed + 1}),
+            run_records.PackagesUsed(run_id, {"numpy": "2.1.0", "torch": "2.13.0"}),
             run_records.RunInput(run_id, "traces", str(data.digest), asset="dataset"),
         )
         now = time.time()

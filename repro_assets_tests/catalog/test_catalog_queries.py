@@ -177,6 +177,7 @@ def test_the_whole_record_of_a_run(filled, recorder):
     assert record["config"] == {"lr": 0.1, "note": "ü"}
     assert record["params"] == {"layers": 2, "lr": 0.1}
     assert record["seeds"] == {"root": 0, "shuffle": 1}
+    assert record["used_packages"] == {"numpy": "2.1.0", "torch": "2.13.0"}
     assert record["error"] == {"type": "ValueError", "message": "no", "trace": "t"}
     (loss,) = record["metrics"]
     assert (loss["value"], loss["smallest"], loss["step_of_smallest"], loss["greatest"]) == (0.2, 0.2, 4, 1.0)

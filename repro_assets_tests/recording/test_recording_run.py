@@ -74,6 +74,7 @@ def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_
         run_records.CheckMade,
         run_records.Fingerprints,
         run_records.SeedsUsed,
+        run_records.PackagesUsed,
         run_records.RunEnded,
     ]
     assert {payload.run_id for payload in told} == {run.run_id}  # type: ignore[attr-defined]
