@@ -9,21 +9,15 @@ their values pass the secret scanner.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from repro_assets.capture.hardware import Hardware, inspect_hardware, operating_system
 from repro_assets.capture.level import Level
-from repro_assets.capture.packages import installed_packages
-from repro_assets.capture.secrets import find_secrets
-from repro_assets.capture.variables import allowed_variables, variables_at_start
-from repro_assets.errors import ReproError
+from repro_assets.capture.software import ask, describe_interpreter, describe_settings
 from repro_assets.identity.canonical import digest_of
 from repro_assets.identity.digest import Digest
 
@@ -81,83 +75,20 @@ def capture_environment(
     document: dict[str, Any] = {
         "format": 1,
         "level": str(level),
-        "python": _ask(unavailable, "python", _python),
-        "os": _ask(unavailable, "os", operating_system),
-        "packages": [],
+        "os": ask(unavailable, "os", operating_system),
         "unavailable": unavailable,
+        **describe_interpreter(unavailable),
     }
-    packages = _ask(unavailable, "packages", installed_packages)
-    if packages is not None:
-        document["packages"] = [package.document() for package in packages.installed]
-        document["shadowed_packages"] = [package.document() for package in packages.shadowed]
-        unavailable.update({f"packages.{place}": reason for place, reason in packages.unreadable.items()})
     if not level.takes(Level.STANDARD):
         return EnvironmentCapture(document)
-    document["torch"] = _ask(unavailable, "torch", torch_build)
-    document["variables"] = _ask(
-        unavailable,
-        "variables",
-        lambda: _variables(variables_at_start() if variables is None else variables, unavailable),
-    )
-    hardware: Hardware = _ask(unavailable, "hardware", lambda: inspect_hardware(disk)) or Hardware()
+    document.update(describe_settings(unavailable, variables))
+    hardware: Hardware = ask(unavailable, "hardware", lambda: inspect_hardware(disk)) or Hardware()
     unavailable.update(hardware.unavailable)
     document["hardware"] = hardware.totals
     document["host"] = hardware.host
     missing = hardware.missing_readings
-    loaded = _ask(missing, "loaded", loaded_torch) or {}
+    loaded = ask(missing, "loaded", loaded_torch) or {}
     return EnvironmentCapture(document, hardware.readings, loaded, missing)
-
-
-def _ask(unavailable: dict[str, str], what: str, question: Callable[[], Any]) -> Any:
-    try:
-        return question()
-    except (OSError, ValueError, RuntimeError, AttributeError, KeyError, ReproError) as error:
-        unavailable[what] = f"{type(error).__name__}: {error}"
-        return None
-
-
-def _python() -> dict[str, Any]:
-    return {
-        "version": platform.python_version(),
-        "implementation": platform.python_implementation(),
-        "compiler": platform.python_compiler(),
-        "build": list(platform.python_build()),
-        "optimize": sys.flags.optimize,
-    }
-
-
-def torch_build() -> dict[str, str | None] | None:
-    """Version, commit and GPU toolkits of the installed torch, read from its ``version.py`` without importing it.
-
-    Returns
-    -------
-    dict or None
-        ``version``, ``git_version``, ``cuda``, ``hip``, ``debug``; None where torch is not installed.
-
-    Raises
-    ------
-    ValueError
-        If torch is there and its ``version.py`` is not.
-    """
-    spec = importlib.util.find_spec("torch")
-    if spec is None:
-        return None
-    if spec.origin is None:
-        raise ValueError("torch is a folder without __init__.py")
-    text = Path(spec.origin).with_name("version.py").read_text("utf-8")
-    build: dict[str, str | None] = {}
-    for statement in ast.parse(text).body:
-        targets: list[ast.expr] = []
-        if isinstance(statement, ast.Assign):
-            targets, value = statement.targets, statement.value
-        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-            targets, value = [statement.target], statement.value
-        for target in targets:
-            if isinstance(target, ast.Name) and isinstance(value, ast.Constant):
-                name = target.id.strip("_")
-                if name in ("version", "git_version", "cuda", "hip", "debug"):
-                    build[name] = None if value.value is None else str(value.value)
-    return build
 
 
 def loaded_torch() -> dict[str, Any]:
@@ -182,19 +113,3 @@ def loaded_torch() -> dict[str, Any]:
 def _build_setting(configuration: str, name: str) -> str | None:
     _, found, rest = configuration.partition(f"{name}=")
     return rest.split(",")[0].strip() if found else None
-
-
-def _variables(environment: Mapping[str, str], unavailable: dict[str, str]) -> dict[str, str]:
-    taken = {}
-    for name, value in allowed_variables(environment).items():
-        findings = find_secrets(f"{name}={value}".encode("utf-8", "surrogateescape"), name)
-        if findings:
-            unavailable[f"variables.{name}"] = f"left out: holds a {findings[0].kind}"
-            continue
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            unavailable[f"variables.{name}"] = "left out: its value is not UTF-8"
-            continue
-        taken[name] = value
-    return taken

@@ -13,10 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from repro_assets.capture.environment import capture_environment, loaded_torch, torch_build
+from repro_assets.capture.environment import capture_environment, loaded_torch
 from repro_assets.capture.hardware import inspect_hardware
 from repro_assets.capture.level import Level
 from repro_assets.capture.packages import installed_packages, normalised, used_distributions
+from repro_assets.capture.software import torch_build
 from repro_assets.errors import InvalidValue
 from repro_assets.identity.canonical import decode, encode
 
