@@ -57,6 +57,12 @@ def _manifest(app: typer.Typer) -> None:
     app.add_typer(manifest.app, name="manifest")
 
 
+def _env(app: typer.Typer) -> None:
+    from repro_assets.cli import env
+
+    app.add_typer(env.app, name="env")
+
+
 def _replay(app: typer.Typer) -> None:
     from repro_assets.cli import replay
 
@@ -95,6 +101,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "artifacts": _artifacts,
     "lineage": _lineage,
     "manifest": _manifest,
+    "env": _env,
     "replay": _replay,
     "store": _store,
     "catalog": _catalog,

@@ -25,6 +25,7 @@ _EVENT = re.compile(
 _WARNING = re.compile(r" - dagster - WARNING - \S+ - \S+ - \S+ - (?P<text>.+)")
 _STOPPED = re.compile(r"(\w+\.)*(DagsterExecutionInterruptedError|KeyboardInterrupt)\b")
 _SHOWN_EVERY_SECONDS = 0.2
+_BAR_WIDTH = 30
 _SECONDS = re.compile(r"in (?P<time>[\d.]+ ?(?:ms|s|m\w*|h\w*).*?)\.?$")
 _WORDS = {"START": "begins", "SUCCESS": "done", "FAILURE": "FAILED", "SKIPPED": "skipped", "UP_FOR_RETRY": "retries"}
 
@@ -74,6 +75,24 @@ def counter(what: str) -> Iterator[Callable[[int], None] | None]:
             shown = time.monotonic()
             sys.stderr.write(f"\r{count} {what}")
             sys.stderr.flush()
+
+    try:
+        yield show
+    finally:
+        sys.stderr.write("\r\x1b[K")
+
+
+@contextlib.contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield what shows a part of a whole on a terminal; None, and nothing is shown, where stderr is a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(count: int, total: int) -> None:
+        done = _BAR_WIDTH * count // max(total, 1)
+        sys.stderr.write(f"\r[{'#' * done}{'.' * (_BAR_WIDTH - done)}] {count}/{total} {what}")
+        sys.stderr.flush()
 
     try:
         yield show

@@ -1,0 +1,226 @@
+"""Installing recorded packages into a virtual environment, as exactly as they can be had.
+
+Laws: a package is asked for by its exact version, or from the recorded address and commit, and without dependencies:
+the record has them all. One that is not to be had stops none of the others, and is named with pip's reason; of a local
+version (``2.13.0+cpu``) the public one stands in, and is named. The person's pip configuration decides where packages
+come from; no address of an index gets into what is returned. An index that cannot be reached, or a full disk, is the
+machine's failure and not the package's.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from repro_assets.capture.packages import normalised
+from repro_assets.capture.secrets import redact_text
+from repro_assets.errors import DiskFull, MachineError, NotWritable
+from repro_assets.replay.interpreters import clean_variables
+from repro_assets.replay.programs import Ended, run_program
+
+Progress = Callable[[int, int], None]
+
+_LONGEST_REASON = 300
+_COLLECTING = re.compile(r"\s*(?:Collecting|Requirement already satisfied:|Processing|Obtaining) ")
+_NOT_FOUND = re.compile(r"No matching distribution found for ([\w.-]+)")
+_ADDRESS = re.compile(r"\b[\w+]+://\S+")
+_UNREACHABLE = re.compile(
+    r"NewConnectionError|Failed to establish a new connection|NameResolutionError|Temporary failure in name resolution"
+    r"|Network is unreachable|ConnectTimeoutError|ReadTimeoutError|ProxyError|SSLCertVerificationError"
+)
+_DISTRIBUTION_OF_BACKEND = {"poetry": "poetry-core", "pdm": "pdm-backend"}
+# What installs elsewhere than into the environment, whatever the person's configuration says of other installations.
+_OVERRIDDEN = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_USER", "PIP_REQUIREMENT", "PIP_EDITABLE")
+
+
+@dataclass(frozen=True, slots=True)
+class NotHad:
+    """A recorded package that could not be had as recorded.
+
+    Parameters
+    ----------
+    name, version : str
+        As recorded.
+    reason : str
+        In one line.
+    instead : str or None
+        The version that was installed in its place.
+    """
+
+    name: str
+    version: str | None
+    reason: str
+    instead: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    name: str
+    version: str | None
+    requirement: str
+    public: str | None = None
+
+
+class Installer:
+    """Packages for one virtual environment.
+
+    Parameters
+    ----------
+    python : path
+        The environment's interpreter.
+    seconds : float
+        Time limit of everything together.
+    progress : callable, optional
+        Given how many packages have been looked at, and how many there are.
+    """
+
+    def __init__(self, python: Path, seconds: float, progress: Progress | None = None) -> None:
+        self._python = python
+        self._limit = time.monotonic() + seconds
+        self._progress = progress
+        kept = {name: value for name, value in clean_variables().items() if name not in _OVERRIDDEN}
+        self._variables = {**kept, "PIP_USER": "0", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        self._pip, self._brought_pip = self._find_pip()
+
+    def install(self, packages: Iterable[Mapping[str, Any]]) -> list[NotHad]:
+        """Install the recorded packages but for the editable ones; return what was not had as recorded."""
+        wanted, missing = _split(packages)
+        missing += self._install_all(wanted)
+        return missing
+
+    def install_editable(self, name: str, version: str | None, folder: Path, installed: Iterable[str]) -> NotHad | None:
+        """Install the project in `folder` editable; return why not, where it cannot be.
+
+        Parameters
+        ----------
+        name, version : str
+            As recorded.
+        folder : path
+            Its source tree.
+        installed : iterable of str
+            Names of what the environment has: a build backend among them is used, else pip fetches one.
+        """
+        backend = _build_backend(folder)
+        known = {normalised(each) for each in installed}
+        words = ["--no-build-isolation"] if backend is not None and normalised(backend) in known else []
+        ended = self._run(["install", "--no-deps", *words, "--editable", str(folder)])
+        return None if ended.code == 0 else NotHad(name, version, _reason(ended))
+
+    def remove_own(self, recorded: Iterable[str]) -> None:
+        """Remove the pip that was needed here and is not on record."""
+        surplus = sorted({"pip", "setuptools"} - {normalised(name) for name in recorded})
+        if self._brought_pip and surplus:
+            self._run(["uninstall", "--yes", *surplus])
+
+    def _find_pip(self) -> tuple[list[str], bool]:
+        """Return pip's command line, and whether it had to be put into the environment."""
+        ours = [sys.executable, "-m", "pip", "--python", str(self._python)]
+        if run_program([*ours, "--version"], self._left(), self._variables, what="pip").code == 0:
+            return ours, False
+        # This interpreter has no pip, or one that does not run on the other version.
+        command = [str(self._python), "-m", "ensurepip"]
+        ended = run_program(command, self._left(), self._variables, what="ensurepip")
+        if ended.code != 0:
+            raise MachineError(f"there is no pip for {self._python}: {ended.last_line}", "install pip or ensurepip")
+        return [str(self._python), "-m", "pip"], True
+
+    def _install_all(self, wanted: list[_Wanted]) -> list[NotHad]:
+        total = len(wanted)
+        missing: list[NotHad] = []
+        while wanted:
+            ended = self._run(_install(wanted), total)
+            if ended.code == 0:
+                break
+            failed = _named(ended, wanted)
+            if failed is None and len(wanted) > 1:
+                # pip does not say which: each half tells.
+                middle = len(wanted) // 2
+                return [*missing, *self._install_all(wanted[:middle]), *self._install_all(wanted[middle:])]
+            failed = failed or wanted[0]
+            wanted = [each for each in wanted if each is not failed]
+            why = NotHad(failed.name, failed.version, _reason(ended))
+            if failed.public is not None:
+                instead = _Wanted(failed.name, failed.public, f"{failed.name}=={failed.public}")
+                ended = self._run(_install([instead]), total)
+                if ended.code == 0:
+                    why = replace(why, instead=failed.public)
+            missing.append(why)
+        if self._progress is not None and total:
+            self._progress(total, total)
+        return missing
+
+    def _run(self, words: Sequence[str], total: int = 0) -> Ended:
+        count = 0
+
+        def told(line: str) -> None:
+            nonlocal count
+            if self._progress is not None and total and _COLLECTING.match(line):
+                count = min(count + 1, total)
+                self._progress(count, total)
+
+        ended = run_program([*self._pip, *words], self._left(), self._variables, what="pip", told=told)
+        if ended.code == 0:
+            return ended
+        if "No space left on device" in ended.output:
+            raise DiskFull("no space left while installing packages", "free some space and restore again")
+        if "Permission denied" in ended.output:
+            raise NotWritable(f"pip may not write: {_reason(ended)}", "check the owner and mode of the folder")
+        if _UNREACHABLE.search(ended.output):
+            raise MachineError("the package index cannot be reached", "check the network and: pip config list")
+        if ended.code < 0:
+            raise MachineError(f"pip was ended by signal {-ended.code}")
+        return ended
+
+    def _left(self) -> float:
+        return max(self._limit - time.monotonic(), 1.0)
+
+
+def _install(wanted: Sequence[_Wanted]) -> list[str]:
+    return ["install", "--no-deps", "--no-warn-script-location", *(each.requirement for each in wanted)]
+
+
+def _split(packages: Iterable[Mapping[str, Any]]) -> tuple[list[_Wanted], list[NotHad]]:
+    wanted, missing = [], []
+    for package in packages:
+        name, version, origin = str(package["name"]), package.get("version"), str(package.get("origin") or "")
+        if package.get("editable"):
+            continue
+        if origin:
+            # "NAME @ URL" is refused for a repository in a folder; a plain address is taken for every kind of origin.
+            address = f"{origin}#egg={name}" if origin.partition(":")[0].partition("+")[1] else origin
+            wanted.append(_Wanted(name, version, address))
+        elif version:
+            public = str(version).partition("+")[0]
+            wanted.append(_Wanted(name, version, f"{name}=={version}", public if public != version else None))
+        else:
+            missing.append(NotHad(name, None, "the record has no version of it"))
+    return wanted, missing
+
+
+def _named(ended: Ended, wanted: Sequence[_Wanted]) -> _Wanted | None:
+    """Return the package that pip names as not to be had."""
+    names = {normalised(name) for name in _NOT_FOUND.findall(ended.output)}
+    return next((each for each in wanted if normalised(each.name) in names), None)
+
+
+def _reason(ended: Ended) -> str:
+    said = [line.partition("ERROR:")[2].strip() for line in ended.output.splitlines() if "ERROR:" in line]
+    text = _ADDRESS.sub("<address>", redact_text(said[-1] if said else ended.last_line))
+    return text[:_LONGEST_REASON] or f"pip ended with code {ended.code}"
+
+
+def _build_backend(folder: Path) -> str | None:
+    """Return the distribution that builds a project, as far as its name can be told."""
+    try:
+        build = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("build-system", {})
+    except (OSError, ValueError):
+        return None  # pip says what is wrong with it
+    backend = str(build.get("build-backend", "setuptools"))
+    module = backend.partition(":")[0].partition(".")[0]
+    return _DISTRIBUTION_OF_BACKEND.get(module, module)
