@@ -16,6 +16,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds.tree import TreeFile
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.level import Level
+from repro_assets.capture.notebook import NotebookCapture, capture_notebook
 from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.source import SourceCapture, SourceFile, capture_source
 from repro_assets.errors import SourceChanged
@@ -72,7 +73,8 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
     readings = dict(environment.readings)
     if not with_source:
         return Captured(level, stored, None, {}, host, readings)
-    source, tree, moving = _source(home, root or project_root(), level)
+    notebook = capture_notebook() if level.takes(Level.STANDARD) else None
+    source, tree, moving = _source(home, root or project_root(), level, notebook)
     warnings = [f"{path} is not stored: it was being written while the source was captured" for path in moving]
     if source.document.get("dirty"):
         warnings.append("the source tree has uncommitted changes; they are stored with the run")
@@ -80,13 +82,17 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
         # What a rule of the person's own leaves out is in the document; these are no choice of anybody.
         if "secret" in item.reason or item.reason.startswith(("cannot be read", "changed while")):
             warnings.append(f"{item.path} is not stored: {item.reason}")
+    if notebook is not None:
+        warnings += [f"{cell} is not stored: {reason}" for cell, reason in notebook.left_out.items()]
     edited = source.edited_after_start()
     if edited:
         warnings.append(f"edited after the process started, so the run is not comparable: {', '.join(edited)}")
     return Captured(level, stored, tree, source.document, host, readings, warnings, source)
 
 
-def _source(home: Home, root: Path, level: Level) -> tuple[SourceCapture, Artifact | None, list[str]]:
+def _source(
+    home: Home, root: Path, level: Level, notebook: NotebookCapture | None
+) -> tuple[SourceCapture, Artifact | None, list[str]]:
     """Capture and store the tree; a file that is written all the while is left out and named."""
     cache = ScanCache(home.cache / "source")
     moving: set[str] = set()
@@ -100,6 +106,8 @@ def _source(home: Home, root: Path, level: Level) -> tuple[SourceCapture, Artifa
             for f in source.files
             if f.path not in moving
         ]
+        if notebook is not None:
+            files.append(_notebook_file(notebook, source))
         try:
             tree = repository.put(home, files, "tree", name="source")
         except SourceChanged:
@@ -111,6 +119,19 @@ def _source(home: Home, root: Path, level: Level) -> tuple[SourceCapture, Artifa
         cache.save()
         return source, tree, sorted(moving)
     raise AssertionError("unreachable")
+
+
+def _notebook_file(notebook: NotebookCapture, source: SourceCapture) -> TreeFile:
+    """Return the executed cells as a file of the tree, under a name that no file of it has; the record says which."""
+    taken = {file.path for file in source.files}
+    folder, _, name = notebook.document["path"].partition("/")
+    path, number = f"{folder}/{name}", 0
+    while taken & {path, path.partition("/")[0]}:
+        number += 1
+        path = f"{folder}-{number}/{name}"
+    source.document["notebook"] = {**notebook.document, "path": path}
+    source.document["left_out"] += [{"path": cell, "reason": reason} for cell, reason in notebook.left_out.items()]
+    return TreeFile(path, source.root / path, read=lambda: notebook.data)
 
 
 def _changed(file: SourceFile) -> bool:
