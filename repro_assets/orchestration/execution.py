@@ -26,7 +26,7 @@ from repro_assets.determinism.mode import Mode, applied, settings_record
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.orchestration import metadata, naming, parents, pins, replayed_runs, versions
+from repro_assets.orchestration import changes, metadata, naming, parents, pins, replayed_runs, versions
 from repro_assets.orchestration.config import AssetConfig, hyperparameters
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.recording import reuse
@@ -102,8 +102,15 @@ class Execution:
         if not self.pins:
             reuse.remember(self.plan.home, key, run.run_id, products, metadata.facts(run))
         return [
-            self._result(slot, product, metadata.of_run(run, product, handles)) for slot, product in products.items()
+            self._result(slot, product, {**metadata.of_run(run, product, handles), **self._change(run, slot)})
+            for slot, product in products.items()
         ]
+
+    def _change(self, run: Run, slot: str) -> dict[str, str]:
+        key, environment = self.keys[slot], run.started.environment
+        return changes.environment_change(
+            self.plan.home, self.context.instance, key, self.partition, run.run_id, environment
+        )
 
     def _by_slot(self, made: Any) -> Mapping[str, Any]:
         if len(self.keys) == 1:

@@ -16,7 +16,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.catalog.naming import resolve_artifact
 from repro_assets.errors import CorruptObject, MissingObject, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.orchestration import metadata, naming, pins, versions
+from repro_assets.orchestration import changes, metadata, naming, pins, versions
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.orchestration.versions import UpstreamEvent
 from repro_assets.store.home import Home, find_store
@@ -68,7 +68,17 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
                 asset=context.asset_key.to_user_string(),
                 partition=context.partition_key if context.has_partition_key else None,
             )
-            context.add_output_metadata({"name": artifact.name, "run": run.run_id, versions.TRIAL: run.started.trial})
+            environment = run.started.environment
+            change = changes.environment_change(
+                self.home,
+                context.step_context.instance,
+                context.asset_key,
+                context.partition_key if context.has_partition_key else None,
+                run.run_id,
+                environment,
+            )
+            made = {"name": artifact.name, "run": run.run_id, versions.TRIAL: run.started.trial}
+            context.add_output_metadata({**made, changes.ENVIRONMENT: environment, **change})
             open_runs.stored(context)
         versions.set_output_version(context, artifact.digest)
         context.add_output_metadata(metadata.of_artifact(artifact))

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from repro_assets.artifacts.handle import Artifact
+from repro_assets.orchestration.changes import ENVIRONMENT
 from repro_assets.orchestration.versions import TRIAL
 from repro_assets.recording.reuse import Earlier
 from repro_assets.recording.run import Run
@@ -26,7 +27,7 @@ def facts(run: Run) -> dict[str, Any]:
         "dirty": bool(started.source_facts.get("dirty")),
         "device": started.device or "cpu",
         "capture level": started.capture_level,
-        "environment": started.environment,
+        ENVIRONMENT: started.environment,
         "source tree": started.source or "not captured at this level",
     }
     numbers = run.last_metrics

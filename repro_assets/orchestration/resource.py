@@ -15,7 +15,9 @@ from pydantic import Field, PrivateAttr
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
+from repro_assets.capture.requirements import validate_environment
 from repro_assets.determinism.mode import Mode
+from repro_assets.errors import CheckFailed
 from repro_assets.orchestration import parents
 from repro_assets.orchestration.config import AssetConfig
 from repro_assets.orchestration.execution import Execution, StepPlan
@@ -33,19 +35,39 @@ class Repro(dg.ConfigurableResource[Any]):
     force: bool = Field(default=False, description="Execute even where the same work has been done")
     experiment: str = Field(default="", description="A name to group runs by")
     tags: list[str] = Field(default_factory=list, description="Tags of the runs in the catalog")
+    required_packages: list[str] = Field(
+        default_factory=list, description="Packages without which the run fails before its first asset: numpy>=2,<3"
+    )
+    min_gpu_memory_gb: float = Field(
+        default=0, ge=0, description="Memory that a GPU must have, in 10^9 bytes, or the run fails; 0 for no GPU"
+    )
+    min_cuda_version: str = Field(default="", description="The least CUDA of torch and driver, or the run fails")
 
     _home: Home | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Open the store and record the parent run."""
+        """Open the store, record the parent run, and refuse an environment that does not meet the requirements."""
         self._home = find_store(make=True)
         if context.run is not None and context.instance is not None:
             parents.record_start(self._home, context.run, context.instance)
+        self._check_environment()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """End what a failed asset of another's making left open."""
         if context.run is not None and context.instance is not None:
             open_runs.close(context.run.run_id, context.instance)
+
+    def _check_environment(self) -> None:
+        if not (self.required_packages or self.min_gpu_memory_gb or self.min_cuda_version):
+            return
+        found = validate_environment(
+            self.required_packages, self.min_gpu_memory_gb or None, self.min_cuda_version or None
+        )
+        if not found.is_valid:
+            raise CheckFailed(
+                f"this environment does not meet what the run requires: {'; '.join(found.errors)}",
+                "see: repro env check",
+            )
 
     @property
     def home(self) -> Home:

@@ -16,6 +16,7 @@ import pytest
 from repro_assets.artifacts import repository
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.software import describe_interpreter
+from repro_assets.cli.app import main
 from repro_assets.errors import InvalidInput, MachineError, ReusedElsewhere
 from repro_assets.recording.environments import KnownEnvironment
 from repro_assets.replay import interpreters, restoring
@@ -195,6 +196,23 @@ def test_a_basic_record_is_compared_in_what_it_has(index: Path, tmp_path: Path) 
     asked = {**basic, "packages": [ONE], "shadowed_packages": [], "unavailable": {}}
     restored = restore_environment(asked, tmp_path / "env")
     assert restored.equal and not restored.differences.not_compared
+
+
+def test_the_command_says_what_it_built_and_its_code_is_the_verdict(
+    index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = []
+    for name, asked in {"whole": record(ONE), "part": record(ONE, {"name": "gone", "version": "1"})}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(asked))
+        code = main(["env", "restore", str(tmp_path / f"{name}.json"), "--to", str(tmp_path / name), "--json"])
+        answers.append((code, json.loads(capsys.readouterr().out)))
+    (equal, whole), (unequal, part) = answers
+    assert (equal, unequal) == (0, 1)
+    assert whole["equal"] and whole["path"] == str(tmp_path / "whole") and not whole["missing"]
+    assert [row["name"] for row in part["missing"]] == ["gone"]
+    assert [row["name"] for row in part["differences"]["removed"]] == ["gone"]
+    assert main(["env", "restore", str(tmp_path / "whole.json"), "--to", str(tmp_path / "whole")]) == 2
+    assert "there is something at" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_empty_is_refused_and_left_alone(index: Path, tmp_path: Path) -> None:
