@@ -1,6 +1,6 @@
 """The README and the pages behind it say what is so.
 
-Every line of a ``console`` block and every ``sql`` block is executed, in a copy of the project with a small store of
+Every line of a ``console`` block and every ``sql`` or ``python`` block is executed, in a copy of the project with a small store of
 its own. There training is shortened, and what is only shown for its words makes fewer assets. Blocks of the kinds
 ``sh`` and ``text`` are not executed: they hold make's commands, a study of some minutes, and shortened output.
 """
@@ -29,6 +29,7 @@ PROJECT = Path(__file__).parents[2]
 README = PROJECT / "README.md"
 RESULTS = PROJECT / "docs" / "results.md"
 REPLAY = PROJECT / "docs" / "replay.md"
+ENVIRONMENT = PROJECT / "docs" / "environment.md"
 PAGES = (README, *sorted((PROJECT / "docs").rglob("*.md")))
 SHORT = {"sft": "sft.steps=20", "rft": "rft.steps=2"}
 BIN = Path(sys.executable).parent
@@ -142,7 +143,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", [c for c in dict.fromkeys([*_commands(README), *_commands(REPLAY)]) if "--force" not in c]
+    "command",
+    [
+        command
+        for command in dict.fromkeys([*_commands(README), *_commands(REPLAY), *_commands(ENVIRONMENT)])
+        if "--force" not in command
+    ],
 )
 def test_each_command_does_what_it_is_shown_for(copy: Copy, command: str) -> None:
     said = copy.say(_shortened(shlex.split(command)))
@@ -158,6 +164,12 @@ def test_each_query_is_answered(copy: Copy, query: str) -> None:
     if "FROM replays" in query and "0" in copy.sql("SELECT count(*) FROM replays").split():
         copy.say(["repro", "replay", "dataset-digits"])
     assert len(copy.sql(query).splitlines()) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", _blocks(ENVIRONMENT, "python"))
+def test_each_program_runs(copy: Copy, program: str) -> None:
+    copy.say(["python", "-c", program])
 
 
 @pytest.mark.slow
