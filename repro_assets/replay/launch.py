@@ -7,10 +7,8 @@ products are compared and the verdict is recorded. Nothing of the working copy t
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,11 +27,11 @@ from repro_assets.journal.run_records import ReplayMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.replay import compare
 from repro_assets.replay.plan import Recorded, Replayed, Result, check_replayable, make_plan
+from repro_assets.replay.programs import end_session
 from repro_assets.replay.records import recorded_runs
 from repro_assets.store.home import VARIABLE, Home
 
 CHILD = "repro_assets.orchestration.replay_child"
-GRACE_SECONDS = 10.0
 
 
 class ReplayFailed(ReproError):
@@ -170,19 +168,9 @@ def _execute(work: Path, tree: Path, environment: dict[str, str], timeout: float
         ) from error
     finally:
         if process.poll() is None:
-            _end(process)
+            end_session(process)
     if not (work / "result.json").is_file():
         raise ReplayFailed(f"the replay's process ended with code {code} and no result", "see its output above")
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def _verdict(run: Recorded, result: Result, seconds: float) -> ReplayMade:

@@ -19,7 +19,7 @@ from pathlib import Path
 from repro_assets.errors import MachineError, from_os_error
 
 _LOOK_SECONDS = 0.1
-_GRACE_SECONDS = 5.0
+GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,15 @@ def run_program(
                     raise MachineError(f"{what} took more than {seconds:g} s and was ended", "give it more time")
         finally:
             if process.returncode is None:
-                _end(process)
+                end_session(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_session(process: subprocess.Popen[bytes]) -> None:
+    """End a process that began a session, and all that is in it; by force where it does not end by itself."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(_GRACE_SECONDS)
+            process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

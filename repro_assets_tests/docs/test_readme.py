@@ -1,8 +1,8 @@
 """The README and the pages behind it say what is so.
 
-Every line of a ``console`` block and every ``sql`` or ``python`` block is executed, in a copy of the project with a small store of
-its own. There training is shortened, and what is only shown for its words makes fewer assets. Blocks of the kinds
-``sh`` and ``text`` are not executed: they hold make's commands, a study of some minutes, and shortened output.
+Every line of a ``console`` block and every ``sql`` or ``python`` block is executed, in a copy of the project with a
+small store of its own. There training is shortened, and what is only shown for its words makes fewer assets. Blocks of
+the kinds ``sh`` and ``text`` are not executed: they hold make's commands, what takes minutes, and shortened output.
 """
 
 from __future__ import annotations

@@ -84,6 +84,9 @@ def test_the_run_wide_setting_is_one_resource_with_ranges() -> None:
         "force",
         "experiment",
         "tags",
+        "required_packages",
+        "min_gpu_memory_gb",
+        "min_cuda_version",
     }
     with pytest.raises(ValueError, match="greater than or equal to 0"):
         Repro(seed=-1)

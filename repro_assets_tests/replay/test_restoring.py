@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import repro_assets
 from repro_assets.artifacts import repository
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.software import describe_interpreter
@@ -296,7 +297,14 @@ def test_a_program_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) 
     assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_another_interpreter_is_asked_without_this_ones_packages(tmp_path: Path) -> None:
+def test_another_interpreter_is_asked_without_this_ones_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As where this project is installed beside other packages.
+    (tmp_path / "ours/ghost-1.dist-info").mkdir(parents=True)
+    (tmp_path / "ours/ghost-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: ghost\nVersion: 1\n")
+    (tmp_path / "ours/repro_assets").symlink_to(Path(repro_assets.__file__).parent)
+    monkeypatch.setattr(repro_assets, "__file__", str(tmp_path / "ours/repro_assets/__init__.py"))
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     inside = interpreters.describe(str(tmp_path / "env/bin/python"), {"TZ": "UTC"})
     assert inside["packages"] == [] and inside["torch"] is None
