@@ -76,7 +76,7 @@ def normalised(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
 
 
-_listed: tuple[object, Packages] | None = None
+_listed: tuple[object, Packages, list[tuple[Package, Distribution]]] | None = None
 _provided: tuple[object, dict[str, set[tuple[str, str]]]] | None = None
 
 
@@ -85,7 +85,7 @@ def installed_packages() -> Packages:
     global _listed
     stamp = _path_stamp()
     if _listed is None or _listed[0] != stamp:
-        _listed = (stamp, _list())
+        _listed = (stamp, *_list())
     return _listed[1]
 
 
@@ -127,7 +127,9 @@ def _path_stamp() -> object:
     return tuple(stamp)
 
 
-def _list() -> Packages:
+def _list() -> tuple[Packages, list[tuple[Package, Distribution]]]:
+    """Read all metadata; return what it says, and each distribution of which it reads."""
+    read: list[tuple[Package, Distribution]] = []
     first: dict[str, Package] = {}
     shadowed: list[Package] = []
     unreadable: dict[str, str] = {}
@@ -137,6 +139,7 @@ def _list() -> Packages:
         except (OSError, ValueError) as error:
             unreadable[_place(distribution)] = str(error)
             continue
+        read.append((package, distribution))
         key = normalised(package.name)
         known = first.get(key)
         if known is None:
@@ -146,7 +149,7 @@ def _list() -> Packages:
         elif package.editable and not known.editable:
             # An editable install is found twice when its source folder is on sys.path; only one half says so.
             first[key] = package
-    return Packages(tuple(first[key] for key in sorted(first)), tuple(sorted(shadowed)), unreadable)
+    return Packages(tuple(first[key] for key in sorted(first)), tuple(sorted(shadowed)), unreadable), read
 
 
 def _read(distribution: Distribution) -> Package:
@@ -195,13 +198,13 @@ def _providers() -> dict[str, set[tuple[str, str]]]:
         return _provided[1]
     versions = {normalised(p.name): (p.name, p.version) for p in installed_packages().installed}
     providers: dict[str, set[tuple[str, str]]] = {}
-    for distribution in distributions():
+    assert _listed is not None
+    for package, distribution in _listed[2]:
         try:
-            package = _read(distribution)
             names = _import_names(distribution)
         except (OSError, ValueError):
-            continue  # installed_packages() lists it with the reason
-        counted = versions.get(normalised(package.name))
+            continue  # its RECORD does not read, so what it provides is unknown
+        counted = versions[normalised(package.name)]
         if counted == (package.name, package.version):
             for name in names:
                 providers.setdefault(name, set()).add(counted)
