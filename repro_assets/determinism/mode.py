@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +48,35 @@ RECORDED_VARIABLES = (
     "NPY_DISABLE_CPU_FEATURES",
     "NVIDIA_TF32_OVERRIDE",
     "ATEN_CPU_CAPABILITY",
+    "CUBLASLT_WORKSPACE_SIZE",
+    "DISABLE_ADDMM_CUDA_LT",
+    "TORCH_BLAS_PREFER_CUBLASLT",
+    "PYTORCH_TUNABLEOP_ENABLED",
+    "TORCH_COMPILE_DISABLE",
+    "TORCHINDUCTOR_MAX_AUTOTUNE",
+    "NCCL_ALGO",
+    "NCCL_PROTO",
+    "NCCL_NVLS_ENABLE",
+    "NCCL_COLLNET_ENABLE",
+    "NCCL_MIN_NCHANNELS",
+    "NCCL_MAX_NCHANNELS",
 )
-"""Variables that libraries read when they start and that choose their kernels."""
+"""Variables that libraries read when they start and that choose their kernels, or the order of their sums."""
+
+_TIMED = "kernels are chosen by timing them, which may choose others the next time"
+_OVERRULING = {
+    # What each must be where it is set at all; None for what the mode says about TF32.
+    "NVIDIA_TF32_OVERRIDE": (None, "CUDA's libraries obey it above every setting"),
+    "ONEDNN_DEFAULT_FPMATH_MODE": ("STRICT", "oneDNN reads it when it starts, and rounds its inputs by it"),
+    "PYTORCH_TUNABLEOP_ENABLED": ("0", _TIMED),
+    "TORCHINDUCTOR_MAX_AUTOTUNE": ("0", _TIMED),
+}
 
 _DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
+
+
+class SettingWarning(UserWarning):
+    """A setting that changes bits is not pinned, or came too late to have effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +223,70 @@ def applied(mode: Mode, *, strict: bool = False) -> Iterator[list[LateSetting]]:
         restored.enter_context(float32_precision(mode.tf32))
         restored.enter_context(restoring_backends(mode.deterministic, mode.cudnn_benchmark))
         if strict and late:
-            raise CheckFailed(
-                "the mode does not hold: " + "; ".join(map(str, late)),
-                "set the variables before Python starts",
-            )
+            refuse(late)
         yield late
+
+
+@contextmanager
+def enable_deterministic_mode(
+    mode: Mode | None = None, *, seed: int | None = None, strict: bool = False
+) -> Iterator[list[LateSetting]]:
+    """Compute deterministically in a scope, and say what cannot be pinned any more.
+
+    ``with enable_deterministic_mode(seed=7):`` applies the mode, seeds the global generators, and leaves settings and
+    generators as it found them.
+
+    Parameters
+    ----------
+    mode : Mode, optional
+        What shall hold; `Mode()` if left out.
+    seed : int, optional
+        Root seed of the global generators, which are left alone without it.
+    strict : bool
+        Raise where a setting came too late, instead of warning.
+
+    Yields
+    ------
+    list of LateSetting
+        What does not hold; empty where everything does.
+
+    Raises
+    ------
+    CheckFailed
+        If `strict` and something came too late.
+    InvalidValue
+        If the seed is out of range.
+
+    Warns
+    -----
+    SettingWarning
+        For each setting that came too late.
+    """
+    from repro_assets.determinism.global_rng import seeded_globals
+    from repro_assets.determinism.seeds import Seeds
+
+    with ExitStack() as restored:
+        late = restored.enter_context(applied(mode or Mode(), strict=strict))
+        if seed is not None:
+            restored.enter_context(seeded_globals(Seeds(seed)))
+        for item in late:
+            # Two frames of contextlib lie between here and the person's line.
+            warnings.warn(str(item), SettingWarning, stacklevel=3)
+        yield late
+
+
+def refuse(late: Sequence[LateSetting]) -> None:
+    """Raise for settings that do not hold.
+
+    Raises
+    ------
+    CheckFailed
+        Always; each of them is named.
+    """
+    raise CheckFailed(
+        "the mode does not hold: " + "; ".join(map(str, late)),
+        "set the variables before Python starts: repro run and the file .env do",
+    )
 
 
 def settings_record() -> dict[str, Any]:
@@ -234,6 +319,10 @@ def _late_variables(mode: Mode) -> list[LateSetting]:
         late.append(LateSetting("PYTHONHASHSEED", mode.hash_seed, found, "Python reads it when it starts"))
     if start.get("MKL_CBWR") != mode.mkl_cbwr:
         late.append(LateSetting("MKL_CBWR", mode.mkl_cbwr, start.get("MKL_CBWR"), "MKL reads it at its first call"))
+    for name, (value, reason) in _OVERRULING.items():
+        wanted = str(int(mode.tf32)) if value is None else value
+        if start.get(name, wanted).upper() != wanted:
+            late.append(LateSetting(name, wanted, start[name], reason))
     late += _late_instruction_set(mode, start)
     late += _late_workspace(mode, start)
     return late

@@ -175,6 +175,7 @@ def torch_settings() -> dict[str, Any]:
         "deterministic_warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
         "default_dtype": str(torch.get_default_dtype()).removeprefix("torch."),
         "flush_denormal": _flushes_denormals(),
+        "autocast": {device: _autocast(device) for device in ("cpu", "cuda")},
         "float32_precision": {
             f"{backend}.{operation}": _precision(backend, operation) for backend, operation in _PRECISIONS
         },
@@ -188,6 +189,7 @@ def torch_settings() -> dict[str, Any]:
             "workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
             "fp16_reduced_precision": _plain(cuda.matmul.allow_fp16_reduced_precision_reduction),
             "bf16_reduced_precision": _plain(cuda.matmul.allow_bf16_reduced_precision_reduction),
+            "fp16_accumulation": cuda.matmul.allow_fp16_accumulation,
             "library": str(cuda.preferred_blas_library()) if gpu else None,
         },
         "attention": {
@@ -195,6 +197,7 @@ def torch_settings() -> dict[str, Any]:
             "memory_efficient": cuda.mem_efficient_sdp_enabled(),
             "math": cuda.math_sdp_enabled(),
             "cudnn": cuda.cudnn_sdp_enabled(),
+            "math_reduced_precision": cuda.fp16_bf16_reduction_math_sdp_allowed(),
         },
         "onednn": {
             "enabled": torch.backends.mkldnn.enabled,
@@ -229,6 +232,15 @@ def _flushes_denormals() -> bool:
 
     # torch has a setter and no getter; the smallest float64 of all survives a copy but not a flushed product.
     return bool((torch.full((1,), 5e-324, dtype=torch.float64) * 1.0).item() == 0.0)
+
+
+def _autocast(device: str) -> str | None:
+    """Type to which operations are cast; None where they are not."""
+    import torch
+
+    if not torch.is_autocast_enabled(device):
+        return None
+    return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from repro_assets.determinism.mode import Mode, applied, settings_record
+from repro_assets.determinism.mode import Mode, SettingWarning, applied, enable_deterministic_mode, settings_record
 from repro_assets.determinism.process_start import hash_seed_in_effect
 from repro_assets.errors import CheckFailed, InvalidValue
 from repro_assets.identity.canonical import decode, encode
@@ -194,6 +194,55 @@ except CheckFailed as error:
         "interop_threads",
     ]
     assert python(program).splitlines() == [str(names), "True True"]
+
+
+def test_variables_that_overrule_the_mode_are_named() -> None:
+    program = """
+from repro_assets.determinism.mode import *
+for mode in (Mode(), Mode(tf32=True)):
+    with applied(mode) as late:
+        print(sorted(each.name for each in late))
+"""
+    variables = {
+        **Mode().environment(),
+        "NVIDIA_TF32_OVERRIDE": "1",
+        "ONEDNN_DEFAULT_FPMATH_MODE": "bf16",
+        "PYTORCH_TUNABLEOP_ENABLED": "1",
+        "TORCHINDUCTOR_MAX_AUTOTUNE": "0",
+    }
+    found = ["NVIDIA_TF32_OVERRIDE", "ONEDNN_DEFAULT_FPMATH_MODE", "PYTORCH_TUNABLEOP_ENABLED"]
+    assert python(program, **variables).splitlines() == [str(found), str(found[1:])]
+
+
+def test_the_deterministic_mode_pins_and_restores_settings_and_generators() -> None:
+    with applied(Mode()):
+        pass  # the inter-op count is set once and stays
+    before, state = settings_record(), torch.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with enable_deterministic_mode(Mode(hash_seed=hash_seed_in_effect() or "0"), seed=4):
+            assert settings_record()["deterministic"] is True
+            drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
+    assert settings_record() == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_deterministic_mode_warns_where_the_person_wrote_it() -> None:
+    seed = "7" if hash_seed_in_effect() != "7" else "8"
+    with pytest.warns(SettingWarning, match="PYTHONHASHSEED") as caught:
+        with enable_deterministic_mode(Mode(hash_seed=seed)) as late:
+            assert [each.name for each in late] == ["PYTHONHASHSEED"]
+    assert caught[0].filename == __file__
+    with pytest.raises(CheckFailed, match="PYTHONHASHSEED"):
+        with enable_deterministic_mode(Mode(hash_seed=seed), strict=True):
+            pytest.fail("the scope was entered")
+
+
+def test_the_record_sees_automatic_casts() -> None:
+    assert settings_record()["autocast"] == {"cpu": None, "cuda": None}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert settings_record()["autocast"]["cpu"] == "bfloat16"
 
 
 def test_strict_raises_here_too_unless_everything_was_set() -> None:
