@@ -69,6 +69,12 @@ def _replay(app: typer.Typer) -> None:
     app.command("replay")(replay.replay)
 
 
+def _verify_determinism(app: typer.Typer) -> None:
+    from repro_assets.cli import verify
+
+    app.command("verify-determinism")(verify.verify_determinism)
+
+
 def _store(app: typer.Typer) -> None:
     from repro_assets.cli import store
 
@@ -103,6 +109,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "manifest": _manifest,
     "env": _env,
     "replay": _replay,
+    "verify-determinism": _verify_determinism,
     "store": _store,
     "catalog": _catalog,
     "ui": _ui,

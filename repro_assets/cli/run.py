@@ -44,6 +44,9 @@ def run(
         bool | None, typer.Option("--trial", help="The products never become what others load by default.")
     ] = None,
     force: Annotated[bool | None, typer.Option("--force", help="Execute even if the same work is done.")] = None,
+    strict: Annotated[
+        bool | None, typer.Option("--strict", help="Fail where a setting that changes bits does not hold.")
+    ] = None,
     executor: Annotated[str | None, typer.Option(metavar="E", help="in_process or multiprocess.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML or JSON with these words.")] = None,
     job: Annotated[str | None, typer.Option(metavar="NAME", help="A job instead of a selection.")] = None,
@@ -68,6 +71,7 @@ def run(
         tags=listed(tags or ()),
         trial=trial,
         force=force,
+        strict=strict,
         executor=executor,
         job=job,
     )

@@ -31,6 +31,7 @@ _RUN_WIDE = {
     "threads": "--threads",
     "capture_level": "--capture-level",
     "force": "--force",
+    "strict": "--strict",
     "experiment": "--exp-name",
     "tags": "--tags",
     "trial": "--trial",
@@ -67,6 +68,7 @@ class Words:
     tags: list[str] = field(default_factory=list)
     trial: bool | None = None
     force: bool | None = None
+    strict: bool | None = None
     executor: str | None = None
     job: str | None = None
 
@@ -206,6 +208,7 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
         "threads": words.threads,
         "capture_level": None if words.capture_level is None else Level.parse(words.capture_level).name.lower(),
         "force": words.force,
+        "strict": words.strict,
         "experiment": words.exp_name,
         "tags": words.tags or None,
     }

@@ -155,7 +155,7 @@ def fingerprint_model(model: Model, weights: bool = True, tokenizer: Any = None)
         }
         named, may_be_tied = _of_module(module), True
     elif isinstance(model, Mapping):
-        named, may_be_tied = ((name, tensor, {"role": "tensor"}) for name, tensor in _flat(model)), True
+        named, may_be_tied = ((name, tensor, {"role": "tensor"}) for name, tensor in tensors_in(model)), True
     elif isinstance(model, Iterable):
         named, may_be_tied = _of_pairs(model), False
     else:
@@ -218,14 +218,13 @@ def _of_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]
         yield pair[0], pair[1], {"role": "tensor"}
 
 
-def _flat(value: Mapping[Any, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Tensors of a nested state dictionary, by their dotted names; what is no tensor is not the model's weight."""
-    for key, item in value.items():
-        name = f"{path}.{key}" if path else str(key)
-        if isinstance(item, Mapping):
-            yield from _flat(item, name)
-        elif is_a(item, "torch", "Tensor") or is_a(item, "numpy", "ndarray"):
-            yield name, item
+def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the tensors and arrays of a nested value by their dotted names; nothing else of it is a model's weight."""
+    if is_a(value, "torch", "Tensor") or is_a(value, "numpy", "ndarray"):
+        yield path, value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from tensors_in(item, f"{path}.{key}" if path else str(key))
 
 
 def _identity(tensor: Any) -> Any:

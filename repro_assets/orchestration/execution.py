@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.code_version import CodeVersion, code_version
 from repro_assets.capture.level import Level
 from repro_assets.determinism.global_rng import seeded_globals
-from repro_assets.determinism.mode import Mode, applied, settings_record
+from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse, settings_record
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
@@ -44,6 +44,7 @@ class StepPlan:
     mode: Mode
     level: Level
     force: bool
+    strict: bool
     experiment: str | None
     tags: list[str]
 
@@ -73,15 +74,17 @@ class Execution:
         with applied(self.plan.mode) as late:
             settings = settings_record()
             try:
+                if self.plan.strict and late:
+                    refuse(late)
                 handles = {slot: self._handle(slot, value) for slot, value in inputs.items()}
                 key = self._key(handles, settings)
                 earlier = None if self.plan.force or self.pins else reuse.find(self.plan.home, key)
             except BaseException as error:
-                self._begin(settings, None).end(FAILED, error)
+                self._begin(settings, None, late).end(FAILED, error)
                 raise
             if earlier is not None:
                 return self._reused(earlier)
-            run = self._begin(settings, key, [str(item) for item in late])
+            run = self._begin(settings, key, late, handles)
             with recorded(run, (DagsterExecutionInterruptedError,)):
                 return self._executed(run, key, handles)
 
@@ -102,7 +105,15 @@ class Execution:
         if not self.pins:
             reuse.remember(self.plan.home, key, run.run_id, products, metadata.facts(run))
         return [
-            self._result(slot, product, {**metadata.of_run(run, product, handles), **self._change(run, slot)})
+            self._result(
+                slot,
+                product,
+                {
+                    **metadata.of_run(run, product, handles),
+                    **metadata.of_model(values[slot]),
+                    **self._change(run, slot),
+                },
+            )
             for slot, product in products.items()
         ]
 
@@ -153,9 +164,16 @@ class Execution:
         key = self.keys[slot] if len(self.keys) > 1 else None
         return dg.MaterializeResult(asset_key=key, value=product, metadata=facts)
 
-    def _begin(self, settings: dict[str, Any], key: Digest | None, late: list[str] | None = None) -> Run:
+    def _begin(
+        self,
+        settings: dict[str, Any],
+        key: Digest | None,
+        late: Sequence[LateSetting],
+        handles: Mapping[str, Artifact] | None = None,
+    ) -> Run:
         captured = self._captured()
-        for warning in (*captured.warnings, *(late or [])):
+        warnings = [*captured.warnings, *map(str, late)]
+        for warning in warnings:
             self.context.log.warning(warning)
         run_id = new_run_id()
         run = begin(
@@ -185,8 +203,11 @@ class Execution:
                 source=self.pins.source if self.pins else _digest_of(captured.source),
                 source_facts=dict(self.pins.source_facts) if self.pins else captured.source_facts,
                 host_facts=captured.host_facts,
-                plan=parents.replay_plan(self.step, self.asset, self.partition),
-                warnings=[*captured.warnings, *(late or [])],
+                plan={
+                    **parents.replay_plan(self.step, self.asset, self.partition),
+                    "arguments": {slot: str(artifact.digest) for slot, artifact in (handles or {}).items()},
+                },
+                warnings=warnings,
             ),
         )
         replayed_runs.note(run)

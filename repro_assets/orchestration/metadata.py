@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 
 from repro_assets.artifacts.handle import Artifact
+from repro_assets.determinism.leaves import is_a
+from repro_assets.determinism.model_fingerprints import fingerprint_model, tensors_in
 from repro_assets.orchestration.changes import ENVIRONMENT
 from repro_assets.orchestration.versions import TRIAL
 from repro_assets.recording.reuse import Earlier
@@ -50,12 +52,27 @@ def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[
     }
     if run.started.replay_of:
         found["replay of"] = run.started.replay_of
+    if run.warnings:
+        found["warnings"] = dg.MetadataValue.md("\n".join(f"- {line}" for line in run.warnings))
     if run.checkpoints:
         found["checkpoints"] = dg.MetadataValue.json(run.checkpoints)
     curves = {name: points for name, points in run.curves.items() if len(points) > 1}
     if curves:
         found["curve"] = dg.MetadataValue.md(f"![curves]({picture(curves, product.collection or run.started.name)})")
     return found
+
+
+def of_model(value: Any) -> dict[str, Any]:
+    """Describe a value that holds torch tensors, as models and states of a training do; nothing of any other."""
+    if not any(is_a(leaf, "torch", "Tensor") for _, leaf in tensors_in(value)):
+        return {}
+    found = fingerprint_model(value)
+    return {
+        "parameters": found.architecture["counts"]["parameters"],
+        "architecture": dg.MetadataValue.md(f"```text\n{found.text()}\n```"),
+        "architecture digest": str(found.architecture_digest),
+        "weights digest": str(found.weights_digest),
+    }
 
 
 def of_reuse(earlier: Earlier, product: Artifact, *, trial: bool) -> dict[str, Any]:

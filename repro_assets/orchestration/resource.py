@@ -33,6 +33,9 @@ class Repro(dg.ConfigurableResource[Any]):
     threads: int = Field(default=1, ge=1, le=1024, description="Threads of torch; another number gives other bits")
     capture_level: str = Field(default="standard", description="basic, standard or complete (or 1, 2, 3)")
     force: bool = Field(default=False, description="Execute even where the same work has been done")
+    strict: bool = Field(
+        default=False, description="Fail where a setting that changes bits came too late, instead of warning"
+    )
     experiment: str = Field(default="", description="A name to group runs by")
     tags: list[str] = Field(default_factory=list, description="Tags of the runs in the catalog")
     required_packages: list[str] = Field(
@@ -128,6 +131,7 @@ class Repro(dg.ConfigurableResource[Any]):
             mode=self.mode,
             level=self.level,
             force=self.force or config.force,
+            strict=self.strict,
             experiment=self.experiment or None,
             tags=list(self.tags),
         )

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from repro_assets.artifacts import repository
+from repro_assets.determinism.fresh_process import end_session
 from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
 from repro_assets.determinism.process_start import warning_filters
 from repro_assets.errors import ReproError
@@ -27,7 +28,6 @@ from repro_assets.journal.run_records import ReplayMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.replay import compare
 from repro_assets.replay.plan import Recorded, Replayed, Result, check_replayable, make_plan
-from repro_assets.replay.programs import end_session
 from repro_assets.replay.records import recorded_runs
 from repro_assets.store.home import VARIABLE, Home
 
@@ -167,8 +167,7 @@ def _execute(work: Path, tree: Path, environment: dict[str, str], timeout: float
             f"the replay took more than {timeout:g} s and was ended", "give a longer --timeout"
         ) from error
     finally:
-        if process.poll() is None:
-            end_session(process)
+        end_session(process)
     if not (work / "result.json").is_file():
         raise ReplayFailed(f"the replay's process ended with code {code} and no result", "see its output above")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -16,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro_assets.determinism.fresh_process import end_session
 from repro_assets.errors import MachineError, from_os_error
 
 _LOOK_SECONDS = 0.1
-GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +94,4 @@ def run_program(
                 if time.monotonic() > limit:
                     raise MachineError(f"{what} took more than {seconds:g} s and was ended", "give it more time")
         finally:
-            if process.returncode is None:
-                end_session(process)
-
-
-def end_session(process: subprocess.Popen[bytes]) -> None:
-    """End a process that began a session, and all that is in it; by force where it does not end by itself."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end_session(process)

@@ -1,0 +1,154 @@
+"""The process of one run of `verify_determinism`: ``python -m repro_assets.recording.rehearsal PLAN ANSWER RESULT``.
+
+Laws: it imports the target, applies the mode, seeds the global generators, calls the target and writes what it
+returned; every way in which that fails is in the answer, with who can do something about it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from repro_assets.artifacts import repository
+from repro_assets.determinism.global_rng import seeded_globals
+from repro_assets.determinism.mode import Mode, applied
+from repro_assets.determinism.results import write_result
+from repro_assets.determinism.seeds import Seeds
+from repro_assets.errors import InvalidValue, ReproError
+from repro_assets.identity.digest import Digest
+from repro_assets.journal.records import RunStarted
+from repro_assets.recording.run import Run, begin, new_run_id, recorded
+from repro_assets.store.home import make_store, open_store
+
+
+def main(arguments: list[str]) -> int:
+    """Run the target once and write the answer."""
+    plan = json.loads(Path(arguments[0]).read_text())
+    sys.path[:] = list(dict.fromkeys([*plan["path"], *sys.path]))
+    late: list[str] = []
+    error = None
+    try:
+        _rehearse(plan, Path(arguments[2]), late)
+    except ReproError as failure:
+        error = {"kind": failure.exit_code, "message": failure.message, "remedy": failure.remedy}
+    except _TargetRaised as failure:
+        error = {"kind": "target", "message": str(failure), "remedy": ""}
+    partial = Path(arguments[1]).with_suffix(".partial")
+    partial.write_text(json.dumps({"late": late, "error": error}))
+    partial.rename(arguments[1])
+    return 0
+
+
+class _TargetRaised(Exception):
+    """What the target raised, in one line."""
+
+
+def _rehearse(plan: Mapping[str, Any], result: Path, late: list[str]) -> None:
+    name, seeds = plan["target"], Seeds(plan["seed"])
+    with applied(Mode(**plan["mode"]), strict=plan["strict"]) as found:
+        late += map(str, found)
+        with seeded_globals(seeds):
+            target = _imported(name)
+            with _arguments(name, target, plan["rehearsal"], seeds) as arguments, _blamed(name):
+                made = target(**arguments)
+        write_result(made, result)
+
+
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """Make whatever is raised the target's own failure."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        raise _TargetRaised(f"{name} raised {type(error).__name__}: {error}{where}") from error
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    module_name, _, path = name.partition(":")
+    try:
+        known = importlib.util.find_spec(module_name) is not None
+    except (ModuleNotFoundError, ValueError):
+        known = False
+    if not known:
+        raise InvalidValue(f"there is no module {module_name!r}", "write it like: package.module:function")
+    with _blamed(name):
+        # The person named it on the command line or in a call.
+        module = importlib.import_module(module_name)
+    try:
+        target = functools.reduce(getattr, path.split("."), module)
+    except AttributeError:
+        raise InvalidValue(f"module {module_name} has no {path!r}", "write it like: package.module:function") from None
+    if not callable(target):
+        raise InvalidValue(f"{name} is a {type(target).__name__}, which cannot be called", "name a function")
+    return target
+
+
+@contextmanager
+def _arguments(
+    name: str, target: Callable[..., Any], rehearsal: Mapping[str, Any], seeds: Seeds
+) -> Iterator[dict[str, Any]]:
+    """Yield what the target's parameters ask for; a run lives as long as the scope."""
+    parameters = inspect.signature(target).parameters
+    given: dict[str, Any] = {}
+    asked = {key for key, each in parameters.items() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
+    if rehearsal["home"] is not None:
+        home = open_store(Path(rehearsal["home"]))
+        for slot, digest in rehearsal["inputs"].items():
+            given[slot] = repository.by_digest(home, Digest.parse(digest), name=slot).load()
+    if "seed" in asked:
+        given["seed"] = seeds.root
+    if "seeds" in asked:
+        given["seeds"] = seeds
+    if "config" in asked and "run" in asked:
+        given["config"] = _config(name, target, rehearsal["config"])
+    missing = [
+        key for key in asked - {"run"} if key not in given and parameters[key].default is inspect.Parameter.empty
+    ]
+    if missing:
+        raise InvalidValue(
+            f"{name} needs {', '.join(sorted(missing))}, which nobody gives",
+            "give it defaults, or name the asset, whose recorded inputs are then used",
+        )
+    if "run" not in asked:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="repro-rehearsal-") as folder:
+        with recorded(_run(Path(folder), name, seeds)) as run:
+            yield {**given, "run": run}
+
+
+def _run(folder: Path, name: str, seeds: Seeds) -> Run:
+    started = RunStarted(run_id=new_run_id(), run_kind="rehearsal", name=name, recipe=name, seed=seeds.root)
+    return begin(make_store(folder / "store"), started)
+
+
+def _config(name: str, target: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    annotation: Any = inspect.signature(target).parameters["config"].annotation
+    if isinstance(annotation, str):
+        # Only this one annotation: others may name what is imported for type checkers alone.
+        namespace = getattr(target, "__globals__", {})
+        first, *rest = annotation.split(".")
+        annotation = functools.reduce(lambda found, each: getattr(found, each, None), rest, namespace.get(first))
+    if annotation is inspect.Parameter.empty or not isinstance(annotation, type):
+        raise InvalidValue(f"the config of {name} has no class", "annotate it: config: Config")
+    try:
+        return annotation(**values)
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"the config of {name} does not fit: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
