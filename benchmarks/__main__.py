@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import checkpoints, startup, store
+from benchmarks import checkpoints, fingerprints, startup, store
 from benchmarks.measuring import show, write_section
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-SUBJECTS = {"startup": startup.measure, "store": store.measure, "checkpoints": checkpoints.measure}
+SUBJECTS = {
+    "startup": startup.measure,
+    "store": store.measure,
+    "checkpoints": checkpoints.measure,
+    "fingerprints": fingerprints.measure,
+}
 
 
 def main() -> None:

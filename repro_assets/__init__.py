@@ -1,3 +1,107 @@
-"""Machine-learning results as Dagster assets: traceable, findable and provably reproducible."""
+"""Machine-learning results as Dagster assets: traceable, findable and provably reproducible.
+
+The names of `__all__` are loaded when they are asked for: importing this package loads nothing else.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from repro_assets.artifacts.handle import Artifact
+    from repro_assets.catalog.naming import resolve_artifact
+    from repro_assets.determinism.data_fingerprints import DataFingerprint, fingerprint_data
+    from repro_assets.determinism.data_loading import get_reproducible_dataloader_kwargs, seed_worker
+    from repro_assets.determinism.fingerprint_differences import Difference, diff_fingerprints
+    from repro_assets.determinism.global_rng import set_global_seed
+    from repro_assets.determinism.mode import (
+        LateSetting,
+        Mode,
+        SettingWarning,
+        enable_deterministic_mode,
+        settings_record,
+    )
+    from repro_assets.determinism.model_fingerprints import ModelFingerprint, fingerprint_model
+    from repro_assets.determinism.rng_states import load_rng_states, save_rng_states
+    from repro_assets.determinism.seeds import Seeds
+    from repro_assets.determinism.verification import TargetFailed, Verification, verify_determinism
+    from repro_assets.errors import ReproError
+    from repro_assets.recording.run import Run
+    from repro_assets.store.home import Home, find_store, make_store, open_store
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Artifact",
+    "DataFingerprint",
+    "Difference",
+    "Home",
+    "LateSetting",
+    "Mode",
+    "ModelFingerprint",
+    "ReproError",
+    "Run",
+    "Seeds",
+    "SettingWarning",
+    "TargetFailed",
+    "Verification",
+    "diff_fingerprints",
+    "enable_deterministic_mode",
+    "find_store",
+    "fingerprint_data",
+    "fingerprint_model",
+    "get_reproducible_dataloader_kwargs",
+    "load_rng_states",
+    "make_store",
+    "open_store",
+    "resolve_artifact",
+    "save_rng_states",
+    "seed_worker",
+    "set_global_seed",
+    "settings_record",
+    "verify_determinism",
+]
+
+_MODULES = {
+    "Artifact": "artifacts.handle",
+    "DataFingerprint": "determinism.data_fingerprints",
+    "Difference": "determinism.fingerprint_differences",
+    "Home": "store.home",
+    "LateSetting": "determinism.mode",
+    "Mode": "determinism.mode",
+    "ModelFingerprint": "determinism.model_fingerprints",
+    "ReproError": "errors",
+    "Run": "recording.run",
+    "Seeds": "determinism.seeds",
+    "SettingWarning": "determinism.mode",
+    "TargetFailed": "determinism.verification",
+    "Verification": "determinism.verification",
+    "diff_fingerprints": "determinism.fingerprint_differences",
+    "enable_deterministic_mode": "determinism.mode",
+    "find_store": "store.home",
+    "fingerprint_data": "determinism.data_fingerprints",
+    "fingerprint_model": "determinism.model_fingerprints",
+    "get_reproducible_dataloader_kwargs": "determinism.data_loading",
+    "load_rng_states": "determinism.rng_states",
+    "make_store": "store.home",
+    "open_store": "store.home",
+    "resolve_artifact": "catalog.naming",
+    "save_rng_states": "determinism.rng_states",
+    "seed_worker": "determinism.data_loading",
+    "set_global_seed": "determinism.global_rng",
+    "settings_record": "determinism.mode",
+    "verify_determinism": "determinism.verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load an exported name (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -158,9 +158,17 @@ class _Tree:
         # A name may be a submodule or anything else: only the disk knows, and only of first-party packages.
         if base.split(".")[0] in self._folders:
             targets += [f"{base}.{name}" for name in names if self._locate(f"{base}.{name}") is not None]
+            # Of a plain import nobody knows which names are used.
+            targets += [module for name, module in self._lazy(base) if name in names or not each.names]
         elif base:
             targets += [f"{base}.{name}" for name in names if name != "*"]
         return targets
+
+    def _lazy(self, module: str) -> tuple[tuple[str, str], ...]:
+        place = self._locate(module)
+        if place is None or place.suffix != ".py":
+            return ()
+        return _analysis(_read(place), place, self._cache).lazy
 
     def _locate(self, module: str) -> Path | None:
         """File of a first-party module, or the folder of a namespace package."""
@@ -226,7 +234,8 @@ def _cached(file: Path) -> Analysis | None:
         if read["version"] != ANALYSIS_VERSION:
             return None
         imports = tuple(Import(each["level"], each["module"], tuple(each["names"])) for each in read["imports"])
-        return Analysis(read["digest"], imports, tuple(read["exported"]))
+        lazy = tuple((name, module) for name, module in read["lazy"])
+        return Analysis(read["digest"], imports, tuple(read["exported"]), lazy)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # only time is lost: the file itself is analysed again
 

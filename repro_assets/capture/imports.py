@@ -16,7 +16,7 @@ from typing import Any
 
 from repro_assets.errors import InvalidInput
 
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 """Part of every cache key: another analysis reads every file again."""
 
 
@@ -51,11 +51,15 @@ class Analysis:
         In the order in which they were met.
     exported : tuple of str
         Names in a literal ``__all__``; a star import takes submodules that are named there.
+    lazy : tuple of pairs of str
+        Where a module has a ``__getattr__`` of its own: names that it tells type checkers about, with the module of
+        each. Whoever takes such a name runs that module's code.
     """
 
     digest: str
     imports: tuple[Import, ...]
     exported: tuple[str, ...]
+    lazy: tuple[tuple[str, str], ...] = ()
 
 
 def analyse(data: bytes, place: str) -> Analysis:
@@ -71,7 +75,7 @@ def analyse(data: bytes, place: str) -> Analysis:
     except (SyntaxError, ValueError, RecursionError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         raise InvalidInput(f"{place}{line} is not Python that this version reads: {error}") from error
-    return Analysis(_digest(tree), tuple(_imports(tree)), _exported(tree))
+    return Analysis(_digest(tree), tuple(_imports(tree)), _exported(tree), tuple(_lazy(tree)))
 
 
 def _digest(tree: ast.AST) -> str:
@@ -161,6 +165,16 @@ def _literal_import(call: ast.Call) -> Iterator[Import]:
         module = call.args[0].value
         if isinstance(module, str) and module and not module.startswith("."):
             yield Import(0, module)
+
+
+def _lazy(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    if not any(isinstance(item, ast.FunctionDef) and item.name == "__getattr__" for item in tree.body):
+        return
+    for statement in tree.body:
+        if isinstance(statement, ast.If) and _is_type_checking(statement.test):
+            for item in statement.body:
+                if isinstance(item, ast.ImportFrom) and item.module and not item.level:
+                    yield from ((alias.asname or alias.name, item.module) for alias in item.names)
 
 
 def _exported(tree: ast.Module) -> tuple[str, ...]:

@@ -197,6 +197,8 @@ def _walked(
         counts["trainable"] += elements if trainable else 0
         if weights:
             found[name] = part_of(numbers_of(tensor, name))
+        # Let go before the next is asked for, which may be made only then.
+        del tensor
     tied = [names for names in first.values() if len(names) > 1] if may_be_tied else None
     architecture = {"modules": modules, "tensors": tensors, "tied": tied, "counts": counts}
     return ModelFingerprint(architecture, found if weights else None, tokenizer)
@@ -215,7 +217,10 @@ def _of_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise InvalidValue(f"a {type(pair).__name__} is no name with its tensor", "give pairs of both")
-        yield pair[0], pair[1], {"role": "tensor"}
+        name, tensor = pair
+        del pair
+        yield name, tensor, {"role": "tensor"}
+        del tensor
 
 
 def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

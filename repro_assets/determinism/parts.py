@@ -5,16 +5,16 @@ shape that differ in one element name it; where more differ, they name none.
 
 Places: with the elements' bits as unsigned integers v(0), v(1), … (those of 64 bits with their upper half folded onto
 the lower by exclusive or; of elements that are no numbers, XXH3-64 of their encoding) the three sums of v(i), i·v(i)
-and i²·v(i), modulo 2^64. If only v(k) changes, by d, they change by d, k·d and k²·d, so that k is the second over the
-first, and the third says whether that was so. A change of a number has a one among its lower 32 bits, so 33 bits of k
-are known. They find places; whether something differs at all is the digest's word.
+and w(i)·v(i), modulo 2^64, where w(256·r + c) = r² + `_WEIGHT`·c². If only v(k) changes, by d, they change by d, k·d
+and w(k)·d, so that k is the second over the first, and the third says whether that was so. A change of a number has a
+one among its lower 32 bits, so 33 bits of k are known. The sums of rows and columns of a table 256 wide give all three.
+They find places; whether something differs at all is the digest's word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import xxhash
@@ -22,7 +22,11 @@ import xxhash
 from repro_assets.determinism.fingerprints import Numbers, opened, written
 
 _MODULUS = 1 << 64
+_WIDTH = 256
 _BLOCK = 1 << 15
+_WEIGHT = 0x9E3779B97F4A7C15
+"""Any odd number whose bits look random: 2^64 over the golden ratio."""
+
 Sums = tuple[int, int, int]
 
 
@@ -73,7 +77,8 @@ def part_of(numbers: Numbers) -> Part:
     for piece in numbers.pieces():
         state.update(piece)
         words = piece.view(f"<u{numbers.width}")
-        sums = _joined(sums, _sums(words), count)
+        # Every piece but the last has whole rows.
+        sums = _joined(sums, _sums(words, count // _WIDTH))
         count += len(words)
     complex_numbers = numbers.dtype.startswith("complex")
     return Part(numbers.dtype, numbers.shape, written(state), _written(sums), 2 if complex_numbers else 1)
@@ -102,7 +107,8 @@ class Column:
         self._next = place + 1
         self._state.update(place.to_bytes(8, "little") + len(cell).to_bytes(8, "little"))
         self._state.update(cell)
-        self._sums = _joined(self._sums, (xxhash.xxh3_64_intdigest(cell), 0, 0), place)
+        word = xxhash.xxh3_64_intdigest(cell)
+        self._sums = _joined(self._sums, (word, place * word, _weight(place) * word))
 
     def part(self) -> Part:
         """Return the part that the elements are so far."""
@@ -133,7 +139,7 @@ def changed_place(before: Part, after: Part) -> tuple[int, ...] | None:
     if second % (1 << zeros) or count > known:
         return None
     place = (second >> zeros) * pow(first >> zeros, -1, known) % known
-    if place >= count or (place * place * first - third) % _MODULUS:
+    if place >= count or (_weight(place) * first - third) % _MODULUS:
         return None
     index, place = [], place // before.numbers
     for size in reversed(before.shape):
@@ -142,41 +148,41 @@ def changed_place(before: Part, after: Part) -> tuple[int, ...] | None:
     return tuple(reversed(index))
 
 
-def _sums(words: Any) -> Sums:
+def _sums(words: Any, row: int) -> Sums:
+    """Return the sums of elements that begin with the row of this number."""
     import numpy
 
     total: Sums = (0, 0, 0)
+    columns, last = numpy.zeros(_WIDTH, numpy.uint64), numpy.uint64(32)
     for start in range(0, len(words), _BLOCK):
         block = words[start : start + _BLOCK].astype(numpy.uint64)
         if words.itemsize == 8:
-            block ^= block >> numpy.uint64(32)
-        first, second = _powers()
-        # NumPy's integer products wrap around at 2^64, which is the modulus.
-        found = (
-            int(block.sum(dtype=numpy.uint64)),
-            int(numpy.dot(block, first[: len(block)])),
-            int(numpy.dot(block, second[: len(block)])),
-        )
-        total = _joined(total, found, start)
-    return total
+            block ^= block >> last
+        if len(block) % _WIDTH:
+            block = numpy.concatenate([block, numpy.zeros(-len(block) % _WIDTH, numpy.uint64)])
+        table = block.reshape(-1, _WIDTH)
+        columns += table.sum(axis=0)
+        rows = table.sum(axis=1)
+        numbers = numpy.arange(row, row + len(rows), dtype=numpy.uint64)
+        # NumPy's integers wrap around at 2^64, which is the modulus.
+        total = _joined(total, (0, _WIDTH * int(numpy.dot(rows, numbers)), int(numpy.dot(rows, numbers * numbers))))
+        row += len(rows)
+    place = numpy.arange(_WIDTH, dtype=numpy.uint64)
+    squares = _WEIGHT * int(numpy.dot(columns, place * place))
+    return _joined(total, (int(columns.sum()), int(numpy.dot(columns, place)), squares))
 
 
-@lru_cache(maxsize=1)
-def _powers() -> tuple[Any, Any]:
-    import numpy
-
-    index = numpy.arange(_BLOCK, dtype=numpy.uint64)
-    return index, index * index
-
-
-def _joined(total: Sums, more: Sums, offset: int) -> Sums:
-    """Add the sums of elements that begin at `offset` and were counted from 0."""
-    first, second, third = more
+def _joined(total: Sums, more: Sums) -> Sums:
     return (
-        (total[0] + first) % _MODULUS,
-        (total[1] + second + offset * first) % _MODULUS,
-        (total[2] + third + 2 * offset * second + offset * offset * first) % _MODULUS,
+        (total[0] + more[0]) % _MODULUS,
+        (total[1] + more[1]) % _MODULUS,
+        (total[2] + more[2]) % _MODULUS,
     )
+
+
+def _weight(place: int) -> int:
+    row, column = divmod(place, _WIDTH)
+    return row * row + _WEIGHT * column * column
 
 
 def _written(sums: Sums) -> str:

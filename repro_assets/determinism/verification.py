@@ -178,7 +178,8 @@ def verify_determinism(
             work = Path(folder, f"run-{'x' * number}{number}")
             work.mkdir()
             chosen = dataclasses.replace(mode or Mode(), hash_seed=str(number))
-            answer = _run({**plan, "mode": dataclasses.asdict(chosen)}, chosen, work, timeout, log)
+            asked = {**plan, "mode": dataclasses.asdict(chosen), "store": str(work / "store")}
+            answer = _run(asked, chosen, work, timeout, log)
             results.append(Written.read(work / "result"))
             warnings += [line for line in answer["late"] if line not in warnings]
         digests = [result.digest for result in results]

@@ -12,7 +12,6 @@ import importlib.util
 import inspect
 import json
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.records import RunStarted
-from repro_assets.recording.run import Run, begin, new_run_id, recorded
+from repro_assets.recording.run import begin, new_run_id, recorded
 from repro_assets.store.home import make_store, open_store
 
 
@@ -59,7 +58,7 @@ def _rehearse(plan: Mapping[str, Any], result: Path, late: list[str]) -> None:
         late += map(str, found)
         with seeded_globals(seeds):
             target = _imported(name)
-            with _arguments(name, target, plan["rehearsal"], seeds) as arguments, _blamed(name):
+            with _arguments(name, target, plan["rehearsal"], seeds, Path(plan["store"])) as arguments, _blamed(name):
                 made = target(**arguments)
         write_result(made, result)
 
@@ -98,7 +97,7 @@ def _imported(name: str) -> Callable[..., Any]:
 
 @contextmanager
 def _arguments(
-    name: str, target: Callable[..., Any], rehearsal: Mapping[str, Any], seeds: Seeds
+    name: str, target: Callable[..., Any], rehearsal: Mapping[str, Any], seeds: Seeds, store: Path
 ) -> Iterator[dict[str, Any]]:
     """Yield what the target's parameters ask for; a run lives as long as the scope."""
     parameters = inspect.signature(target).parameters
@@ -125,14 +124,10 @@ def _arguments(
     if "run" not in asked:
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="repro-rehearsal-") as folder:
-        with recorded(_run(Path(folder), name, seeds)) as run:
-            yield {**given, "run": run}
-
-
-def _run(folder: Path, name: str, seeds: Seeds) -> Run:
     started = RunStarted(run_id=new_run_id(), run_kind="rehearsal", name=name, recipe=name, seed=seeds.root)
-    return begin(make_store(folder / "store"), started)
+    # A store of its own, which whoever started this process throws away.
+    with recorded(begin(make_store(store), started)) as run:
+        yield {**given, "run": run}
 
 
 def _config(name: str, target: Callable[..., Any], values: Mapping[str, Any]) -> Any:

@@ -29,7 +29,13 @@ _UNSEALED = frozenset({"format", "store_id"})
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The folder of a store and the places in it."""
+    """The folder of a store and the places in it.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    """
 
     root: Path
 
@@ -97,6 +103,11 @@ class Home:
 def make_store(root: Path) -> Home:
     """Make a store in `root`, or open the one that is there.
 
+    Parameters
+    ----------
+    root : Path
+        The folder.
+
     Raises
     ------
     InvalidInput
@@ -120,6 +131,11 @@ def make_store(root: Path) -> Home:
 
 def open_store(root: Path) -> Home:
     """Open the store in `root`.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
 
     Raises
     ------

@@ -218,3 +218,34 @@ def test_no_module_is_imported() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == "[]"
+
+
+LAZY = """
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    from demo.unrelated import u
+    from demo.only_typed import t
+def __getattr__(name):
+    raise NotImplementedError
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "taken"),
+    [
+        ("from demo import u", {"demo.unrelated"}),
+        ("from demo import u, t", {"demo.unrelated", "demo.only_typed"}),
+        ("import demo", {"demo.unrelated", "demo.only_typed"}),
+        ("import demo.parts", set()),
+        ("from demo import parts", set()),
+    ],
+)
+def test_a_name_that_a_package_loads_when_asked_counts_with_its_module(
+    root: Path, statement: str, taken: set[str]
+) -> None:
+    (root / "demo" / "__init__.py").write_text(LAZY)
+    (root / "demo" / "user.py").write_text(f"{statement}\n")
+    for _ in range(2):  # analysed, then from the cache
+        found = code_version("demo.user", root=root, cache=root / "cache")
+        assert set(found.modules) - {"demo", "demo.user", "demo.parts"} == taken
+        subject._analyses.clear()

@@ -302,6 +302,9 @@ def test_the_form_is_fixed_for_ever_and_the_same_in_every_process() -> None:
         "from repro_assets.determinism.data_fingerprints import fingerprint_data\n"
         "print(fingerprint_data([{'a': {'x', 'y', 'z'}, 'b': 1.5, 'c': None, 'd': b'd', 'e': True}], ['none']).digest)"
     )
+    # More than a row of the table in which places are summed.
+    numbers = fingerprint_data(np.arange(600, dtype=np.float32).reshape(2, 300))
+    assert str(numbers.digest) == "sha256:3cd3bc0a389ba44ba6aa6a882a8fd9bb74509ed19038415dcd6fe672fb5c29ab"
     found = {
         subprocess.run(
             [sys.executable, "-c", program],

@@ -29,6 +29,7 @@ PROJECT = Path(__file__).parents[2]
 README = PROJECT / "README.md"
 RESULTS = PROJECT / "docs" / "results.md"
 REPLAY = PROJECT / "docs" / "replay.md"
+DETERMINISM = PROJECT / "docs" / "determinism.md"
 ENVIRONMENT = PROJECT / "docs" / "environment.md"
 PAGES = (README, *sorted((PROJECT / "docs").rglob("*.md")))
 SHORT = {"sft": "sft.steps=20", "rft": "rft.steps=2"}
@@ -146,7 +147,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     "command",
     [
         command
-        for command in dict.fromkeys([*_commands(README), *_commands(REPLAY), *_commands(ENVIRONMENT)])
+        for command in dict.fromkeys(
+            shown for page in (README, REPLAY, DETERMINISM, ENVIRONMENT) for shown in _commands(page)
+        )
         if "--force" not in command
     ],
 )
@@ -156,6 +159,17 @@ def test_each_command_does_what_it_is_shown_for(copy: Copy, command: str) -> Non
         assert "identical" in said.splitlines()
     if "--to" in command:
         assert (copy.root / shlex.split(command)[-1]).exists()
+
+
+def test_the_python_of_the_page_on_determinism_does_what_it_says(tmp_path: Path) -> None:
+    program = "import warnings; warnings.simplefilter('ignore')\n" + "\n".join(_blocks(DETERMINISM, "python"))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    shown = [block.splitlines()[-1] for block in _blocks(DETERMINISM, "python") if "print(" in block]
+    assert len(shown) == 2 and "torch.nn.modules.linear.Linear" in done.stdout
+    assert "uuid:uuid4 is not deterministic: content differs" in done.stdout
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -52,6 +53,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "rehearsed", raising=False)
 
+    numbers = itertools.count()
+
     def answer(target: str, rehearsal: Rehearsal | None = None, **more: Any) -> tuple[Any, dict[str, str]]:
         plan = {
             "target": target,
@@ -60,6 +63,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             "mode": dataclasses.asdict(Mode(hash_seed=hash_seed_in_effect() or "0")),
             "rehearsal": dataclasses.asdict(rehearsal or Rehearsal()),
             "strict": False,
+            "store": str(tmp_path / f"store-{next(numbers)}"),
             **more,
         }
         folder = tmp_path / "result"

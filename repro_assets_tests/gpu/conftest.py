@@ -1,0 +1,12 @@
+"""Tests on a GPU need pytest, torch, numpy, xxhash, psutil and pynvml, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _device() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
