@@ -62,7 +62,7 @@ def measure() -> Section:
             "iterator of tensors, each made when it is asked for; making them alone is the line before. The process's "
             f"peak memory grew by {growth:.0f} MiB at most while it was fingerprinted, and by {making:.0f} MiB while "
             f"the tensors were only made; the largest of them has {largest:.0f} MiB. The model's lines are of "
-            f"{STREAMED_REPETITIONS} repetitions, each a process."
+            f"{STREAMED_REPETITIONS} repetitions, each a process. {_gpu()}"
         ),
         figures=[
             *_arrays(),
@@ -71,6 +71,14 @@ def measure() -> Section:
         ],
         repetitions=REPETITIONS,
     )
+
+
+def _gpu() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return f"GPU: {torch.cuda.get_device_name()}; see the tests marked `gpu`."
+    return "No GPU was available: the tests marked `gpu` have not been run on this machine."
 
 
 def _arrays() -> list[Figure]:

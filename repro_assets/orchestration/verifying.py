@@ -15,7 +15,7 @@ from repro_assets.catalog.makers import resolve_maker
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.verification import TIMEOUT, Rehearsal, Verification, verify_determinism
 from repro_assets.errors import InvalidValue
-from repro_assets.journal.records import CheckMade
+from repro_assets.journal.run_records import CheckMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration.instance import open_instance
 from repro_assets.recording.capturing import project_root

@@ -108,10 +108,3 @@ def test_arrays_are_fingerprinted_without_torch() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == "False"
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_device_does_not_count() -> None:
-    tensor = torch.randn(100, 3, dtype=torch.bfloat16)
-    assert fingerprint_of(tensor.cuda()) == fingerprint_of(tensor)

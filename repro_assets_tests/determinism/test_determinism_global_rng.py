@@ -175,17 +175,3 @@ def test_a_hash_seed_that_came_too_late_is_said_and_strict_refuses_it(monkeypatc
         assert caught[0].filename == __file__
     finally:
         load_rng_states(before)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_a_gpu_the_stream_is_seeded_and_continued() -> None:
-    torch.rand(1, device="cuda")
-    with seeded_globals(Seeds(1)):
-        first = torch.rand(4, device="cuda")
-        states = save_rng_states()
-        second = torch.rand(4, device="cuda")
-        load_rng_states(states)
-        assert torch.equal(torch.rand(4, device="cuda"), second)
-    with seeded_globals(Seeds(1)):
-        assert torch.equal(torch.rand(4, device="cuda"), first)

@@ -301,15 +301,3 @@ def test_the_cap_on_instructions_holds_and_changes_bits() -> None:
 def test_a_field_outside_its_range_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidValue):
         Mode(**fields)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_a_gpu_a_product_repeats_and_tf32_changes_it() -> None:
-    left, right = (torch.randn(512, 512, device="cuda") for _ in range(2))
-    with applied(Mode()):
-        first, second = left @ right, left @ right
-    with applied(Mode(tf32=True)):
-        third = left @ right
-    assert torch.equal(first, second)
-    assert not torch.equal(first, third)

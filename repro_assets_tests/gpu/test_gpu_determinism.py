@@ -13,6 +13,7 @@ from repro_assets.determinism.global_rng import seeded_globals, set_global_seed
 from repro_assets.determinism.parts import changed_place, part_of
 from repro_assets.determinism.rng_states import load_rng_states, save_rng_states
 from repro_assets.determinism.seeds import Seeds
+from repro_assets.determinism.torch_settings import float32_precision
 
 pytestmark = pytest.mark.gpu
 
@@ -75,3 +76,14 @@ def test_a_large_tensor_comes_over_in_pieces_and_its_one_change_is_named() -> No
     after[PIECE_BYTES // 4 + 7] = 1
     assert max(len(piece) for piece in numbers_of(before).pieces()) == PIECE_BYTES
     assert changed_place(part_of(numbers_of(before)), part_of(numbers_of(after))) == (PIECE_BYTES // 4 + 7,)
+
+
+def test_a_product_repeats_and_tf32_changes_it() -> None:
+    left, right = (torch.randn(512, 512, device="cuda") for _ in range(2))
+    with float32_precision(tf32=False):
+        first, second = left @ right, left @ right
+    with float32_precision(tf32=True):
+        third = left @ right
+    assert torch.equal(first, second)
+    if torch.cuda.get_device_capability() >= (8, 0):
+        assert not torch.equal(first, third)

@@ -82,6 +82,7 @@ def test_the_run_wide_setting_is_one_resource_with_ranges() -> None:
         "threads",
         "capture_level",
         "force",
+        "strict",
         "experiment",
         "tags",
         "required_packages",
