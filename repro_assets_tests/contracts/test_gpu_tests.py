@@ -13,7 +13,8 @@ ALLOWED = {"pytest", "torch", "numpy", "xxhash", "psutil", "pynvml"}
 # Beside what those six bring with them.
 ABSENT = (
     "dagster", "pandas", "pyarrow", "duckdb", "pydantic", "threadpoolctl", "hypothesis", "rfc8785", "zstandard",
-    "typer", "rich", "git", "grimp", "sklearn", "scipy", "matplotlib", "pathspec", "pytest_timeout", "xdist", "obstore", "boto3",
+    "typer", "rich", "git", "grimp", "sklearn", "scipy", "matplotlib", "pathspec", "pytest_timeout", "xdist",
+    "obstore", "boto3",
 )  # fmt: skip
 
 
