@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from repro_assets.artifacts.handle import Artifact
+    from repro_assets.capture.comparison import diff_environments
+    from repro_assets.capture.requirements import validate_environment
     from repro_assets.catalog.naming import resolve_artifact
     from repro_assets.determinism.data_fingerprints import DataFingerprint, fingerprint_data
     from repro_assets.determinism.data_loading import get_reproducible_dataloader_kwargs, seed_worker
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from repro_assets.determinism.verification import TargetFailed, Verification, verify_determinism
     from repro_assets.errors import ReproError
     from repro_assets.recording.run import Run
+    from repro_assets.replay.restoring import restore_environment
     from repro_assets.store.home import Home, find_store, make_store, open_store
 
 __version__ = "0.1.0"
@@ -43,6 +46,7 @@ __all__ = [
     "SettingWarning",
     "TargetFailed",
     "Verification",
+    "diff_environments",
     "diff_fingerprints",
     "enable_deterministic_mode",
     "find_store",
@@ -53,10 +57,12 @@ __all__ = [
     "make_store",
     "open_store",
     "resolve_artifact",
+    "restore_environment",
     "save_rng_states",
     "seed_worker",
     "set_global_seed",
     "settings_record",
+    "validate_environment",
     "verify_determinism",
 ]
 
@@ -74,6 +80,7 @@ _MODULES = {
     "SettingWarning": "determinism.mode",
     "TargetFailed": "determinism.verification",
     "Verification": "determinism.verification",
+    "diff_environments": "capture.comparison",
     "diff_fingerprints": "determinism.fingerprint_differences",
     "enable_deterministic_mode": "determinism.mode",
     "find_store": "store.home",
@@ -84,10 +91,12 @@ _MODULES = {
     "make_store": "store.home",
     "open_store": "store.home",
     "resolve_artifact": "catalog.naming",
+    "restore_environment": "replay.restoring",
     "save_rng_states": "determinism.rng_states",
     "seed_worker": "determinism.data_loading",
     "set_global_seed": "determinism.global_rng",
     "settings_record": "determinism.mode",
+    "validate_environment": "capture.requirements",
     "verify_determinism": "determinism.verification",
 }
 

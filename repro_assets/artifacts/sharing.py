@@ -12,18 +12,17 @@ stop.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
-from repro_assets.artifacts import names, repository, shared_journal
+from repro_assets.artifacts import repository, shared_journal
 from repro_assets.artifacts.dropped import dropped
+from repro_assets.artifacts.exchange import Exchange
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.names import Version
 from repro_assets.artifacts.retention import dependence
+from repro_assets.artifacts.shared_claims import Claims, claims_here, send_claim, take_claim
 from repro_assets.errors import AmbiguousName, CorruptRecord, InvalidValue, MissingObject, ReproError, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
@@ -31,64 +30,17 @@ from repro_assets.journal.artifact_records import ArtifactStored
 from repro_assets.journal.lines import read_line
 from repro_assets.journal.records import Record
 from repro_assets.journal.segments import journal_at, list_segments, read_segment
-from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote.bucket import Bucket
 from repro_assets.store.remote.fetching import receive, receive_artifacts
-from repro_assets.store.remote.objects import LANES, RemoteObjects
+from repro_assets.store.remote.objects import RemoteObjects
 from repro_assets.store.remote.sending import send, send_artifacts
 
-_CLAIM = re.compile(r"names/([^/]+)/([1-9][0-9]{0,17})")
 _NUMBERED = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
 _HEXADECIMAL = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
 _LOST = "repro store fsck says what needs it; repro store fsck --repair REMOTE, or repro replay RUN"
 _Progress = Callable[[int], None]
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What a push or pull did.
-
-    Parameters
-    ----------
-    remote : str
-        The remote's address.
-    objects, bytes : int
-        Objects that travelled, and their stored bytes.
-    names : int
-        Versions that are new on the other side.
-    segments : int
-        Segments of the journal that grew there.
-    skipped : int
-        Objects that were there already.
-    conflicts : list of dict
-        ``name``, ``local`` and ``remote`` digest of each version that is two different artifacts.
-    failed : list of dict
-        ``digest`` or ``name``, ``reason`` and, for a digest, ``remedy`` of what could not travel.
-    evicted : list of dict
-        ``digest`` of each artifact that was evicted and whose bytes are on neither side, and the ``run`` that makes it
-        again. Its manifest and its versions travel. No failure, because it was asked for.
-    """
-
-    remote: str
-    objects: int = 0
-    bytes: int = 0
-    names: int = 0
-    segments: int = 0
-    skipped: int = 0
-    conflicts: list[dict[str, str]] = field(default_factory=list)
-    failed: list[dict[str, str]] = field(default_factory=list)
-    evicted: list[dict[str, str]] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is in conflict and nothing failed."""
-        return not self.conflicts and not self.failed
-
-    def document(self) -> dict[str, Any]:
-        """Return the answer as a JSON object."""
-        return asdict(self)
 
 
 def push(
@@ -124,7 +76,7 @@ def push(
     remote = RemoteObjects(Bucket(address, make=True), DECODERS, home)
     done = Exchange(str(remote.bucket))
     lengths = shared_journal.lengths(home) if artifacts is None else {}
-    versions = list(_claims_here(home, done))
+    versions = list(claims_here(home, done))
     if artifacts is None:
         wanted = [version.digest for version in versions]
         wanted += [digest for segment in lengths for digest in _named_in(home, segment, lengths[segment])]
@@ -142,10 +94,10 @@ def push(
     done.skipped = sent.skipped + manifests.skipped
     done.failed += _reasons({**sent.failed, **manifests.failed})
     done.evicted = _evicted(gone)
-    known = _Claims(remote)
+    known = Claims(remote)
     for version in versions:
         if artifacts is None or version.digest in whole:
-            _send_claim(known, version, done)
+            send_claim(known, version, done)
     known.save()
     stretches = shared_journal.stretches(remote.bucket) if lengths else {}
     for segment, length in lengths.items():
@@ -189,7 +141,7 @@ def pull(
     """
     remote = RemoteObjects(Bucket(address), DECODERS, home)
     done = Exchange(str(remote.bucket))
-    claims = _Claims(remote)
+    claims = Claims(remote)
     growths = _growths(remote.bucket, home, done) if artifacts is None else []
     versions = [version for version in claims.read_all(done) if version is not None]
     claims.save()
@@ -223,7 +175,7 @@ def pull(
             done.failed.append({"name": "journal", "reason": "it names what the remote has wrong, and was not taken"})
             growths = []
         whole |= gone.keys()
-    taken = [version for version in versions if version.digest in whole and _take_claim(home, version, done)]
+    taken = [version for version in versions if version.digest in whole and take_claim(home, version, done)]
     if artifacts is not None:
         _record(home, wanted, whole, taken)
     for growth in growths:
@@ -232,101 +184,6 @@ def pull(
         else:
             done.failed.append({"name": f"journal/{growth.segment}", "reason": "a living process writes to it here"})
     return done
-
-
-class _Claims:
-    """The versions in a remote. A file there never changes, so what was read once under a tag is remembered."""
-
-    def __init__(self, remote: RemoteObjects) -> None:
-        self._bucket = remote.bucket
-        self._home = remote.home
-        self._file = remote.cache / "names.json" if remote.cache is not None else None
-        self._known: dict[str, list[str]] = {}
-        # A cache that does not read is not used.
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            if self._file is not None:
-                self._known = sealed.unseal(self._file.read_bytes())
-        self._listed = {item.path: item.tag for item in remote.bucket.list("names") if _CLAIM.fullmatch(item.path)}
-
-    def read_all(self, done: Exchange) -> Iterator[Version | None]:
-        """Yield every version; None for one whose file is damaged, which `done` names."""
-        with concurrent.futures.ThreadPoolExecutor(LANES, thread_name_prefix="repro-remote") as pool:
-            futures = {path: pool.submit(self.read, path) for path in sorted(self._listed)}
-            for path, future in futures.items():
-                try:
-                    yield future.result()
-                except (CorruptRecord, InvalidValue) as error:
-                    done.failed.append({"name": path, "reason": str(error)})
-                    yield None
-
-    def read(self, path: str) -> Version:
-        """Return one version.
-
-        Raises
-        ------
-        CorruptRecord
-            If its file is damaged.
-        InvalidValue
-            If its name can be none of a collection.
-        """
-        match = _CLAIM.fullmatch(path)
-        if match is None:
-            raise CorruptRecord(f"{self._bucket}/{path} is no claim", "remove it there")
-        tag, known = self._listed.get(path), self._known.get(path)
-        if tag is not None and known is not None and known[0] == tag:
-            content = known[1].encode()
-        else:
-            content = self._bucket.read(path) or b""
-        version = names.parse_version(names.check_collection(match[1]), match[2], content)
-        if tag is not None:
-            self._known[path] = [tag, content.decode()]
-        return version
-
-    def claim(self, version: Version) -> tuple[Version, bool]:
-        """Claim a version in the remote; return the one that has the number now, and whether it is new there."""
-        path = f"names/{version.collection}/{version.number}"
-        if path not in self._listed and self._bucket.create(path, names.encode_version(version)):
-            return version, True
-        return self.read(path), False
-
-    def save(self) -> None:
-        """Remember what was read."""
-        if self._file is not None and self._home is not None:
-            known = {path: value for path, value in self._known.items() if path in self._listed}
-            durable.replace_file(self._file, [sealed.seal(known)], self._home.temporary)
-
-
-def _send_claim(known: _Claims, version: Version, done: Exchange) -> None:
-    try:
-        there, new = known.claim(version)
-    except CorruptRecord as error:
-        done.failed.append({"name": str(version), "reason": str(error)})
-        return
-    if there.digest != version.digest:
-        done.conflicts.append({"name": str(version), "local": str(version.digest), "remote": str(there.digest)})
-    elif new:
-        done.names += 1
-
-
-def _take_claim(home: Home, version: Version, done: Exchange) -> bool:
-    """Tell whether the version is here now as it is there: a pull may have been killed before it recorded that."""
-    if names.take_over(home, version):
-        done.names += 1
-        return True
-    here = names.version(home, version.collection, version.number, deleted=True)
-    if here.digest != version.digest:
-        done.conflicts.append({"name": str(version), "local": str(here.digest), "remote": str(version.digest)})
-    return here.digest == version.digest
-
-
-def _claims_here(home: Home, done: Exchange) -> Iterator[Version]:
-    for collection in names.collections(home):
-        for path in sorted((home.names / collection).iterdir()):
-            if _CLAIM.fullmatch(f"names/{collection}/{path.name}"):
-                try:
-                    yield names.read_version(path)
-                except CorruptRecord as error:
-                    done.failed.append({"name": f"names/{collection}/{path.name}", "reason": str(error)})
 
 
 def _named_in(home: Home, segment: str, length: int | None = None) -> Iterator[Digest]:

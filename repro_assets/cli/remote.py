@@ -9,7 +9,7 @@ import typer
 from repro_assets.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from repro_assets.artifacts.sharing import Exchange
+    from repro_assets.artifacts.exchange import Exchange
 
 app = typer.Typer(help="Remotes that have a name in this store.")
 

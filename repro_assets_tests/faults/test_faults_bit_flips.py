@@ -15,6 +15,7 @@ import pytest
 
 from repro_assets.artifacts import policy, repository, sharing
 from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.artifacts.shared_claims import Claims
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.capture.scanned import ScanCache, Stamp
 from repro_assets.catalog import projection, publication
@@ -61,7 +62,7 @@ CACHES: dict[str, Callable[[Home], bool]] = {
     "cache/settled.json": lambda home: settling._last_question(home) is None,
     "cache/reuse/*/*.json": lambda home: reuse.find(home, KEY) is None,
     "cache/source/secret-scan.json": lambda home: ScanCache(home.cache / "source")._entries == {},
-    "cache/remotes/*/names.json": lambda home: sharing._Claims(remote_of(home))._known == {},
+    "cache/remotes/*/names.json": lambda home: Claims(remote_of(home))._known == {},
 }
 """What can be deleted at any time: whether its reader does without."""
 ELSEWHERE = (

@@ -35,7 +35,7 @@ class Project:
             **Mode().environment(),
             VARIABLE: str(self.home.root),
             "DAGSTER_HOME": str(self.home.dagster),
-            "PYTHONPATH": str(self.root),
+            "PYTHONPATH": os.pathsep.join([str(self.root), *filter(None, [os.environ.get("PYTHONPATH")])]),
             **self.variables,
             **more,
         }
