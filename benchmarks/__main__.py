@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import checkpoints, fingerprints, startup, store
+from benchmarks import capture, checkpoints, fingerprints, startup, store
 from benchmarks.measuring import show, write_section
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 SUBJECTS = {
     "startup": startup.measure,
+    "capture": capture.measure,
     "store": store.measure,
     "checkpoints": checkpoints.measure,
     "fingerprints": fingerprints.measure,

@@ -5,8 +5,8 @@ stops the reading with an error that names it, because what it names would be lo
 whenever it is read, before or after what it deletes.
 
 Kept are: every version, and what an alias names; and of every run that was not deleted, finished or not, its source
-tree and environment, its inputs, outputs, checkpoints and evaluations. An output that claimed a version is kept for
-the version's sake: deleting either lets it go. An artifact that was put and never named by any of these is not kept
+tree, diff and environment, its inputs, outputs, checkpoints and evaluations. An output that claimed a version is kept
+for the version's sake: deleting either lets it go. An artifact that was put and never named by any of these is not kept
 longer than the process that put it lives.
 """
 
@@ -34,7 +34,12 @@ def dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
         case artifact_records.ArtifactStored():
             yield payload.digest, None
         case run_records.RunStarted():
-            for what, digest in (("environment", payload.environment), ("source tree", payload.source)):
+            diff = payload.source_facts.get("diff")
+            for what, digest in (
+                ("environment", payload.environment),
+                ("source tree", payload.source),
+                ("diff", diff if isinstance(diff, str) else None),
+            ):
                 if digest is not None:
                     yield digest, f"{what} of run {payload.run_id}"
         case run_records.RunInput():

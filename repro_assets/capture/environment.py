@@ -2,8 +2,9 @@
 
 Laws: a capture never stops a run; what could not be had is in ``document["unavailable"]`` with the reason. Two captures
 of an unchanged machine by processes with the same variables give the same document, whatever those processes have
-imported, and nothing is imported for the capture's sake; so what only a loaded torch can tell is in `loaded`, outside
-the document. Numbers that change from moment to moment are in `readings`. Variables are taken by allow list only, and
+imported, and nothing is imported for the capture's sake; so what only a loaded library can tell is in `loaded`, outside
+the document. There is one exception: ``shared_libraries`` of the complete level says what this process had loaded.
+Numbers that change from moment to moment are in `readings`. Variables are taken by allow list only, and
 their values pass the secret scanner.
 """
 
@@ -15,8 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from repro_assets.capture.cloud import identify_cloud
+from repro_assets.capture.container import control_group, inspect_container
+from repro_assets.capture.edited_packages import edited_packages
 from repro_assets.capture.hardware import Hardware, inspect_hardware, operating_system
 from repro_assets.capture.level import Level
+from repro_assets.capture.libraries import installed_libraries, loaded_libraries
+from repro_assets.capture.machine_speed import durable_writing, processor_and_memory
+from repro_assets.capture.packages import installed_packages
+from repro_assets.capture.remembered import Remembered
+from repro_assets.capture.shared_libraries import shared_libraries
 from repro_assets.capture.software import ask, describe_interpreter, describe_settings
 from repro_assets.identity.canonical import digest_of
 from repro_assets.identity.digest import Digest
@@ -33,7 +42,8 @@ class EnvironmentCapture:
     readings : dict
         Metrics at the moment of the capture; units are in the names or bytes.
     loaded : dict
-        What a torch that was already imported says about itself; empty without one.
+        What only this process can say: ``torch`` (if it was imported already) and ``libraries`` about themselves, and
+        at the complete level ``control_group``; empty at the basic level.
     missing : dict
         Which readings and which part of `loaded` could not be had, with the reason.
     """
@@ -53,17 +63,28 @@ def capture_environment(
     level: Level | str | int = Level.STANDARD,
     variables: Mapping[str, str] | None = None,
     disk: Path = Path("/"),
+    project: Path | None = None,
+    cache: Path | None = None,
+    scratch: Path | None = None,
 ) -> EnvironmentCapture:
     """Capture this process's environment.
 
     Parameters
     ----------
     level : Level or its name or number
-        ``basic``: Python, packages, operating system. ``standard``: also torch's build, hardware and variables.
+        ``basic``: Python, packages (conda's too), operating system. ``standard``: also torch's build, hardware,
+        mathematical libraries and variables. ``complete``: also container, shared libraries, edited packages, cloud and
+        the machine's speed.
     variables : mapping, optional
         Variables to choose from; by default those that this process was started with.
     disk : path
         A folder in the file system whose size counts.
+    project : path, optional
+        The project's folder, whose container definitions are named.
+    cache : path, optional
+        A folder where it is remembered which installed files were compared.
+    scratch : path, optional
+        A folder into which writing is measured at the complete level.
 
     Raises
     ------
@@ -82,32 +103,72 @@ def capture_environment(
     if not level.takes(Level.STANDARD):
         return EnvironmentCapture(document)
     document.update(describe_settings(unavailable, variables))
+    document["libraries"] = ask(unavailable, "libraries", lambda: installed_libraries(installed_packages().installed))
     hardware: Hardware = ask(unavailable, "hardware", lambda: inspect_hardware(disk)) or Hardware()
     unavailable.update(hardware.unavailable)
     document["hardware"] = hardware.totals
     document["host"] = hardware.host
     missing = hardware.missing_readings
-    loaded = ask(missing, "loaded", loaded_torch) or {}
-    return EnvironmentCapture(document, hardware.readings, loaded, missing)
+    loaded = {
+        "torch": ask(missing, "loaded.torch", loaded_torch),
+        "libraries": ask(missing, "loaded.libraries", loaded_libraries),
+    }
+    captured = EnvironmentCapture(document, hardware.readings, loaded, missing)
+    if level.takes(Level.COMPLETE):
+        _complete(captured, unavailable, project, cache, scratch)
+    return captured
 
 
-def loaded_torch() -> dict[str, Any]:
-    """What the torch of this process says about itself; empty where it has not been imported."""
+def _complete(
+    captured: EnvironmentCapture,
+    unavailable: dict[str, str],
+    project: Path | None,
+    cache: Path | None,
+    scratch: Path | None,
+) -> None:
+    document, missing = captured.document, captured.missing
+    remembered = Remembered(cache, "environment")
+    document["container"] = ask(unavailable, "container", lambda: inspect_container(project))
+    document["cloud"] = ask(unavailable, "cloud", identify_cloud)
+    document["shared_libraries"] = ask(unavailable, "shared_libraries", lambda: shared_libraries(remembered))
+    edited, unverified = ask(unavailable, "edited_packages", lambda: edited_packages(remembered)) or (None, {})
+    document["edited_packages"] = edited
+    unavailable.update({f"edited_packages.{name}": reason for name, reason in unverified.items()})
+    captured.loaded["control_group"] = control_group()
+    captured.readings.update(ask(missing, "benchmark", processor_and_memory) or {})
+    written = None
+    if scratch is not None:
+        written = ask(missing, "benchmark_store_write_mb_per_s", lambda: durable_writing(scratch))
+    if written is not None:
+        captured.readings["benchmark_store_write_mb_per_s"] = written
+    # Only time is lost where this cannot be kept.
+    ask(missing, "remembered", remembered.save)
+
+
+def loaded_torch() -> dict[str, Any] | None:
+    """What the torch of this process says about itself; None where it has not been imported."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "backends"):
-        return {}
+        return None
     configuration = torch.__config__.show()
     return {
         "version": str(torch.__version__),
         "configuration": configuration,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None,
+        "nccl": _nccl(torch),
         "blas": _build_setting(configuration, "BLAS_INFO"),
         "lapack": _build_setting(configuration, "LAPACK_INFO"),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
     }
+
+
+def _nccl(torch: Any) -> str | None:
+    if torch.version.cuda is None or not torch.distributed.is_available() or not torch.distributed.is_nccl_available():
+        return None
+    return ".".join(str(part) for part in torch.cuda.nccl.version())
 
 
 def _build_setting(configuration: str, name: str) -> str | None:

@@ -4,19 +4,28 @@ Laws: nothing is written, neither to ``.git`` nor beside it: optional locks are 
 hook, file-system monitor, external diff, text conversion or large-file filter is started, and no variable of a
 surrounding git process redirects the question. A repository of another user is read all the same, because reading it
 runs none of its programs; git before 2.38 takes no such exception from its command line and its refusal is then
-reported.
+reported. What git said of the tracked paths, the commit and the remotes is not asked again for as long as the index,
+the refs and the configuration that it was read from are unchanged (`repro_assets.capture.remembered`); whether a file
+differs from the commit is asked every time. Credentials in an address, a message or the name of a branch or a tag go
+no further than this module.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+from repro_assets.capture.remembered import Remembered, Stamps, stamps
+from repro_assets.capture.secrets import find_secrets, redact_text, redact_url
 from repro_assets.errors import MachineError
 
 _KEPT = frozenset(
@@ -36,26 +45,7 @@ _SETTINGS = (
     "filter.lfs.required=false",
 )
 _TIMEOUT = 60.0
-"""Seconds after which git is taken to hang (a dead network file system)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One path that git listed, relative to the folder asked about.
-
-    Parameters
-    ----------
-    path : str
-        As `os.fsdecode` gives it.
-    tracked : bool
-        In the index.
-    sparse : bool
-        In the index and, by a sparse checkout, not meant to be on disk.
-    """
-
-    path: str
-    tracked: bool
-    sparse: bool
+"""Seconds after which git is taken to hang (a dead network file system); for all that is asked at one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +60,26 @@ class Facts:
         None where the head is detached.
     tags : tuple of str
         Tags on this commit.
-    message : str
-        The commit's message, as it is.
+    message : str or None
+        The commit's message, as it is; None where it holds a secret.
     remotes : dict
-        Remote name to address, as it is: with credentials where it has some.
+        Remote name to address, without credentials.
     changed : tuple of str
         Tracked paths below the folder, relative to it, that differ from the commit.
+    staged : tuple of str
+        Those of them that differ from the commit in the index.
+    untracked : tuple of str
+        Paths that are neither tracked nor ignored, relative to the folder; of a repository below, with ``/`` behind.
     """
 
     commit: str | None
     branch: str | None
     tags: tuple[str, ...]
-    message: str
+    message: str | None
     remotes: dict[str, str]
     changed: tuple[str, ...]
+    staged: tuple[str, ...]
+    untracked: tuple[str, ...]
 
 
 def find_top(folder: Path) -> Path | None:
@@ -103,57 +99,72 @@ class Worktree:
         Absolute and resolved.
     top : path
         What `find_top` found for it.
+    remembered : Remembered, optional
+        What git has said before.
     """
 
-    def __init__(self, folder: Path, top: Path) -> None:
+    def __init__(self, folder: Path, top: Path, remembered: Remembered | None = None) -> None:
         self.folder = folder
         self.top = top
         prefix = folder.relative_to(top).as_posix()
         self.prefix = "" if prefix == "." else prefix + "/"
+        self._remembered = Remembered(None, "git") if remembered is None else remembered
+        self._deadline = float("inf")
 
-    def look(self) -> tuple[Facts, list[Listed]]:
-        """Ask for the commit's facts and for the files, tracked or neither tracked nor ignored, below the folder.
+    def look(self, *, tracked: bool = True) -> tuple[Facts, list[str]]:
+        """Ask for the commit's facts and the tracked paths below the folder.
+
+        Parameters
+        ----------
+        tracked : bool
+            False where the tracked paths are not wanted; none are returned then.
+
+        Returns
+        -------
+        Facts
+            What git says.
+        list of str
+            Tracked paths, each behind ``H`` or, where a sparse checkout leaves it off the disk, ``S``.
 
         Raises
         ------
         MachineError
             If git is missing, refuses or hangs, with its own words.
         """
-        questions = (
-            ("ls-files", "-c", "-o", "--exclude-standard", "-t", "-z"),
-            (
-                "status",
-                "--porcelain=v2",
-                "--branch",
-                "-z",
-                "-uno",
-                "--no-renames",
-                "--ignore-submodules=none",
-                "--",
-                ".",
-            ),
-            ("log", "-1", "--format=%D%x00%B", "--decorate=full", "HEAD"),
-            ("config", "-z", "--get-regexp", r"^remote\..*\.url$"),
-        )
-        running = [self._start(question) for question in questions]
-        answers = [self._finish(question, process) for question, process in zip(questions, running, strict=True)]
-        listed = _listed(self._checked(questions[0], answers[0]))
-        commit, branch, changed = _status(self._checked(questions[1], answers[1]), self.prefix)
-        decoration, _, message = ("", "", "")
-        if commit is not None:
-            decoration, _, message = self._checked(questions[2], answers[2]).decode("utf-8", "replace").partition("\0")
-        tags = tuple(
-            sorted(
-                part.removeprefix("tag: refs/tags/")
-                for part in decoration.split(", ")
-                if part.startswith("tag: refs/tags/")
+        self._deadline = time.monotonic() + _TIMEOUT
+        places = _places(self.top)
+        here = os.fspath(self.folder)
+        paths = _Question(self, f"paths {here}", places and stamps([places[0] / "index"]), _LIST) if tracked else None
+        remotes = _Question(self, f"remotes {here}", places and _configuration(*places), _REMOTES)
+        head = _Question(self, f"head {here}", None, _HEAD)
+        asked = [remotes] if paths is None else [paths, remotes]
+        try:
+            for question in asked if places is not None else [*asked, head]:
+                question.begin()
+            answer = self._finish(_STATUS, self._start(_STATUS))
+            commit, branch, changed, staged, untracked = _status(self._checked(_STATUS, answer), self.prefix)
+            if places is not None and commit is not None:
+                head = _Question(self, f"head {here}", _refs(places[1], commit), _HEAD)
+                head.begin()
+            tags, message = head.answer(_head) if commit is not None else ((), "")
+            facts = Facts(
+                commit,
+                branch and redact_text(branch),
+                tuple(tags),
+                message,
+                dict(remotes.answer(_remotes)),
+                changed,
+                staged,
+                untracked,
             )
-        )
-        remotes = _remotes(answers[3][1])  # `config` answers 1 where no remote is set
-        return Facts(commit, branch, tags, message.strip(), remotes, changed), listed
+            return facts, [] if paths is None else paths.answer(_listed)
+        finally:
+            for question in (*asked, head):
+                question.abandon()
 
     def ignores_folder(self) -> bool:
         """Whether the repository ignores the folder as a whole."""
+        self._deadline = time.monotonic() + _TIMEOUT
         question = ("check-ignore", "-q", str(self.folder))
         status, _, error = self._finish(question, self._start(question))
         if status > 1:
@@ -173,6 +184,7 @@ class Worktree:
             "--full-index", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short",
             "--ignore-submodules=none", "--", ".",
         )  # fmt: skip
+        self._deadline = time.monotonic() + _TIMEOUT
         text = self._checked(question, self._finish(question, self._start(question)))
         starts = [match.start() for match in re.finditer(rb"(?m)^(?=diff --git )", text)]
         # A file that differs in its line ends alone counts as changed and has no section.
@@ -191,16 +203,16 @@ class Worktree:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                start_new_session=True,
             )
         except OSError as error:
             raise MachineError(f"git cannot be started: {error.strerror}", "install git") from error
 
     def _finish(self, question: Sequence[str], process: subprocess.Popen[bytes]) -> tuple[int, bytes, str]:
         try:
-            output, error = process.communicate(timeout=_TIMEOUT)
+            output, error = process.communicate(timeout=max(0.0, self._deadline - time.monotonic()))
         except subprocess.TimeoutExpired as late:
-            process.kill()
-            process.communicate()
+            _kill(process)
             raise MachineError(f"git {question[0]} did not answer within {_TIMEOUT:.0f} s in {self.folder}") from late
         return process.returncode, output, error.decode("utf-8", "replace").strip()
 
@@ -211,18 +223,123 @@ class Worktree:
         return output
 
 
-def _listed(output: bytes) -> list[Listed]:
-    seen: dict[str, Listed] = {}
+_LIST = ("ls-files", "-c", "-t", "-z")
+_STATUS = (
+    "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none",
+    "--", ".",
+)  # fmt: skip
+_HEAD = ("log", "-1", "--format=%D%x00%B", "--decorate=full", "HEAD")
+_REMOTES = ("config", "-z", "--get-regexp", r"^remote\..*\.url$")
+
+
+class _Question:
+    """One that is asked only where the answer is not remembered."""
+
+    def __init__(self, worktree: Worktree, key: str, stamp: Stamps | None, words: tuple[str, ...]) -> None:
+        self._worktree, self._key, self._stamp, self._words = worktree, key, stamp, words
+        self._known = None if stamp is None else worktree._remembered.get(key, stamp)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        if self._known is None:
+            self._process = self._worktree._start(self._words)
+
+    def answer(self, read: Callable[[bytes], Any]) -> Any:
+        if self._process is None:
+            return self._known
+        process, self._process = self._process, None
+        answer = self._worktree._finish(self._words, process)
+        # `config` answers 1 where no remote is set.
+        text = answer[1] if self._words is _REMOTES else self._worktree._checked(self._words, answer)
+        found = read(text)
+        # What was redacted may be kept; the name of a tracked file that holds a secret may not.
+        if self._stamp is not None and not find_secrets(text if read is _listed else b"", "paths.py"):
+            self._worktree._remembered.put(self._key, self._stamp, found)
+        return found
+
+    def abandon(self) -> None:
+        if self._process is not None:
+            _kill(self._process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    # With all that it started, which would keep the pipes open. Only pipes are closed then: nothing is waited for.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def _places(top: Path) -> tuple[Path, Path] | None:
+    """Git's folder of this worktree and the one that its worktrees share; None where they cannot be told."""
+    place = top / ".git"
+    try:
+        if place.is_file():
+            # https://git-scm.com/docs/gitrepository-layout
+            word, _, target = place.read_text("utf-8").strip().partition(": ")
+            if word != "gitdir":
+                return None
+            place = top / target
+        common = place / "commondir"
+        shared = place / common.read_text("utf-8").strip() if common.is_file() else place
+    except (OSError, ValueError):
+        return None
+    return (place, shared) if (place / "HEAD").exists() else None
+
+
+def _configuration(place: Path, shared: Path) -> Stamps | None:
+    """State of every file that configuration is read from; None where one of them includes others."""
+    home = Path(os.environ.get("HOME", "/"))
+    files = [
+        shared / "config",
+        place / "config.worktree",
+        Path(os.environ.get("GIT_CONFIG_GLOBAL") or home / ".gitconfig"),
+        Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "config",
+        Path(os.environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig"),
+        Path("/usr/local/etc/gitconfig"),
+        Path("/opt/homebrew/etc/gitconfig"),
+    ]
+    try:
+        if any(b"include" in file.read_bytes() for file in files if file.is_file()):
+            return None
+    except OSError:
+        return None
+    return stamps(files)
+
+
+def _refs(shared: Path, commit: str) -> Stamps:
+    """The commit, and the state of every file that says which tags there are."""
+    found = [shared / "reftable" / "tables.list", shared / "packed-refs", shared / "config"]
+    for folder in ("tags", "replace"):
+        for below, _, names in os.walk(shared / "refs" / folder):
+            found += [Path(below), *(Path(below, name) for name in sorted(names))]
+    return [[commit], *stamps(found)]
+
+
+def _listed(output: bytes) -> list[str]:
+    # A path in conflict is listed once for each of its sides.
+    seen: dict[str, str] = {}
     for entry in output.split(b"\0"):
         if entry:
-            tag, path = entry[:1], os.fsdecode(entry[2:])
-            seen.setdefault(path, Listed(path, tag != b"?", tag == b"S"))
+            path = os.fsdecode(entry[2:])
+            seen.setdefault(path, ("S" if entry[:1] == b"S" else "H") + path)
     return list(seen.values())
 
 
-def _status(output: bytes, prefix: str) -> tuple[str | None, str | None, tuple[str, ...]]:
+def _head(output: bytes) -> tuple[list[str], str | None]:
+    decoration, _, message = output.decode("utf-8", "replace").partition("\0")
+    names = (part.removeprefix("tag: refs/tags/") for part in decoration.split(", ") if part.startswith("tag: "))
+    tags = sorted(redact_text(name) for name in names)
+    return tags, None if find_secrets(message.encode(), "message") else message.strip()
+
+
+def _status(
+    output: bytes, prefix: str
+) -> tuple[str | None, str | None, tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     commit = branch = None
-    changed = []
+    changed, staged, untracked = [], [], []
     # Fields before the path, by record type: https://git-scm.com/docs/git-status#_porcelain_format_version_2
     fields = {"1": 8, "u": 10}
     for entry in output.split(b"\0"):
@@ -231,12 +348,19 @@ def _status(output: bytes, prefix: str) -> tuple[str | None, str | None, tuple[s
             commit = line.removeprefix("# branch.oid ")
         elif line.startswith("# branch.head "):
             branch = line.removeprefix("# branch.head ")
+        elif line.startswith("? "):
+            untracked.append(line[2:].removeprefix(prefix))
         elif line[:1] in fields:
-            changed.append(line.split(" ", fields[line[:1]])[-1].removeprefix(prefix))
+            path = line.split(" ", fields[line[:1]])[-1].removeprefix(prefix)
+            changed.append(path)
+            if line[2] != ".":
+                staged.append(path)
     return (
         None if commit == "(initial)" else commit,
         None if branch == "(detached)" else branch,
         tuple(sorted(changed)),
+        tuple(sorted(staged)),
+        tuple(sorted(untracked)),
     )
 
 
@@ -245,7 +369,7 @@ def _remotes(output: bytes) -> dict[str, str]:
     for entry in output.decode("utf-8", "replace").split("\0"):
         name, separator, url = entry.partition("\n")
         if separator:
-            remotes.setdefault(name.removeprefix("remote.").removesuffix(".url"), url)
+            remotes.setdefault(name.removeprefix("remote.").removesuffix(".url"), redact_text(redact_url(url)))
     return dict(sorted(remotes.items()))
 
 

@@ -11,12 +11,13 @@ import os
 import platform
 import subprocess
 import sys
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from repro_assets.capture.gpus import inspect_gpus
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ def inspect_hardware(disk: Path = Path("/")) -> Hardware:
     one, five, fifteen = os.getloadavg()
     hardware.readings.update(load_1min=one, load_5min=five, load_15min=fifteen)
     hardware.host["name"] = platform.node()
-    _gpus(hardware)
+    inspect_gpus(hardware)
     return hardware
 
 
@@ -144,74 +145,3 @@ def _sysctl_cpu() -> tuple[str, list[str], str]:
         line.partition(":")[0].removeprefix("hw.optional.") for line in features.splitlines() if line.endswith(": 1")
     )
     return lines[0], flags, ""
-
-
-def _gpus(hardware: Hardware) -> None:
-    hardware.totals["gpus"] = []
-    try:
-        with warnings.catch_warnings():
-            # The alias package warns about its own name at import; the module is the same one.
-            warnings.simplefilter("ignore", FutureWarning)
-            import pynvml as nvml
-    except ImportError as error:
-        hardware.unavailable["gpus"] = str(error)
-        return
-    try:
-        nvml.nvmlInit()
-    except nvml.NVMLError as error:
-        hardware.unavailable["gpus"] = str(error)
-        return
-    try:
-        _nvidia(hardware, nvml)
-    except nvml.NVMLError as error:
-        hardware.unavailable["gpus"] = str(error)
-    finally:
-        nvml.nvmlShutdown()
-
-
-def _nvidia(hardware: Hardware, nvml: Any) -> None:
-    driver = _text(nvml.nvmlSystemGetDriverVersion())
-    cuda = nvml.nvmlSystemGetCudaDriverVersion()
-    serials = []
-    for index in range(nvml.nvmlDeviceGetCount()):
-        handle = nvml.nvmlDeviceGetHandleByIndex(index)
-
-        def ask(where: dict[str, str], name: str, question: str, *given: Any, gpu: Any = handle) -> Any:
-            try:
-                return getattr(nvml, question)(gpu, *given)
-            except nvml.NVMLError as error:  # many boards do not know ECC, MIG or a temperature, and say so
-                where[name] = str(error)
-                return None
-
-        part = f"gpus[{index}]"
-        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        capability = ask(hardware.unavailable, f"{part}.compute_capability", "nvmlDeviceGetCudaComputeCapability")
-        ecc = ask(hardware.unavailable, f"{part}.ecc", "nvmlDeviceGetEccMode")
-        mig = ask(hardware.unavailable, f"{part}.mig", "nvmlDeviceGetMigMode")
-        hardware.totals["gpus"].append(
-            {
-                "index": index,
-                "name": _text(nvml.nvmlDeviceGetName(handle)),
-                "memory_bytes": memory.total,
-                "driver": driver,
-                "cuda_driver": f"{cuda // 1000}.{cuda % 1000 // 10}",
-                "compute_capability": None if capability is None else f"{capability[0]}.{capability[1]}",
-                "ecc": None if ecc is None else bool(ecc[0]),
-                "mig": None if mig is None else bool(mig[0]),
-            }
-        )
-        serials.append(_text(nvml.nvmlDeviceGetUUID(handle)))
-        hardware.readings[f"gpu{index}_memory_free_bytes"] = float(memory.free)
-        missing = hardware.missing_readings
-        celsius = ask(missing, f"gpu{index}_celsius", "nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
-        if celsius is not None:
-            hardware.readings[f"gpu{index}_celsius"] = float(celsius)
-        rates = ask(missing, f"gpu{index}_utilization_percent", "nvmlDeviceGetUtilizationRates")
-        if rates is not None:
-            hardware.readings[f"gpu{index}_utilization_percent"] = float(rates.gpu)
-    if serials:
-        hardware.host["gpu_uuids"] = serials
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -1,7 +1,6 @@
 """How much a capture takes.
 
-Law: each level holds everything of the level before it. `Level.COMPLETE` is accepted, and today takes exactly what
-`Level.STANDARD` takes: loaded shared libraries and the check of installed files against their RECORD are not built.
+Law: each level holds everything of the level before it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ class Level(StrEnum):
     """What a capture takes.
 
     ``basic``: commit, packages, Python, operating system. ``standard``: also the source files and the diff, the
-    hardware, and the environment variables that change bits. ``complete``: no more than ``standard`` yet.
+    hardware, the mathematical libraries, and the environment variables that change bits. ``complete``: also the
+    container, the loaded shared libraries, installed files that were edited, the cloud, and how fast the machine is.
     """
 
     BASIC = "basic"

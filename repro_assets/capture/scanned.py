@@ -1,8 +1,8 @@
-"""Reading source files that may change under the reader, and remembering which of them were found free of secrets.
+"""Reading source files that may change under the reader, and remembering what was found in them.
 
 Laws: bytes count only if the file's stamp (size, mtime, ctime, inode) is the same before and after they were read. A
-remembered finding counts only under an unchanged stamp, and only if the file had rested for a second before it was
-scanned, because two writes within one tick of the file system's clock leave one stamp.
+remembered finding or digest counts only under an unchanged stamp, and only if the file had rested for a second before
+it was scanned, because two writes within one tick of the file system's clock leave one stamp.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 from repro_assets.capture.secrets import RULES_VERSION, Finding, find_secrets
 from repro_assets.errors import SourceChanged, from_os_error
+from repro_assets.identity.digest import Digest
 from repro_assets.store import sealed
 
 _REST_NS = 1_000_000_000
+_FORMAT = 2
 
 
 class Stamp(NamedTuple):
@@ -61,8 +63,15 @@ def read_stable(path: str | os.PathLike[str], expected: Stamp | None = None) -> 
     return data
 
 
+class Scanned(NamedTuple):
+    """What is known of a file's content."""
+
+    findings: tuple[Finding, ...]
+    digest: Digest
+
+
 class ScanCache:
-    """Findings of the secret scanner by path and stamp.
+    """Findings of the secret scanner and digests, by path and stamp.
 
     Parameters
     ----------
@@ -73,12 +82,12 @@ class ScanCache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._file = None if folder is None else folder / "secret-scan.json"
-        self._entries: dict[str, tuple[Stamp, tuple[Finding, ...]]] = {}
+        self._entries: dict[str, tuple[Stamp, Scanned]] = {}
         self._changed = False
         if self._file is not None and self._file.is_file():
             self._load(self._file)
 
-    def findings(self, path: str, shown: str, stamp: Stamp) -> tuple[Finding, ...]:
+    def look(self, path: str, shown: str, stamp: Stamp) -> tuple[Scanned, bool]:
         """Findings in the file at `path`, scanned only where its stamp is not the remembered one.
 
         Parameters
@@ -90,6 +99,13 @@ class ScanCache:
         stamp : Stamp
             The file's state now.
 
+        Returns
+        -------
+        Scanned
+            What is in it.
+        bool
+            Whether that will be remembered, so that the file need not be read again.
+
         Raises
         ------
         SourceChanged, OSError
@@ -97,13 +113,14 @@ class ScanCache:
         """
         known = self._entries.get(path)
         if known is not None and known[0] == stamp:
-            return known[1]
+            return known[1], True
         data = read_stable(path, stamp)
-        found = tuple(find_secrets(data, shown))
-        if time.time_ns() - max(stamp.ctime_ns, stamp.mtime_ns) > _REST_NS:
+        found = Scanned(tuple(find_secrets(data, shown)), Digest.of(data))
+        rested = time.time_ns() - max(stamp.ctime_ns, stamp.mtime_ns) > _REST_NS
+        if rested:
             self._entries[path] = (stamp, found)
             self._changed = True
-        return found
+        return found, rested
 
     def save(self) -> None:
         """Write to the folder what was learnt since the last time.
@@ -116,9 +133,9 @@ class ScanCache:
         if self._file is None or not self._changed:
             return
         written = {
-            "rules": RULES_VERSION,
+            "rules": [_FORMAT, RULES_VERSION],
             "entries": {
-                path: [list(stamp), [[finding.kind, finding.line] for finding in found]]
+                path: [list(stamp), [[each.kind, each.line] for each in found.findings], found.digest.hex]
                 for path, (stamp, found) in self._entries.items()
             },
         }
@@ -135,10 +152,13 @@ class ScanCache:
     def _load(self, file: Path) -> None:
         try:
             read = sealed.unseal(file.read_bytes())
-            if read["rules"] == RULES_VERSION:
+            if read["rules"] == [_FORMAT, RULES_VERSION]:
                 self._entries = {
-                    os.fspath(path): (Stamp(*stamp), tuple(Finding(kind, int(line)) for kind, line in found))
-                    for path, (stamp, found) in read["entries"].items()
+                    path: (
+                        Stamp(*stamp),
+                        Scanned(tuple(Finding(kind, int(line)) for kind, line in found), Digest(digest)),
+                    )
+                    for path, (stamp, found, digest) in read["entries"].items()
                 }
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             self._entries = {}  # only time is lost: the files themselves are scanned again

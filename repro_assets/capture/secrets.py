@@ -15,7 +15,7 @@ import codecs
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -260,6 +260,12 @@ def find_secrets(data: bytes, path: str | PurePosixPath) -> list[Finding]:
     for kind, start, _ in _spans(data, place):
         found.add(Finding(kind, data.count(b"\n", 0, start) + 1))
     return sorted(found, key=lambda finding: (finding.line, finding.kind))
+
+
+def told(findings: Sequence[Finding]) -> str:
+    """Say what was found and where, as the reason why a file is left out."""
+    places = ", ".join(f"{each.kind} in line {each.line}" if each.line else each.kind for each in findings)
+    return f"secret scanner: {places}"
 
 
 def redact_text(text: str) -> str:

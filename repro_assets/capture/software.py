@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from repro_assets.capture.conda import conda_folder, conda_packages
 from repro_assets.capture.packages import installed_packages
 from repro_assets.capture.secrets import find_secrets
 from repro_assets.capture.variables import allowed_variables, variables_at_start
@@ -30,13 +31,19 @@ def ask(unavailable: dict[str, str], what: str, question: Callable[[], Any]) -> 
 
 
 def describe_interpreter(unavailable: dict[str, str]) -> dict[str, Any]:
-    """Return ``python``, ``packages`` and ``shadowed_packages`` of this interpreter."""
+    """Return ``python``, ``packages``, ``shadowed_packages`` and ``conda_packages`` of this interpreter."""
     found: dict[str, Any] = {"python": ask(unavailable, "python", _python), "packages": []}
     packages = ask(unavailable, "packages", installed_packages)
     if packages is not None:
         found["packages"] = [package.document() for package in packages.installed]
         found["shadowed_packages"] = [package.document() for package in packages.shadowed]
         unavailable.update({f"packages.{place}": reason for place, reason in packages.unreadable.items()})
+    folder = conda_folder()
+    found["conda_packages"] = None  # no conda is an answer
+    if folder is not None:
+        listed, unreadable = ask(unavailable, "conda_packages", lambda: conda_packages(folder)) or (None, {})
+        found["conda_packages"] = listed
+        unavailable.update({f"conda_packages.{file}": reason for file, reason in unreadable.items()})
     return found
 
 

@@ -3,7 +3,8 @@
 Laws: files are listed by git (tracked, and neither tracked nor ignored) or, where there is no repository, by a walk;
 the bytes are those of the worktree; nothing is written into ``.git``. Nothing is dropped silently: what is listed and
 not taken is in ``left_out`` with the reason, a folder once for all below it. No file enters in which the secret scanner
-finds something, and a file is read again only in the state in which it was scanned.
+finds something, and a file is read again only in the state in which it was scanned. A path that looks like a credential
+is left out too, and named without it.
 
 Left out are stores (a folder that holds the marker file, but not its ``raw/``), virtual environments, ``__pycache__``,
 what ``.reproignore`` in the root names (gitignore syntax), files over the limit, and untracked ``outputs/ multirun/
@@ -20,13 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from repro_assets.capture.diffs import DIFF_LIMIT, diff_of, new_file
 from repro_assets.capture.exclusions import Exclusions
-from repro_assets.capture.git import Worktree, find_top
+from repro_assets.capture.git import Facts, Worktree, find_top
 from repro_assets.capture.level import Level
 from repro_assets.capture.loaded import changed_modules
+from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.scanned import ScanCache, Stamp, read_stable
-from repro_assets.capture.secrets import Finding, find_secrets, redact_url
+from repro_assets.capture.secrets import find_secrets, redact_text, told
 from repro_assets.errors import InvalidInput, InvalidValue, ReproError, SourceChanged
+from repro_assets.identity.digest import Digest
 
 __all__ = [
     "LIMIT",
@@ -58,7 +62,7 @@ class SourceFile:
     ----------
     path : str
         Relative to the root, with ``/``.
-    absolute : path
+    absolute : str
         Where it is.
     size : int
         Bytes; of a link, of its target's name.
@@ -68,14 +72,17 @@ class SourceFile:
         For a symbolic link its target relative to the link's folder; it never leaves the root.
     stamp : Stamp
         Its state when it was scanned.
+    digest : Digest or None
+        Of its bytes, where they are known and the file need not be read again.
     """
 
     path: str
-    absolute: Path
+    absolute: str
     size: int
     executable: bool
     link_target: str | None
     stamp: Stamp
+    digest: Digest | None = None
 
     def read(self) -> bytes:
         """Bytes of the file, which must be in the state in which it was scanned; of a link, its target's name.
@@ -102,15 +109,15 @@ class SourceCapture:
         JSON-able facts for the record: ``git`` (whether there is a usable repository), ``commit``, ``branch``,
         ``tags``, ``remote`` (origin, or else the first by name) and ``remotes``, without credentials, ``message``,
         ``dirty`` (a tracked path differs from the commit, or a file is neither tracked nor ignored; None without git),
-        ``changed``, ``untracked``, ``deleted``, ``repositories`` below, ``left_out``, ``diff_left_out``,
-        ``unavailable``.
+        ``changed``, ``staged`` (those of them that the index holds), ``untracked``, ``deleted``, ``repositories``
+        below, ``left_out``, ``diff_left_out``, ``unavailable``.
     files : tuple of SourceFile
         In order of their paths; empty at the basic level.
     left_out : tuple of LeftOut
         In order of their paths.
     diff : str
-        Difference to the commit, whole, for people to read; without the sections named in
-        ``document["diff_left_out"]``.
+        Difference from the commit to the files, staged or not, untracked files among them, as ``git apply`` reads it;
+        without the sections named in ``document["diff_left_out"]``.
     """
 
     root: Path
@@ -125,6 +132,7 @@ class SourceCapture:
 
 
 _cache = ScanCache()
+_said_by_git = Remembered(None, "git")
 
 
 def capture_source(
@@ -133,6 +141,7 @@ def capture_source(
     *,
     limit: int = LIMIT,
     cache: ScanCache | None = None,
+    remembered: Remembered | None = None,
 ) -> SourceCapture:
     """Capture the source tree below `root`.
 
@@ -146,6 +155,8 @@ def capture_source(
         Largest file in bytes.
     cache : ScanCache, optional
         Where findings are remembered; one for the whole process by default.
+    remembered : Remembered, optional
+        Where git's answers are; one for the whole process by default.
 
     Raises
     ------
@@ -161,7 +172,8 @@ def capture_source(
     folder = Path(root).resolve()
     if not folder.is_dir():
         raise InvalidInput(f"the source root {folder} is not a folder")
-    return _Capture(folder, level, limit, _cache if cache is None else cache, Exclusions(folder)).take()
+    scanned, said = (_cache if cache is None else cache), (_said_by_git if remembered is None else remembered)
+    return _Capture(folder, level, limit, scanned, said, Exclusions(folder)).take()
 
 
 def edited_after_start(files: Iterable[SourceFile]) -> dict[str, str]:
@@ -177,7 +189,7 @@ def edited_after_start(files: Iterable[SourceFile]) -> dict[str, str]:
     dict
         Module name to the path of its file, relative to the source's root.
     """
-    relative = {str(file.absolute): file for file in files if file.link_target is None}
+    relative = {file.absolute: file for file in files if file.link_target is None}
     changed = changed_modules((absolute, file.stamp) for absolute, file in relative.items())
     return {name: relative[absolute].path for name, absolute in changed.items()}
 
@@ -188,6 +200,7 @@ class _Capture:
     level: Level
     limit: int
     cache: ScanCache
+    said_by_git: Remembered
     rules: Exclusions
     files: list[SourceFile] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -195,6 +208,7 @@ class _Capture:
     deleted: list[str] = field(default_factory=list)
     repositories: list[dict[str, Any]] = field(default_factory=list)
     unavailable: dict[str, str] = field(default_factory=dict)
+    verdicts: dict[tuple[str, bool], tuple[str, str] | None] = field(default_factory=dict)
     full: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -224,10 +238,10 @@ class _Capture:
         top = find_top(folder) if not below else (folder if (folder / ".git").exists() else None)
         reason = "no repository here" if top is None else ""
         if top is not None:
-            worktree = Worktree(folder, top)
+            worktree = Worktree(folder, top, self.said_by_git)
             try:
-                facts, listed = worktree.look()
-                if worktree.prefix and not any(entry.tracked for entry in listed) and worktree.ignores_folder():
+                facts, tracked = worktree.look(tracked=self.full or bool(worktree.prefix))
+                if worktree.prefix and not tracked and worktree.ignores_folder():
                     reason = "the repository around it ignores this folder"
             except ReproError as error:
                 reason = error.message
@@ -236,58 +250,75 @@ class _Capture:
             for relative in self._walk(below, folder):
                 self._take(relative, tracked=False)
             return {"git": False, "commit": None, "branch": None, "dirty": None}, "", []
+        if not self.full:
+            tracked = [f"H{path}" for path in facts.changed]
+        unsafe = _unsafe([*(entry[1:] for entry in tracked), *facts.untracked])
+        for entry in tracked:
+            path = entry[1:]
+            if path in unsafe:
+                self.left_out[redact_text(_shown(below + path))] = "its name holds a secret"
+            elif entry[0] == "S" and not os.path.lexists(f"{self.root}/{below}{path}"):
+                self.left_out[_shown(below + path)] = "not on disk: a sparse checkout leaves it out"
+            else:
+                self._take(below + path, tracked=True)
         untracked = []
-        for entry in listed:
-            relative = below + entry.path
-            if entry.sparse and not os.path.lexists(self.root / relative):
-                self.left_out[_shown(relative)] = "not on disk: a sparse checkout leaves it out"
-            elif self._take(relative, entry.tracked) and not entry.tracked:
-                untracked.append(_shown(relative))
+        for path in facts.untracked:
+            if path in unsafe:
+                untracked.append(redact_text(_shown(below + path)))
+                self.left_out[untracked[-1]] = "its name holds a secret"
+            elif self._take(below + path, tracked=False):
+                untracked.append(_shown(below + path.rstrip("/")))
         self.untracked += untracked
-        message: str | None = facts.message
-        if find_secrets(facts.message.encode(), "message"):
-            message, self.unavailable[f"{label}.message"] = None, "left out: it holds a secret"
-        remotes = {name: redact_url(url) for name, url in facts.remotes.items()}
+        if facts.message is None:
+            self.unavailable[f"{label}.message"] = "left out: it holds a secret"
         git = {
             "git": True,
             "commit": facts.commit,
             "branch": facts.branch,
             "detached": facts.commit is not None and facts.branch is None,
             "tags": list(facts.tags),
-            "remote": remotes.get("origin", next(iter(remotes.values()), None)),
-            "remotes": remotes,
-            "message": message,
+            "remote": facts.remotes.get("origin", next(iter(facts.remotes.values()), None)),
+            "remotes": facts.remotes,
+            "message": facts.message,
             "subfolder": worktree.prefix.rstrip("/"),
             "dirty": bool(facts.changed or untracked),
-            "changed": [_shown(path) for path in facts.changed],
+            "changed": [redact_text(_shown(path)) for path in facts.changed],
+            "staged": [redact_text(_shown(path)) for path in facts.staged],
         }
-        if below or not (self.full and facts.changed and facts.commit is not None):
+        if below or not (self.full and facts.commit is not None):
             return git, "", []
-        return git, *self._diff(worktree)
+        sections, dropped = self._diff(worktree, facts) if facts.changed else ([], [])
+        # A folder that is a repository of its own is in `repositories`.
+        new = {path for path in facts.untracked if path not in unsafe}
+        added = [file for file in self.files if file.path in new]
+        for file in added:
+            if file.size > DIFF_LIMIT:
+                dropped.append(LeftOut(file.path, f"{file.size} bytes, over the limit of {DIFF_LIMIT} for a new file"))
+                continue
+            try:
+                sections.append(new_file(file.path, file.read(), file.executable, file.link_target is not None))
+            except (SourceChanged, OSError) as error:
+                dropped.append(LeftOut(file.path, f"cannot be read: {error}"))
+        return git, "".join(sections), dropped
 
-    def _diff(self, worktree: Worktree) -> tuple[str, list[LeftOut]]:
-        kept, dropped = [], []
+    def _diff(self, worktree: Worktree, facts: Facts) -> tuple[list[str], list[LeftOut]]:
+        reasons = {
+            path: self.left_out.get(_shown(path)) or self.rules.reason(path, tracked=True) for path in facts.changed
+        }
         try:
-            sections = worktree.diff()
+            kept, dropped = diff_of(worktree, facts, reasons)
         except ReproError as error:
             self.unavailable["diff"] = error.message
-            return "", []
-        for path, section in sections:
-            reason = self.left_out.get(_shown(path)) or self.rules.reason(path, tracked=True)
-            if reason is None:
-                # Without the first column, so that a removed line reads as it did in its file.
-                found = find_secrets(b"\n".join(line[1:] for line in section.split(b"\n")), path)
-                reason = _found(found) if found else None
-            if reason is None:
-                kept.append(section.decode("utf-8", "backslashreplace"))
-            else:
-                dropped.append(LeftOut(_shown(path), reason))
-        return "".join(kept), dropped
+            return [], []
+        return kept, [LeftOut(redact_text(_shown(path)), reason) for path, reason in dropped]
 
     def _take(self, relative: str, tracked: bool) -> bool:
         """Take one listed path or say why not; True unless a folder that is left out holds it."""
         relative = relative.rstrip("/")
-        verdict = self.rules.folder_of(relative, tracked)
+        folder = relative.rpartition("/")[0], tracked
+        if folder not in self.verdicts:
+            self.verdicts[folder] = self.rules.folder_of(relative, tracked)
+        verdict = self.verdicts[folder]
         if verdict is not None:
             self.left_out[_shown(verdict[0]) + "/"] = verdict[1]
             return False
@@ -313,11 +344,12 @@ class _Capture:
     def _take_file(self, relative: str, absolute: str, state: os.stat_result) -> str | None:
         if self.rules.is_named(relative):
             return "named in .reproignore"
-        try:
-            relative.encode("utf-8")
-        except UnicodeEncodeError:
-            return "its name is not UTF-8"
-        stamp, link = Stamp.of(state), None
+        if not relative.isascii():
+            try:
+                relative.encode("utf-8")
+            except UnicodeEncodeError:
+                return "its name is not UTF-8"
+        stamp, link, digest = Stamp.of(state), None, None
         if stat.S_ISLNK(state.st_mode):
             link, reason = self._link(relative, absolute)
             if reason is not None:
@@ -327,13 +359,14 @@ class _Capture:
         elif state.st_size > self.limit:
             return f"{state.st_size} bytes, over the limit of {self.limit}"
         elif self.full:
-            found = self.cache.findings(absolute, relative, stamp)
-            if found:
-                return _found(found)
+            found, known = self.cache.look(absolute, relative, stamp)
+            if found.findings:
+                return told(found.findings)
+            digest = found.digest if known else None
         if self.full:
             size = state.st_size if link is None else len(link.encode())
             executable = link is None and bool(state.st_mode & stat.S_IXUSR)
-            self.files.append(SourceFile(relative, Path(absolute), size, executable, link, stamp))
+            self.files.append(SourceFile(relative, absolute, size, executable, link, stamp, digest))
         return None
 
     def _link(self, relative: str, absolute: str) -> tuple[str | None, str | None]:
@@ -382,9 +415,11 @@ class _Capture:
                 self.left_out[_shown(verdict[0]) + "/"] = verdict[1]
 
 
-def _found(findings: tuple[Finding, ...] | list[Finding]) -> str:
-    places = ", ".join(f"{each.kind} in line {each.line}" if each.line else f"{each.kind}" for each in findings)
-    return f"secret scanner: {places}"
+def _unsafe(paths: list[str]) -> set[str]:
+    """Those of `paths` in which something looks like a credential."""
+    if not find_secrets("\n".join(paths).encode("utf-8", "surrogateescape"), "paths.py"):
+        return set()
+    return {path for path in paths if find_secrets(path.encode("utf-8", "surrogateescape"), "paths.py")}
 
 
 def _shown(path: str) -> str:

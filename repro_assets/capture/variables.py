@@ -1,9 +1,11 @@
 """Which environment variables a capture may read.
 
-Law: by allow list only. A variable is on the list because it changes bits or how text is read; none of them is made to
-hold a secret, and their values pass the secret scanner all the same. What counts is what the process was started with:
-libraries set variables while they are imported, and scopes of this project set some for a while. On Linux the kernel
-keeps those of the start; elsewhere they are read when this module is imported.
+Laws: by allow list only. A variable is on the list because it changes bits or how text is read; none of them is made to
+hold a secret, and their values pass the secret scanner all the same. A person adds to the list with
+``REPRO_CAPTURE_ALLOW`` and takes away with ``REPRO_CAPTURE_DENY``, names or patterns with ``*`` between commas; what is
+denied is never taken, and neither is a name that says that it holds a secret. What counts is what the process was
+started with: libraries set variables while they are imported, and scopes of this project set some for a while. On Linux
+the kernel keeps those of the start; elsewhere they are read when this module is imported.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,14 +38,29 @@ _ALLOWED = re.compile(
 )
 
 
+_DENIED = re.compile(r"(?i).*(TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE|AUTH|COOKIE).*")
+ALLOW = "REPRO_CAPTURE_ALLOW"
+DENY = "REPRO_CAPTURE_DENY"
+
+
 def is_allowed(name: str) -> bool:
-    """Whether the variable `name` may be recorded."""
-    return _ALLOWED.fullmatch(name) is not None
+    """Whether the variable `name` is on the list that holds for everybody."""
+    return _ALLOWED.fullmatch(name) is not None and _DENIED.fullmatch(name) is None
 
 
 def allowed_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Variables of `environment` that may be recorded, in order of their names."""
-    return {name: environment[name] for name in sorted(environment) if is_allowed(name)}
+    more, less = (
+        [pattern.strip() for pattern in environment.get(name, "").split(",") if pattern.strip()]
+        for name in (ALLOW, DENY)
+    )
+
+    def taken(name: str) -> bool:
+        if any(fnmatchcase(name, pattern) for pattern in less) or _DENIED.fullmatch(name):
+            return False
+        return is_allowed(name) or any(fnmatchcase(name, pattern) for pattern in more)
+
+    return {name: environment[name] for name in sorted(environment) if taken(name)}
 
 
 _AT_IMPORT = dict(os.environ)

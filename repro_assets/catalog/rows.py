@@ -240,6 +240,7 @@ def _(payload: run_records.RunStarted, record: Record, time: int) -> Iterator[Ta
                 "dirty": row["dirty"],
                 "message": text_of(facts.get("message")),
                 "left_out": json_of(facts.get("left_out") or []),
+                "diff": text_of(facts.get("diff")),
                 "record": record.id,
             },
         )

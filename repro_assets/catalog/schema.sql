@@ -350,6 +350,7 @@ CREATE TABLE sources (
     dirty BOOLEAN,
     message VARCHAR,
     left_out JSON,
+    diff VARCHAR,
     record VARCHAR NOT NULL
 );
 COMMENT ON TABLE sources IS 'Source trees that runs were executed from, one row for each run.';
@@ -362,6 +363,7 @@ COMMENT ON COLUMN sources.remote IS 'Remote, without credentials.';
 COMMENT ON COLUMN sources.dirty IS 'True where the tree differed from the commit.';
 COMMENT ON COLUMN sources.message IS 'Message of the commit.';
 COMMENT ON COLUMN sources.left_out IS 'Files that were left out, and why.';
+COMMENT ON COLUMN sources.diff IS 'Digest of the difference from the commit, new files among it; empty where there is none.';
 COMMENT ON COLUMN sources.record IS 'Id of the start record.';
 
 CREATE TABLE artifacts (

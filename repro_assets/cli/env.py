@@ -1,4 +1,4 @@
-"""``repro env``: diff, check, restore."""
+"""``repro env``: capture, diff, check, restore."""
 
 from __future__ import annotations
 
@@ -9,11 +9,34 @@ import typer
 
 from repro_assets.cli.options import AsJson
 
-app = typer.Typer(help="Environments: what differs between two, whether this one will do, and building one again.")
+app = typer.Typer(
+    help="Environments: capturing one, what differs between two, whether this one will do, and building one again."
+)
 
 _NAMED = "A run, an environment's digest, a JSON file, or the word current."
 _EnvironmentA = Annotated[str, typer.Argument(metavar="A", help=_NAMED)]
 _EnvironmentB = Annotated[str, typer.Argument(metavar="B", help=_NAMED)]
+
+
+@app.command()
+def capture(
+    level: Annotated[str, typer.Option(metavar="L", help="basic, standard or complete (or 1, 2, 3).")] = "standard",
+    output_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("outputs/environment"),
+    as_json: AsJson = False,
+) -> None:
+    """Capture the environment of this process and write it into files."""
+    from repro_assets.capture.level import Level
+    from repro_assets.cli.rendering import print_json, print_line
+    from repro_assets.recording.environments import captured_into
+
+    made = captured_into(output_dir, Level.parse(level))
+    if as_json:
+        print_json({"digest": str(made.digest), "level": made.level.value, "files": [str(file) for file in made.files]})
+        return
+    print_line(made.summary)
+    print_line(f"digest  {made.digest}")
+    for file in made.files:
+        print_line(f"file    {file}")
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 Laws: everything goes to stderr; the process is read until it has closed its end, so it never blocks on a full pipe;
 where it ends without an answer, the last thing that it said is shown. A step that was stopped is INTERRUPTED, as in the
-record: Dagster logs it as failed and names the reason in the next line. A run's warning is shown once.
+record: Dagster logs it as failed and names the reason in the next line. What was captured, and a run's warning, are
+shown once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _EVENT = re.compile(
     r" - dagster - \w+ - .* - (?P<step>\S+) - STEP_(?P<event>START|SUCCESS|FAILURE|SKIPPED|UP_FOR_RETRY) - (?P<text>.*)"
 )
 _WARNING = re.compile(r" - dagster - WARNING - \S+ - \S+ - \S+ - (?P<text>.+)")
+_CAPTURED = re.compile(r" - dagster - INFO - \S+ - \S+ - \S+ - (?P<text>captured \((?:basic|standard|complete)\) · .+)")
 _STOPPED = re.compile(r"(\w+\.)*(DagsterExecutionInterruptedError|KeyboardInterrupt)\b")
 _SHOWN_EVERY_SECONDS = 0.2
 _BAR_WIDTH = 30
@@ -117,7 +119,7 @@ def told(lines: Iterable[str], warned: set[str]) -> Iterator[str]:
     lines : iterable of str
         The log.
     warned : set of str
-        Warnings that were shown before; those that are yielded are added.
+        Warnings and summaries that were shown before; those that are yielded are added.
     """
     failed: str | None = None
     for line in lines:
@@ -126,10 +128,14 @@ def told(lines: Iterable[str], warned: set[str]) -> Iterator[str]:
             failed = None
         event = _EVENT.search(line)
         warning = _WARNING.search(line)
+        captured = _CAPTURED.search(line)
         if event is not None and event["event"] == "FAILURE":
             failed = step_line(line.rstrip())
         elif event is not None:
             yield str(step_line(line.rstrip()))
+        elif captured is not None and (text := captured["text"].strip()) not in warned:
+            warned.add(text)
+            yield text
         elif warning is not None and (text := warning["text"].strip()) not in warned:
             warned.add(text)
             yield f"warning: {text}"

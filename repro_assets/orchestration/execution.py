@@ -172,6 +172,7 @@ class Execution:
         handles: Mapping[str, Artifact] | None = None,
     ) -> Run:
         captured = self._captured()
+        self.context.log.info(f"{captured.summary()} · seed {self.plan.seed}")
         warnings = [*captured.warnings, *map(str, late)]
         for warning in warnings:
             self.context.log.warning(warning)

@@ -22,6 +22,7 @@ from repro_assets.orchestration import parents, refusals
 from repro_assets.orchestration.instance import open_instance
 from repro_assets.orchestration.request import RunAnswer, RunRequest
 from repro_assets.recording.capturing import project_root
+from repro_assets.recording.redaction import redact
 from repro_assets.store.home import Home, find_store
 
 INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
@@ -56,8 +57,9 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
     UnknownName
         If an asset, a job or a partition does not exist.
     InvalidValue
-        If a config value does not fit.
+        If a config value does not fit, or looks like a credential: Dagster keeps a run's config as it is.
     """
+    _refuse_secrets(request)
     repository = ReconstructableRepository.for_module(
         request.module, request.attribute, working_directory=str(project_root())
     )
@@ -99,6 +101,17 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
         # The run is over and on record; the catalog can be made again at any time.
         print(f"warning: the catalog was not refreshed: {error}", file=sys.stderr)
     return answer
+
+
+def _refuse_secrets(request: RunRequest) -> None:
+    given = {"settings": request.settings, "assets": request.assets, "tags": request.tags}
+    for part, value in given.items():
+        _, found = redact(value, part)
+        if found:
+            raise InvalidValue(
+                f"{'; '.join(found)}; Dagster would keep it as it is",
+                "put it into a variable and let the code read that",
+            )
 
 
 def _select(definition: dg.RepositoryDefinition, selection: list[str]) -> set[dg.AssetKey]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 from dagster._core.execution.context.system import StepExecutionContext
@@ -16,6 +17,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.orchestration import parents, pins, replayed_runs
+from repro_assets.recording.capturing import Captured
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, begin, new_run_id
 from repro_assets.store.home import Home
 
@@ -69,7 +71,10 @@ class OpenRuns:
         with self._lock:
             seen = self._steps.setdefault(_key(step), Seen())
             if seen.run is None:
-                seen.run = begin(home, _started(home, context))
+                captured = parents.captured(home, step.run_id, _level(step))
+                context.log.info(captured.summary())
+                seen.run = begin(home, _started(context, captured))
+                seen.run.log_readings(captured.readings)
                 replayed_runs.note(seen.run)
                 seen.left = {out.name for out in step.step.step_outputs if not out.properties.asset_check_key}
                 for loaded in seen.inputs:
@@ -114,12 +119,18 @@ def _outcome(instance: dg.DagsterInstance, run_id: str, step_key: str) -> tuple[
     return INTERRUPTED, None
 
 
-def _started(home: Home, context: dg.OutputContext) -> RunStarted:
+def _level(step: StepExecutionContext) -> Level:
+    """Capture level of the whole run: a plain asset need not require the resource that holds it."""
+    configured: Any = step.dagster_run.run_config
+    resource = configured.get("resources", {}).get("repro", {})
+    return Level.parse(resource.get("config", {}).get("capture_level", Level.STANDARD))
+
+
+def _started(context: dg.OutputContext, captured: Captured) -> RunStarted:
     step = context.step_context
     active = pins.active()
     asset = context.asset_key.to_user_string()
     partition = context.partition_key if context.has_partition_key else None
-    captured = parents.captured(home, step.run_id, Level.STANDARD)
     run_id = new_run_id()
     return RunStarted(
         run_id=run_id,

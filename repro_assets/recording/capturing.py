@@ -2,12 +2,17 @@
 
 Laws: a capture never stops a run: what could not be had is in the captured documents with its reason; source tree and
 environment are artifacts, so unchanged ones are stored once; one process captures once for each parent run, before the
-first recipe of it begins, because the code that runs is the code that was loaded.
+first recipe of it begins, because the code that runs is the code that was loaded. What this process stored last, and
+finds again as it was, is only looked for: its lease keeps every object of it in the store.
 """
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +22,18 @@ from repro_assets.artifacts.kinds.tree import TreeFile
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.level import Level
 from repro_assets.capture.notebook import NotebookCapture, capture_notebook
+from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.source import SourceCapture, SourceFile, capture_source
 from repro_assets.errors import SourceChanged
 from repro_assets.store.home import Home
+from repro_assets.store.opening import open_objects
 
 ATTEMPTS = 4
+_caches: dict[Path, tuple[ScanCache, Remembered]] = {}
+_stored: dict[tuple[Path, str], tuple[Any, Artifact]] = {}
+# The lease on these objects is the parent's.
+os.register_at_fork(after_in_child=_stored.clear)
 ROOT_MARKS = ("workspace.yaml", "pyproject.toml", ".git")
 
 
@@ -32,6 +43,7 @@ class Captured:
 
     level: Level
     environment: Artifact
+    document: dict[str, Any]
     source: Artifact | None
     source_facts: dict[str, Any]
     host_facts: dict[str, Any]
@@ -42,6 +54,10 @@ class Captured:
     def edited(self) -> list[str]:
         """Name the source files of loaded modules that are newer than this process."""
         return sorted(self.files.edited_after_start()) if self.files is not None else []
+
+    def summary(self) -> str:
+        """Say in one line what a person wants to see first: commit, changes, Python, torch, processors, digest."""
+        return summarize(self.document, self.source_facts, str(self.environment.digest))
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -67,14 +83,22 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
     with_source : bool
         False where the source is known already, as in a replay.
     """
-    environment = capture_environment(level)
-    stored = repository.put(home, environment.document, "json", name="environment")
-    host = environment.document.get("host", {})
+    root = root or project_root()
+    environment = capture_environment(level, project=root, cache=home.cache / "environment", scratch=home.temporary)
+    document = environment.document
+    stored = _once(home, "environment", document, lambda: repository.put(home, document, "json", name="environment"))
+    host = {**document.get("host", {}), **{name: value for name, value in environment.loaded.items() if value}}
+    if environment.missing:
+        host["missing"] = environment.missing
     readings = dict(environment.readings)
     if not with_source:
-        return Captured(level, stored, None, {}, host, readings)
+        return Captured(level, stored, document, None, {}, host, readings)
     notebook = capture_notebook() if level.takes(Level.STANDARD) else None
-    source, tree, moving = _source(home, root or project_root(), level, notebook)
+    source, tree, moving = _source(home, root, level, notebook)
+    if source.diff:
+        data = source.diff.encode()
+        diff = _once(home, "diff", data, lambda: repository.put(home, data, "bytes", name="diff"))
+        source.document["diff"] = str(diff.digest)
     warnings = [f"{path} is not stored: it was being written while the source was captured" for path in moving]
     if source.document.get("dirty"):
         warnings.append("the source tree has uncommitted changes; they are stored with the run")
@@ -87,29 +111,84 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
     edited = source.edited_after_start()
     if edited:
         warnings.append(f"edited after the process started, so the run is not comparable: {', '.join(edited)}")
-    return Captured(level, stored, tree, source.document, host, readings, warnings, source)
+    return Captured(level, stored, document, tree, source.document, host, readings, warnings, source)
+
+
+def summarize(environment: Mapping[str, Any], source: Mapping[str, Any], digest: str) -> str:
+    """Say in one line what was captured.
+
+    Parameters
+    ----------
+    environment : mapping
+        The environment's document.
+    source : mapping
+        The source's facts; empty where the source was not captured.
+    digest : str
+        The environment's digest.
+    """
+    parts = [f"captured ({environment['level']})", *_source_words(source)]
+    parts.append(f"Python {(environment.get('python') or {}).get('version', 'unknown')}")
+    torch = environment.get("torch")
+    if torch:
+        cuda = f" (CUDA {torch['cuda']})" if torch.get("cuda") else ""
+        parts.append(f"torch {torch.get('version')}{cuda}")
+    parts.append(f"{len(environment['packages'])} packages")
+    hardware = environment.get("hardware")
+    if hardware:
+        cpu = hardware.get("cpu") or {}
+        parts.append(f"{cpu.get('model') or 'unknown CPU'}, {cpu.get('logical_cores')} cores")
+        gpus = Counter(gpu["name"] for gpu in hardware.get("gpus") or [])
+        parts += [f"{count} x {name}" if count > 1 else str(name) for name, count in gpus.items()] or ["no GPU"]
+    edited = environment.get("edited_packages")
+    if edited:
+        parts.append(f"EDITED packages: {', '.join(edited)}")
+    parts.append(f"environment {digest[:19]}")
+    return " · ".join(parts)
+
+
+def _source_words(source: Mapping[str, Any]) -> list[str]:
+    if not source:
+        return []
+    if not source.get("git"):
+        return ["no git repository"]
+    place = f"commit {source['commit'][:12]}" if source.get("commit") else "no commit yet"
+    branch = f" on {source['branch']}" if source.get("branch") else ""
+    numbers = [f"{len(source[what])} {what}" for what in ("changed", "untracked") if source.get(what)]
+    dirty = f"dirty ({', '.join(numbers)})" if numbers else "dirty"
+    return [place + branch, dirty if source.get("dirty") else "clean"]
 
 
 def _source(
     home: Home, root: Path, level: Level, notebook: NotebookCapture | None
 ) -> tuple[SourceCapture, Artifact | None, list[str]]:
     """Capture and store the tree; a file that is written all the while is left out and named."""
-    cache = ScanCache(home.cache / "source")
+    folder = home.cache / "source"
+    if folder not in _caches:
+        _caches[folder] = ScanCache(folder), Remembered(folder, "git")
+    cache, remembered = _caches[folder]
     moving: set[str] = set()
     for attempt in range(ATTEMPTS):
-        source = capture_source(root, level, cache=cache)
+        source = capture_source(root, level, cache=cache, remembered=remembered)
+        remembered.save()
         if level is Level.BASIC:
             return source, None, []
         # What was scanned is what is stored: `SourceFile.read` refuses other bytes.
         files = [
-            TreeFile(f.path, f.absolute, f.executable, f.link_target, f.read)
+            TreeFile(
+                f.path,
+                f.absolute,
+                f.executable,
+                f.link_target,
+                f.read,
+                known=None if f.digest is None else (f.digest, f.size),
+            )
             for f in source.files
             if f.path not in moving
         ]
         if notebook is not None:
             files.append(_notebook_file(notebook, source))
         try:
-            tree = repository.put(home, files, "tree", name="source")
+            tree = _once(home, "source", _known(files), partial(repository.put, home, files, "tree", name="source"))
         except SourceChanged:
             if attempt + 1 == ATTEMPTS:
                 raise
@@ -119,6 +198,24 @@ def _source(
         cache.save()
         return source, tree, sorted(moving)
     raise AssertionError("unreachable")
+
+
+def _once(home: Home, what: str, content: Any, put: Callable[[], Artifact]) -> Artifact:
+    """Store with `put`, unless this process stored the same `content` last; None is never the same."""
+    known = _stored.get((home.root, what))
+    same = content is not None and known is not None and known[0] == content
+    if known is not None and same and open_objects(home).has(known[1].digest):
+        return known[1]
+    artifact = put()
+    _stored[home.root, what] = content, artifact
+    return artifact
+
+
+def _known(files: list[TreeFile]) -> list[tuple[Any, ...]] | None:
+    """Return what decides the tree that these files make; None where the bytes of one have to be read for that."""
+    if any(file.known is None and file.link_target is None for file in files):
+        return None
+    return [(file.path, file.executable, file.link_target, file.known) for file in files]
 
 
 def _notebook_file(notebook: NotebookCapture, source: SourceCapture) -> TreeFile:

@@ -15,9 +15,14 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.level import Level
-from repro_assets.errors import InvalidInput, UnknownName
+from repro_assets.capture.source import capture_source
+from repro_assets.capture.system_info import write_files
+from repro_assets.errors import InvalidInput, NoStore, UnknownName
+from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
-from repro_assets.store.home import Home
+from repro_assets.identity.manifest import Entry, Manifest
+from repro_assets.recording.capturing import project_root, summarize
+from repro_assets.store.home import Home, find_store
 
 CURRENT = "current"
 
@@ -43,6 +48,57 @@ class KnownEnvironment:
     run_id: str | None = None
     home: Home | None = None
     source: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedFiles:
+    """An environment that was captured into files.
+
+    Parameters
+    ----------
+    digest : Digest
+        Of the artifact as which a store holds this environment.
+    level : Level
+        How much was captured.
+    files : list of Path
+        What was written.
+    summary : str
+        One line for a person.
+    """
+
+    digest: Digest
+    level: Level
+    files: list[Path]
+    summary: str
+
+
+def captured_into(folder: Path, level: Level) -> CapturedFiles:
+    """Capture this process's environment into files; no store is needed, and nothing is stored.
+
+    Parameters
+    ----------
+    folder : path
+        Where `repro_assets.capture.system_info.write_files` writes.
+    level : Level
+        How much is captured.
+
+    Raises
+    ------
+    InvalidInput, MachineError
+        As `write_files`.
+    """
+    root = project_root()
+    try:
+        cache = find_store().cache / "environment"
+    except NoStore:
+        cache = None  # every installed file is compared again then
+    captured = capture_environment(level, project=root, cache=cache, scratch=folder)
+    source = capture_source(root, Level.BASIC)
+    data = canonical.encode(captured.document)
+    manifest = Manifest("json", (Entry("value", len(data), (Digest.of(data),)),))
+    digest = Digest.of(manifest.encode())
+    files = write_files(captured, source, folder)
+    return CapturedFiles(digest, level, files, summarize(captured.document, source.document, str(digest)))
 
 
 def known_environment(text: str, home: Callable[[], Home]) -> KnownEnvironment:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 
 import xxhash
 
-from repro_assets.errors import from_os_error
+from repro_assets.errors import SourceChanged, from_os_error
 from repro_assets.identity.digest import Digest
 from repro_assets.store import durable
 from repro_assets.store.lanes import Lanes, Workers
@@ -32,6 +32,7 @@ from repro_assets.store.leases import lease_on
 from repro_assets.store.pack_writing import PACK_BYTES, PackWriter
 from repro_assets.store.sources import Stamp, StatCache, stamp_of, stream_stable
 from repro_assets.store.staging import (
+    Known,
     Part,
     SourceFile,
     Staged,
@@ -159,6 +160,24 @@ class Batch:
                 self._stage(staged)
             found += digests
         return found
+
+    def put_known(self, parts: Sequence[Known]) -> None:
+        """Put several objects, of which only those that are not there are read.
+
+        Raises
+        ------
+        SourceChanged
+            If what was read has another digest.
+        MachineError
+            If one cannot be written.
+        """
+        missing = self._missing(part.digest for part in parts)
+        # They were only looked for; nothing is staged yet.
+        self._relied -= missing
+        lost = list({part.digest: part for part in parts if part.digest in missing}.values())
+        for part, digest in zip(lost, self.put_all(Part(part.read()) for part in lost), strict=True):
+            if digest != part.digest:
+                raise SourceChanged(f"the bytes of {part.digest} have changed", "run again when nothing writes to them")
 
     def put_file(self, path: Path) -> tuple[Digest, int]:
         """Put a file's bytes and return their digest and size.

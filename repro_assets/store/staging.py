@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +39,13 @@ class SourceFile(NamedTuple):
 
     path: str
     stamp: Stamp | None = None
+
+
+class Known(NamedTuple):
+    """Bytes whose digest is known, and what reads them where the store lacks them."""
+
+    digest: Digest
+    read: Callable[[], bytes]
 
 
 @dataclass(slots=True)

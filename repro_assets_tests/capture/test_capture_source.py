@@ -9,12 +9,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from repro_assets.capture.git import Worktree
 from repro_assets.capture.level import Level
+from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.scanned import ScanCache, Stamp
 from repro_assets.capture.source import SourceCapture, capture_source, read_stable
 from repro_assets.errors import InvalidInput, InvalidValue, SourceChanged
@@ -385,13 +387,13 @@ def test_a_remembered_finding_falls_with_the_stamp(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     file.write_text("x" * len(TOKEN))
     cache = ScanCache(tmp_path / "cache")
-    assert cache.findings(str(file), "a.py", rested(file)) == ()
+    assert cache.look(str(file), "a.py", rested(file))[0].findings == ()
     cache.save()
     times = file.stat()
     file.write_text(TOKEN)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # as if untouched, but for the change time
-    again = ScanCache(tmp_path / "cache")
-    assert [finding.kind for finding in again.findings(str(file), "a.py", Stamp.of(file.stat()))] == ["github-token"]
+    found, _ = ScanCache(tmp_path / "cache").look(str(file), "a.py", Stamp.of(file.stat()))
+    assert [finding.kind for finding in found.findings] == ["github-token"]
 
 
 def test_a_saved_finding_is_used_without_reading(tmp_path: Path) -> None:
@@ -399,10 +401,13 @@ def test_a_saved_finding_is_used_without_reading(tmp_path: Path) -> None:
     file.write_text(TOKEN)
     cache = ScanCache(tmp_path / "cache")
     stamp = rested(file)
-    found = cache.findings(str(file), "a.py", stamp)
+    found, kept = cache.look(str(file), "a.py", stamp)
+    assert kept
+    assert found.findings
+    assert found.digest.hex == hashlib.sha256(TOKEN.encode()).hexdigest()
     cache.save()
     file.unlink()
-    assert ScanCache(tmp_path / "cache").findings(str(file), "a.py", stamp) == found != ()
+    assert ScanCache(tmp_path / "cache").look(str(file), "a.py", stamp) == (found, True)
 
 
 @pytest.fixture
@@ -432,3 +437,120 @@ def test_a_module_older_than_the_process_is_not_named(repository: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program, str(repository)], check=True, capture_output=True, text=True)
     assert ran.stdout.splitlines() == ["{}", "{'pkg.b': 'pkg/b.py'}"]
+
+
+def test_the_diff_makes_the_tree_from_the_commit(repository: Path, tmp_path: Path) -> None:
+    write(repository, {"a.py": "x = 2\n", "new file.py": "no end", "two.py": "1\n2\n", "empty": "", 'q"\t.py': "q\n"})
+    (repository / "two.py").chmod(0o755)
+    (repository / "linked").symlink_to("a.py")
+    write(repository, {"staged.py": "s\n"})
+    git(repository, "add", "staged.py")
+    (repository / "pkg/b.py").unlink()
+    capture = capture_source(repository)
+    assert capture.document["staged"] == ["staged.py"]
+    other = tmp_path / "other"
+    git(tmp_path, "clone", "-q", str(repository), str(other))
+    subprocess.run(["git", "apply", "-"], cwd=other, input=capture.diff.encode(), check=True)
+    again = capture_source(other)
+    assert [(f.path, f.read(), f.executable) for f in again.files] == [
+        (f.path, f.read(), f.executable) for f in capture.files
+    ]
+    assert (other / "linked").readlink() == Path("a.py")
+
+
+def test_a_large_new_file_is_in_the_tree_and_named_in_the_diff(repository: Path) -> None:
+    write(repository, {"large.txt": "x\n" * 600_000, "binary.bin": "\0"})
+    capture = capture_source(repository)
+    assert "large.txt" in paths(capture)
+    assert "large.txt" not in capture.diff
+    assert "Binary files /dev/null and b/binary.bin differ" in capture.diff
+    (dropped,) = capture.document["diff_left_out"]
+    assert dropped["path"] == "large.txt"
+    assert "1200000 bytes" in dropped["reason"]
+
+
+def test_a_secret_in_the_name_of_a_file_a_branch_or_a_tag_is_told_by_its_kind(repository: Path) -> None:
+    write(repository, {f"{TOKEN}.py": "", f"pkg/{TOKEN}": "x = 1\n"})
+    git(repository, "add", f"pkg/{TOKEN}")
+    git(repository, "checkout", "-q", "-b", f"try-{TOKEN}")
+    git(repository, "tag", TOKEN)
+    capture = capture_source(repository)
+    assert TOKEN not in repr(capture)
+    assert reasons(capture) == {
+        "<github-token>.py": "its name holds a secret",
+        "pkg/<github-token>": "its name holds a secret",
+    }
+    assert capture.document["branch"] == "try-<github-token>"
+    assert capture.document["tags"] == ["<github-token>"]
+
+
+def test_what_git_said_is_forgotten_as_soon_as_it_may_be_wrong(repository: Path, tmp_path: Path) -> None:
+    remembered = Remembered(tmp_path / "cache", "git")
+
+    def look() -> tuple[dict[str, object], list[str]]:
+        capture = capture_source(repository, remembered=remembered)
+        return capture.document, paths(capture)
+
+    git(repository, "tag", "v1")
+    git(repository, "remote", "add", "origin", "https://host.org/a.git")
+    time.sleep(1.1)  # answers are remembered once the files that they are from have rested
+    first = look()
+    assert remembered.stamp_of(f"head {repository}") is not None
+    assert look() == first
+    git(repository, "tag", "v2")
+    assert look()[0]["tags"] == ["v1", "v2"]
+    git(repository, "tag", "-d", "v1")
+    git(repository, "pack-refs", "--all")
+    assert look()[0]["tags"] == ["v2"]
+    git(repository, "remote", "set-url", "origin", "https://host.org/b.git")
+    assert look()[0]["remote"] == "https://host.org/b.git"
+    write(repository, {"c.py": ""})
+    git(repository, "add", "c.py")
+    document, listed = look()
+    assert "c.py" in listed
+    assert document["untracked"] == []
+    git(repository, "commit", "-q", "-m", "Second")
+    assert look()[0]["message"] == "Second"
+
+
+def test_what_git_said_is_known_to_the_next_process(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time.sleep(1.1)
+    remembered = Remembered(tmp_path / "cache", "git")
+    document = capture_source(repository, remembered=remembered).document
+    remembered.save()
+    asked = []
+    start = Worktree._start
+
+    def count(self: Worktree, question: Sequence[str]) -> object:
+        asked.append(question[0])
+        return start(self, question)
+
+    monkeypatch.setattr(Worktree, "_start", count)
+    assert capture_source(repository, remembered=Remembered(tmp_path / "cache", "git")).document == document
+    assert asked == ["status"]
+
+
+def test_a_git_that_hangs_is_given_up_with_what_it_started(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text(f"#!/bin/sh\nsleep 60 &\necho $! >> {tmp_path}/started\nwait\n")
+    (tmp_path / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr("repro_assets.capture.git._TIMEOUT", 0.5)
+    capture = capture_source(repository)
+    assert paths(capture) == [".gitignore", "a.py", "pkg/b.py"]
+    assert "did not answer" in capture.document["unavailable"]["git"]
+    for line in (tmp_path / "started").read_text().split():
+        with pytest.raises(ProcessLookupError):
+            _wait_until_gone(int(line))
+
+
+def _wait_until_gone(process: int) -> None:
+    for _ in range(500):
+        os.kill(process, 0)
+        if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            raise ProcessLookupError  # killed, and nobody has looked at it yet
+        time.sleep(0.01)

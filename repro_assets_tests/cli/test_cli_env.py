@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,28 @@ def test_an_unknown_run_cannot_be_restored(repro: Repro, home: Home, tmp_path: P
     said = repro("env", "restore", "no-such-run", "--to", tmp_path / "env")
     assert said.code == 2 and "no-such-run" in said.err
     assert not (tmp_path / "env").exists()
+
+
+def test_a_capture_writes_its_files_and_says_under_which_digest_a_store_holds_it(
+    repro: Repro, home: Home, tmp_path: Path
+) -> None:
+    said = repro("env", "capture", "--output-dir", str(tmp_path / "out"), "--json")
+    assert said.code == 0
+    assert said.document["level"] == "standard"
+    files = [Path(name) for name in said.document["files"]]
+    assert [file.name for file in files] == ["requirements.txt", "system_info.json"]
+    environment = json.loads(files[1].read_text())["environment"]
+    assert str(repository.put(home, environment).digest) == said.document["digest"]
+    assert f"numpy=={version('numpy')}" in files[0].read_text().splitlines()
+    shown = repro("env", "capture", "--level", "1", "--output-dir", str(tmp_path / "out"))
+    assert shown.code == 0
+    assert "captured (basic)" in shown.out
+    assert repro("env", "diff", str(files[1]), str(files[1])).out.endswith("equal\n")
+
+
+@pytest.mark.parametrize("words", [["--level", "4"], ["--level", "all"]])
+def test_a_capture_of_no_level_is_refused(repro: Repro, tmp_path: Path, words: list[str]) -> None:
+    said = repro("env", "capture", *words, "--output-dir", str(tmp_path / "out"))
+    assert said.code == 2
+    assert "capture level" in said.err
+    assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from repro_assets.errors import InvalidInput
+from repro_assets.errors import InvalidInput, SourceChanged
 from repro_assets.identity.digest import Digest
 from repro_assets.store import batch as module
 from repro_assets.store import staging
@@ -19,7 +19,7 @@ from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
 from repro_assets.store.packs import Packs
-from repro_assets.store.staging import Part, SourceFile
+from repro_assets.store.staging import Known, Part, SourceFile
 
 
 @pytest.fixture
@@ -310,3 +310,25 @@ def test_a_pack_that_has_grown_is_closed_and_the_next_begun(
         digests = batch.put_all([Part(content) for content in contents])
     assert len(Packs(home).names()) > 3
     assert [fresh(home).read(digest) for digest in digests] == contents
+
+
+def test_known_bytes_are_read_only_where_the_store_lacks_them(home: Home) -> None:
+    here, absent = small(2)
+    with fresh(home).batch() as batch:
+        batch.put(here)
+    asked: list[bytes] = []
+
+    def known(data: bytes) -> Known:
+        def read() -> bytes:
+            asked.append(data)
+            return data
+
+        return Known(Digest.of(data), read)
+
+    with fresh(home).batch() as batch:
+        batch.put_known([known(here), known(absent), known(absent)])
+    assert asked == [absent]
+    assert fresh(home).read(Digest.of(absent)) == absent
+    with pytest.raises(SourceChanged), fresh(home).batch() as batch:
+        batch.put_known([Known(Digest.of(b"what was there"), lambda: b"what is there")])
+    assert left_over(home) == []

@@ -24,7 +24,7 @@ from repro_assets.store.batch import Batch
 from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.sources import Stamp, StatCache, unreadable
-from repro_assets.store.staging import Part, SourceFile
+from repro_assets.store.staging import Known, Part, SourceFile
 
 NAME = "tree"
 _EXECUTABLE = 0o100
@@ -36,8 +36,8 @@ _NO_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 class TreeFile:
     """One file to be stored: where it is in the tree, and where its bytes are now.
 
-    `read` returns the bytes where not simply those of `source` are meant. `stamp` is that of a file that was looked at
-    just now.
+    `read` returns the bytes where not simply those of `source` are meant; where their digest and `size` are `known`, it
+    is only called if the store lacks them. `stamp` is that of a file that was looked at just now.
     """
 
     path: str
@@ -46,6 +46,7 @@ class TreeFile:
     link_target: str | None = None
     read: Callable[[], bytes] | None = None
     stamp: Stamp | None = None
+    known: tuple[Digest, int] | None = None
 
 
 @dataclass(slots=True)
@@ -170,7 +171,7 @@ def write(value: Path | Survey | Iterable[TreeFile], batch: Batch) -> Manifest:
                     "make it relative and inside, or leave it out",
                 )
             facts = {"link": file.link_target}
-        elif file.stamp is None and os.path.isdir(file.source):  # noqa: PTH112
+        elif file.stamp is None and file.known is None and os.path.isdir(file.source):  # noqa: PTH112
             facts = {"folder": True}
         else:
             files.append(file)
@@ -225,11 +226,12 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
 def _put(files: list[TreeFile], batch: Batch, cache: StatCache | None) -> Iterator[tuple[Digest, int]]:
     """Put the files' bytes and yield digest and size in order."""
     plain = iter(batch.put_files([SourceFile(os.fspath(f.source), f.stamp) for f in files if f.read is None], cache))
+    batch.put_known([Known(file.known[0], file.read) for file in files if file.read is not None and file.known])
     sizes: list[int] = []
 
     def parts() -> Iterator[Part]:
         for file in files:
-            if file.read is not None:
+            if file.read is not None and file.known is None:
                 data = file.read()
                 sizes.append(len(data))
                 yield Part(data)
@@ -237,7 +239,10 @@ def _put(files: list[TreeFile], batch: Batch, cache: StatCache | None) -> Iterat
     given = iter(batch.put_all(parts()))
     lengths = iter(sizes)
     for file in files:
-        yield next(plain) if file.read is None else (next(given), next(lengths))
+        if file.read is None:
+            yield next(plain)
+        else:
+            yield file.known or (next(given), next(lengths))
 
 
 def _is_inside(path: str) -> bool:
