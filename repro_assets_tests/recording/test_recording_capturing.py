@@ -20,7 +20,7 @@ from repro_assets.capture.source import SourceFile
 from repro_assets.catalog import queries
 from repro_assets.catalog.projection import refresh
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.records import RunStarted
+from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording import capturing
 from repro_assets.recording.capturing import capture, project_root, summarize
 from repro_assets.recording.run import begin
