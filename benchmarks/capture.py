@@ -64,7 +64,7 @@ def measure() -> Section:
             "what is in the store, and found there (nothing new is written). Imports are not counted. The first "
             "capture at the complete level in a store hashes every file of every installed package; later ones look at "
             "their states. Its figure is mostly the measuring of the machine, which takes a process with numpy. Wall "
-            "time holds what other work on the machine takes; CPU time does not."
+            f"time holds what other work on the machine takes; CPU time does not. {_gpus()}"
         ),
         figures=figures,
         repetitions=TIMES,
@@ -99,6 +99,13 @@ def _captures(home: Path, root: Path, level: str, times: int) -> list[tuple[floa
 
 def _wall(found: list[tuple[float, float]]) -> tuple[float, ...]:
     return tuple(wall for wall, _ in found)
+
+
+def _gpus() -> str:
+    from repro_assets.capture.hardware import inspect_hardware
+
+    names = [str(gpu["name"]) for gpu in inspect_hardware().totals["gpus"]]
+    return f"GPUs: {', '.join(names)}." if names else "No GPU was available, so none was asked."
 
 
 def _packages() -> int:
