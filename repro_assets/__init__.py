@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from repro_assets.artifacts.handle import Artifact
     from repro_assets.capture.comparison import diff_environments
+    from repro_assets.capture.environment import capture_environment
     from repro_assets.capture.requirements import validate_environment
+    from repro_assets.capture.system_info import get_system_info
     from repro_assets.catalog.naming import resolve_artifact
     from repro_assets.determinism.data_fingerprints import DataFingerprint, fingerprint_data
     from repro_assets.determinism.data_loading import get_reproducible_dataloader_kwargs, seed_worker
@@ -46,6 +48,7 @@ __all__ = [
     "SettingWarning",
     "TargetFailed",
     "Verification",
+    "capture_environment",
     "diff_environments",
     "diff_fingerprints",
     "enable_deterministic_mode",
@@ -53,6 +56,7 @@ __all__ = [
     "fingerprint_data",
     "fingerprint_model",
     "get_reproducible_dataloader_kwargs",
+    "get_system_info",
     "load_rng_states",
     "make_store",
     "open_store",
@@ -80,6 +84,7 @@ _MODULES = {
     "SettingWarning": "determinism.mode",
     "TargetFailed": "determinism.verification",
     "Verification": "determinism.verification",
+    "capture_environment": "capture.environment",
     "diff_environments": "capture.comparison",
     "diff_fingerprints": "determinism.fingerprint_differences",
     "enable_deterministic_mode": "determinism.mode",
@@ -87,6 +92,7 @@ _MODULES = {
     "fingerprint_data": "determinism.data_fingerprints",
     "fingerprint_model": "determinism.model_fingerprints",
     "get_reproducible_dataloader_kwargs": "determinism.data_loading",
+    "get_system_info": "capture.system_info",
     "load_rng_states": "determinism.rng_states",
     "make_store": "store.home",
     "open_store": "store.home",
