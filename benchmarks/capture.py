@@ -77,6 +77,8 @@ def _repository(root: Path) -> Path:
         file = root / f"package{number % 20}" / f"module{number}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\n".join(f"x{line} = {drawn.random()}" for line in range(100)))
+    # Git compares files that are as new as its index byte by byte; in a folder that somebody works in few are.
+    time.sleep(2)
     git = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
         subprocess.run([*git, *words], check=True)
