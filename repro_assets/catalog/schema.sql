@@ -202,7 +202,7 @@ COMMENT ON COLUMN runs.settings IS 'Settings that change bits, as found.';
 COMMENT ON COLUMN runs.plan IS 'What a replay needs beside source, environment and inputs.';
 COMMENT ON COLUMN runs.warnings IS 'Warnings given at the start.';
 COMMENT ON COLUMN runs.edited_sources IS 'Source files that were edited while it was executing.';
-COMMENT ON COLUMN runs.host_facts IS 'What identifies the host and must not enter an identity.';
+COMMENT ON COLUMN runs.host_facts IS 'What identifies the host, what the libraries that were loaded said of themselves, and which readings were missing; no part of an identity.';
 COMMENT ON COLUMN runs.record IS 'Id of the start record.';
 COMMENT ON COLUMN runs.segment IS 'Journal segment of the start record.';
 

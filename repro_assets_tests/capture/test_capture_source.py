@@ -554,3 +554,18 @@ def _wait_until_gone(process: int) -> None:
         if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
             raise ProcessLookupError  # killed, and nobody has looked at it yet
         time.sleep(0.01)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_taken(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: str, expected: Stamp | None = None) -> bytes:
+        if path.endswith("a.py"):
+            raise PermissionError(13, "Permission denied")
+        return read_stable(path, expected)
+
+    # Not by its mode: who runs the tests may be allowed to read everything.
+    monkeypatch.setattr("repro_assets.capture.scanned.read_stable", refused)
+    capture = capture_source(repository, cache=ScanCache())
+    assert reasons(capture) == {"a.py": "cannot be read: Permission denied"}
+    assert paths(capture) == [".gitignore", "pkg/b.py"]

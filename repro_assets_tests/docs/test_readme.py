@@ -173,7 +173,9 @@ def test_the_python_of_the_page_on_determinism_does_what_it_says(tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("query", [query for page in (README, RESULTS, REPLAY) for query in _blocks(page, "sql")])
+@pytest.mark.parametrize(
+    "query", [query for page in (README, RESULTS, REPLAY, ENVIRONMENT) for query in _blocks(page, "sql")]
+)
 def test_each_query_is_answered(copy: Copy, query: str) -> None:
     if "FROM replays" in query and "0" in copy.sql("SELECT count(*) FROM replays").split():
         copy.say(["repro", "replay", "dataset-digits"])
