@@ -17,7 +17,8 @@ from repro_assets.artifacts import policy, repository, sharing
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.shared_claims import Claims
 from repro_assets.artifacts.soundness import check_store
-from repro_assets.capture.scanned import ScanCache, Stamp
+from repro_assets.capture.remembered import Remembered
+from repro_assets.capture.scanned import ScanCache, Scanned, Stamp
 from repro_assets.catalog import projection, publication
 from repro_assets.errors import CorruptRecord, IntegrityError
 from repro_assets.identity.digest import Digest
@@ -62,6 +63,10 @@ CACHES: dict[str, Callable[[Home], bool]] = {
     "cache/settled.json": lambda home: settling._last_question(home) is None,
     "cache/reuse/*/*.json": lambda home: reuse.find(home, KEY) is None,
     "cache/source/secret-scan.json": lambda home: ScanCache(home.cache / "source")._entries == {},
+    "cache/source/git.json": lambda home: Remembered(home.cache / "source", "git").stamp_of(str(KEY)) is None,
+    "cache/environment/environment.json": lambda home: (
+        Remembered(home.cache / "environment", "environment").stamp_of(str(KEY)) is None
+    ),
     "cache/remotes/*/names.json": lambda home: Claims(remote_of(home))._known == {},
 }
 """What can be deleted at any time: whether its reader does without."""
@@ -90,8 +95,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     exclusive.plan(home, ["0" * 32], ["1" * 32], complete=False)
     reuse.remember(home, KEY, "a" * 16, {"result": made}, {"loss": 0.5})
     scanned = ScanCache(home.cache / "source")
-    scanned._entries, scanned._changed = {"/a/file": (Stamp(1, 2, 3, 4), ())}, True
+    scanned._entries = {"/a/file": (Stamp(1, 2, 3, 4), Scanned((), Digest("0" * 64)))}
+    scanned._changed = True
     scanned.save()
+    for folder, name in (("source", "git"), ("environment", "environment")):
+        remembered = Remembered(home.cache / folder, name)
+        remembered.put(str(KEY), [["0" * 32]], "an answer")
+        remembered.save()
     settling._keep_question(home, {"runs": ["a" * 16], "storage": [["runs.db", 1, 2]]})
     projection.refresh(home)
     dead = LocalObjects(home).put(TRASHED)
