@@ -20,12 +20,14 @@ from repro_assets.journal.run_records import (
     PackagesUsed,
     Params,
     ParentState,
+    ReadingsMissing,
     ReplayMade,
     RunDeleted,
     RunEnded,
     RunInput,
     RunOutput,
     RunStarted,
+    RunTraced,
     SeedsUsed,
 )
 
@@ -54,5 +56,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         CheckpointDeleted,
         ArtifactEvicted,
         PackagesUsed,
+        RunTraced,
+        ReadingsMissing,
     )
 }

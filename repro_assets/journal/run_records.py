@@ -47,6 +47,25 @@ class RunStarted(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class RunTraced(Payload):
+    """The trace and the span of a run, in hexadecimal; the spans themselves are no records and may be lost."""
+
+    kind: ClassVar[str] = "run_traced"
+    run_id: str
+    trace_id: str
+    span_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingsMissing(Payload):
+    """Readings of the machine that could not be had during a run, name to reason."""
+
+    kind: ClassVar[str] = "readings_missing"
+    run_id: str
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class RunInput(Payload):
     """A run read an artifact. `made_by` is the run that wrote it, where known."""
 

@@ -6,23 +6,23 @@ run is given after its end is refused; the end is recorded once, by the process 
 has it too only adds to it, in a segment of its own. A run whose process dies has no end record, and is shown as
 INTERRUPTED by whoever looks. What looks like a credential is not recorded (`repro_assets.recording.redaction`).
 
-`Run.log_metric` only appends to a deque; one thread of the process writes all buffers twice a second.
+`Run.log_metric` and `Run.log_readings` only append to a deque; one thread of the process writes all buffers twice a
+second (`repro_assets.recording.flushing`).
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import dataclasses
+import math
 import operator
-import os
 import secrets
-import sys
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.artifacts import repository
@@ -30,15 +30,16 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue
 from repro_assets.journal import records, run_records
-from repro_assets.journal.segments import HEARTBEAT_SECONDS, journal_at
-from repro_assets.recording import used
+from repro_assets.journal.segments import journal_at
+from repro_assets.recording import tracing, used
+from repro_assets.recording.flushing import flusher
 from repro_assets.recording.redaction import redact, redact_start
+from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
     import torch
 
-FLUSH_SECONDS = 0.5
 BUFFER_ROWS = 100_000
 
 COMPLETED = "COMPLETED"
@@ -49,6 +50,26 @@ INTERRUPTED = "INTERRUPTED"
 def new_run_id() -> str:
     """Return 16 random hexadecimal digits; any 8 of the first tell two runs apart."""
     return secrets.token_hex(8)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run remembers of one reading."""
+
+    count: int = 0
+    total: float = 0.0
+    greatest: float = -math.inf
+
+    def add(self, value: float) -> None:
+        """Take a value."""
+        self.count += 1
+        self.total += value
+        self.greatest = max(self.greatest, value)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the values so far, of which there is one at least."""
+        return self.total / self.count
 
 
 class Run:
@@ -70,6 +91,12 @@ class Run:
         Those of the start, and what was redacted since.
     edited_sources : list of str
         Source files that were edited while the run executed; recorded at the end.
+    newest_step : int or None
+        The step of the metric that was logged last, of those with a step.
+    readings : dict
+        Summary of each reading of the machine so far.
+    span : Span
+        The run's own span, which begins and ends with it.
     """
 
     def __init__(self, home: Home, started: run_records.RunStarted) -> None:
@@ -86,13 +113,19 @@ class Run:
         self.last_metrics: dict[str, float] = {}
         self.curves: dict[str, list[tuple[int, float]]] = {}
         self.edited_sources: list[str] = []
-        # A deque, because `append` and `popleft` of two threads cannot lose an item, and the caller needs no lock.
-        self._points: deque[list[Any]] = deque()
+        self.newest_step: int | None = None
+        self.readings: dict[str, Summary] = {}
+        # Whether it is a reading of the machine, and the row. A deque, because `append` and `popleft` of two threads
+        # cannot lose an item, and the caller needs no lock.
+        self._points: deque[tuple[bool, list[Any]]] = deque()
         self._lock = threading.RLock()
         self._forked = False
         self._journal = journal_at(home.journal)
-        self._journal.append(started)
-        _flusher.watch(self)
+        tracers.start(home)
+        self._dropped = tracers.dropped()
+        self.span = tracing.span(started.name, "run", run_id=self.run_id, home=home).begin()
+        self._journal.append(started, *self._traced())
+        flusher.watch(self)
         used.watch(self.run_id, home.journal)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -114,12 +147,15 @@ class Run:
         """
         self._refuse_if_ended()
         if self._forked:
-            _flusher.watch(self)
+            flusher.watch(self)
         try:
-            point = [str(name), None if step is None else operator.index(step), float(value), time.time()]
+            place = None if step is None else operator.index(step)
+            point = [str(name), place, float(value), time.time()]
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {value!r}: {error}") from error
-        self._points.append(point)
+        self._points.append((False, point))
+        if place is not None:
+            self.newest_step = place
         # The run may have ended between the look at its state and here.
         if len(self._points) >= BUFFER_ROWS or self.state is not None:
             self.flush()
@@ -161,12 +197,13 @@ class Run:
         """Store a checkpoint under the display name ``checkpoint_<kind>_<identifier>``."""
         self._refuse_if_ended()
         name = f"checkpoint_{kind}_{identifier}"
-        artifact = repository.put(self.home, value, name=f"{self.run_id}/{name}")
-        self._record(
-            run_records.CheckpointSaved(
-                self.run_id, name, kind, str(identifier), str(artifact.digest), step, dict(metrics or {})
+        with tracing.span(name, "checkpoint", run_id=self.run_id, home=self.home, step=step):
+            artifact = repository.put(self.home, value, name=f"{self.run_id}/{name}")
+            self._record(
+                run_records.CheckpointSaved(
+                    self.run_id, name, kind, str(identifier), str(artifact.digest), step, dict(metrics or {})
+                )
             )
-        )
         self.checkpoints.append(name)
         return artifact
 
@@ -207,20 +244,27 @@ class Run:
         self.outputs[slot] = artifact
         return artifact
 
-    def log_readings(self, readings: Mapping[str, float]) -> None:
-        """Record what the machine did at this moment; no metric of the work.
+    def log_readings(self, readings: Mapping[str, float], step: int | None = None) -> None:
+        """Record what the machine did at this moment, which is no metric of the work; it is durable within a second.
 
         Raises
         ------
         InvalidValue
             If the run has ended.
         MachineError
-            If it cannot be written.
+            If the buffer is full and cannot be written; nothing is lost.
         """
+        self._refuse_if_ended()
+        if self._forked:
+            flusher.watch(self)
         now = time.time()
-        self._record(
-            run_records.Metrics(self.run_id, [[name, None, value, now] for name, value in readings.items()], True)
-        )
+        self._points.extend((True, [name, step, float(value), now]) for name, value in readings.items())
+        if len(self._points) >= BUFFER_ROWS or self.state is not None:
+            self.flush()
+
+    def log_missing_readings(self, reasons: Mapping[str, str]) -> None:
+        """Record which readings could not be had, and why."""
+        self._record(run_records.ReadingsMissing(self.run_id, dict(reasons)))
 
     def log_evaluation(
         self, name: str, model: Artifact, dataset: Artifact, result: Artifact, metrics: Mapping[str, float]
@@ -246,15 +290,24 @@ class Run:
             points = [self._points.popleft() for _ in range(len(self._points))]
             if not points:
                 return
+            rows = {system: [row for kind, row in points if kind is system] for system in (False, True)}
             try:
-                self._journal.append(run_records.Metrics(self.run_id, points))
+                self._journal.append(
+                    *(run_records.Metrics(self.run_id, some, system) for system, some in rows.items() if some)
+                )
             except BaseException:
                 self._points.extendleft(reversed(points))
                 raise
-            for name, step, value, _ in points:
+            for name, step, value, _ in rows[False]:
                 self.last_metrics[name] = value
                 if step is not None:
                     self.curves.setdefault(name, []).append((step, value))
+            for name, _, value, _ in rows[True]:
+                self.readings.setdefault(name, Summary()).add(value)
+
+    def beat(self) -> None:
+        """Renew the heartbeat that other hosts look at."""
+        self._journal.beat()
 
     def end(self, state: str = COMPLETED, error: BaseException | None = None) -> None:
         """Record the end. A second call changes nothing; in a forked child only what it logged is written."""
@@ -264,6 +317,8 @@ class Run:
             if self._forked:
                 self.flush()
                 return
+            if self.spans_dropped:
+                self.log_readings({"spans_dropped": self.spans_dropped})
             # From here on metrics are refused, so that none is taken that no flush will see.
             self.state = state
             try:
@@ -278,8 +333,14 @@ class Run:
             except BaseException:
                 self.state = None
                 raise
-        _flusher.forget(self)
+        flusher.forget(self)
         used.forget(self.run_id)
+        self.span.end(error if error is not None else None if state == COMPLETED else state)
+
+    @property
+    def spans_dropped(self) -> int:
+        """Spans that this process has lost since the run began; recorded at its end as a reading, where there are."""
+        return tracers.dropped() - self._dropped
 
     def _record(self, payload: records.Payload) -> None:
         with self._lock:
@@ -290,7 +351,13 @@ class Run:
         if self.state is not None:
             raise InvalidValue(f"run {self.run_id} has ended and takes nothing more")
 
-    def _after_fork(self) -> None:
+    def _traced(self) -> list[records.Payload]:
+        if self.span.trace_id is None or self.span.span_id is None:
+            return []
+        return [run_records.RunTraced(self.run_id, self.span.trace_id, self.span.span_id)]
+
+    def after_fork(self) -> None:
+        """Become the handle of a forked child."""
         # The rows in the buffer are the parent's to write, and a thread of it may have held the lock.
         self._points, self._lock, self._forked = deque(), threading.RLock(), True
 
@@ -312,7 +379,7 @@ def begin(home: Home, started: run_records.RunStarted) -> Run:
 
 @contextlib.contextmanager
 def recorded(run: Run, interruptions: tuple[type[BaseException], ...] = ()) -> Iterator[Run]:
-    """End `run` as the body ends: COMPLETED, FAILED with its error, or INTERRUPTED.
+    """End `run` as the body ends: COMPLETED, FAILED with its error, or INTERRUPTED; its span is current meanwhile.
 
     Parameters
     ----------
@@ -323,7 +390,8 @@ def recorded(run: Run, interruptions: tuple[type[BaseException], ...] = ()) -> I
     """
     stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, GeneratorExit, *interruptions)
     try:
-        yield run
+        with run.span.current():
+            yield run
     except stops as error:
         run.end(INTERRUPTED, error)
         raise
@@ -342,59 +410,3 @@ def describe(error: BaseException) -> dict[str, str]:
         "message": redact_text(str(error)),
         "trace": redact_text("".join(traceback.format_exception(error))),
     }
-
-
-class _Flusher:
-    """Writes the buffers of all open runs of this process, in one daemon thread."""
-
-    def __init__(self) -> None:
-        self._runs: list[Run] = []
-        self._thread: threading.Thread | None = None
-        self._forked = False
-        os.register_at_fork(after_in_child=self._after_fork)
-        # A script may leave without ending its run; what it logged in the last half second is still written.
-        atexit.register(self._flush_all)
-
-    def watch(self, run: Run) -> None:
-        if self._forked:
-            # A forked worker of multiprocessing leaves by `os._exit`, past atexit; it was imported then.
-            self._forked = False
-            util = sys.modules.get("multiprocessing.util")
-            if util is not None:
-                util.Finalize(None, self._flush_all, exitpriority=0)
-        if run not in self._runs:
-            self._runs.append(run)
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._loop, name="repro-flush", daemon=True)
-            self._thread.start()
-
-    def forget(self, run: Run) -> None:
-        if run in self._runs:
-            self._runs.remove(run)
-
-    def _loop(self) -> None:
-        beaten = time.monotonic()
-        while True:
-            time.sleep(FLUSH_SECONDS)
-            beat = time.monotonic() - beaten >= HEARTBEAT_SECONDS
-            for run in list(self._runs):
-                # A write that fails keeps its rows, and raises again where the run flushes or ends.
-                with contextlib.suppress(Exception):
-                    run.flush()
-                    if beat:
-                        run._journal.beat()
-            if beat:
-                beaten = time.monotonic()
-
-    def _flush_all(self) -> None:
-        for run in list(self._runs):
-            run.flush()
-
-    def _after_fork(self) -> None:
-        # The child has no such thread, and the open runs are its parent's until it logs to one.
-        for run in self._runs:
-            run._after_fork()
-        self._runs, self._thread, self._forked = [], None, True
-
-
-_flusher = _Flusher()

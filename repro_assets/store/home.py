@@ -75,6 +75,11 @@ class Home:
         return self.root / "journal"
 
     @property
+    def traces(self) -> Path:
+        """Spans, one file for each process; they can be deleted at any time."""
+        return self.root / "traces"
+
+    @property
     def names(self) -> Path:
         """Claimed versions, ``<collection>/<N>``."""
         return self.root / "names"

@@ -19,6 +19,13 @@ CONSTRAINTS = PROJECT / "constraints.txt"
 TESTS = "the tests only"
 # The module `pynvml` lies in nvidia-ml-py, which the distribution pynvml brings.
 PROVIDERS = {"nvidia-ml-py": "pynvml"}
+# Several distributions share the package; the longest of these names that fits says which one a module is in.
+SHARED = {
+    "opentelemetry": "opentelemetry-api",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+    "opentelemetry.proto": "opentelemetry-proto",
+    "opentelemetry.exporter.otlp.proto.http": "opentelemetry-exporter-otlp-proto-http",
+}
 
 
 def _tables() -> dict[str, list[list[str]]]:
@@ -36,7 +43,12 @@ def _declared() -> dict[str, list[Requirement]]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     return {
         "Runtime": [Requirement(text) for text in project["dependencies"]],
-        "Extras": [Requirement(text) for text in project["optional-dependencies"]["remote"]],
+        "Extras": [
+            Requirement(text)
+            for extra, texts in project["optional-dependencies"].items()
+            if extra != "dev"
+            for text in texts
+        ],
         "Development": [Requirement(text) for text in project["optional-dependencies"]["dev"]],
     }
 
@@ -49,8 +61,12 @@ def _imports(folder: Path) -> dict[str, dict[str, bool]]:
         part = path.relative_to(folder).parts[0].removesuffix(".py")
         for node, lazy in _import_nodes(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            for top in {name.partition(".")[0] for name in names} - {"repro_assets"} - sys.stdlib_module_names:
-                for distribution in providers.get(top, []):
+            for module in names:
+                top = module.partition(".")[0]
+                if top == "repro_assets" or top in sys.stdlib_module_names:
+                    continue
+                fitting = [name for name in SHARED if f"{module}.".startswith(f"{name}.")]
+                for distribution in [SHARED[max(fitting, key=len)]] if fitting else providers.get(top, []):
                     name = canonicalize_name(distribution)
                     parts = found.setdefault(PROVIDERS.get(name, name), {})
                     parts[part] = parts.get(part, True) and lazy

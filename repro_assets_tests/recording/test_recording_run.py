@@ -64,6 +64,7 @@ def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_
     kinds = [type(payload) for payload in told if not isinstance(payload, run_records.Metrics)]
     assert kinds == [
         run_records.RunStarted,
+        run_records.RunTraced,
         run_records.RunInput,
         run_records.Params,
         run_records.Params,
