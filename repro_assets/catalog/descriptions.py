@@ -15,8 +15,9 @@ from repro_assets.store.home import Home
 
 _JSON_COLUMNS = (
     "config", "mode", "settings", "plan", "host_facts", "value", "facts", "metrics", "details", "products",
-    "differences", "left_out", "variables", "unavailable",
+    "differences", "left_out", "variables", "unavailable", "attributes",
 )  # fmt: skip
+SPANS_SHOWN = 10
 _LISTED = """
     SELECT coalesce(v.collection || ':v' || v.version, n.name) AS name, v.collection, v.version, a.digest, a.kind,
         a.size, a.parts, v.trial, coalesce(v.run_id, made.run_id) AS run_id, coalesce(v.time, a.stored_at) AS time,
@@ -44,11 +45,13 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        The columns of `runs`, and ``params``, ``metrics`` (last, smallest, greatest and their steps), ``inputs``,
-        ``outputs``, ``checkpoints``, ``evaluations``, ``checks``, ``replays``, ``seeds``, ``used_packages`` (name to
-        version), ``source_facts``, ``environment_summary``, ``error`` (None or type, message, trace), ``children``
-        (runs under a parent run) and ``command``, which executes the run again from its record; for an asset also
-        ``fresh_command``, which materializes it again from the working tree with the same settings.
+        The columns of `runs`, and ``params``, ``metrics`` (last, smallest, greatest and their steps), ``system`` (mean
+        and greatest of what the machine did), ``missing_readings`` (sensor to reason), ``trace_id``, ``slowest_spans``
+        (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``, ``evaluations``, ``checks``, ``replays``,
+        ``seeds``, ``used_packages`` (name to version), ``source_facts``, ``environment_summary``, ``error`` (None or
+        type, message, trace), ``children`` (runs under a parent run) and ``command``, which executes the run again from
+        its record; for an asset also ``fresh_command``, which materializes it again from the working tree with the same
+        settings.
 
     Raises
     ------
@@ -70,6 +73,21 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             for row in of_run("SELECT name, value FROM params WHERE run_id = $run ORDER BY name")
         }
         record["metrics"] = of_run("SELECT * EXCLUDE (run_id) FROM metrics_last WHERE run_id = $run ORDER BY name")
+        record["system"] = of_run("SELECT * EXCLUDE (run_id) FROM system_summary WHERE run_id = $run ORDER BY name")
+        record["missing_readings"] = {
+            row["name"]: row["reason"]
+            for row in of_run("SELECT name, reason FROM missing_readings WHERE run_id = $run ORDER BY name")
+        }
+        # A parent run that was launched from Dagster's page has spans under it and none of its own.
+        traces = of_run(
+            "SELECT trace_id FROM (SELECT 0 AS place, trace_id, time FROM run_traces WHERE run_id = $run UNION ALL "
+            "SELECT 1, trace_id, started_at FROM spans WHERE run_id = $run) ORDER BY place, time LIMIT 1"
+        )
+        record["trace_id"] = traces[0]["trace_id"] if traces else None
+        record["slowest_spans"] = of_run(
+            "SELECT name, kind, seconds, status, started_at, span_id, parent_span_id, attributes FROM spans "
+            f"WHERE run_id = $run ORDER BY seconds DESC, started_at LIMIT {SPANS_SHOWN}"
+        )
         record["seeds"] = {
             row["name"]: row["seed"]
             for row in of_run("SELECT name, seed FROM seeds WHERE run_id = $run ORDER BY name = 'root' DESC, name")

@@ -23,6 +23,7 @@ _SORTED = {
     "metrics": "run_id, name, step, time",
     "system_metrics": "run_id, name, time",
     "fingerprints": "run_id, step, tensor",
+    "spans": "run_id, started_at, span_id",
 }
 
 

@@ -1,10 +1,10 @@
 """From the journal to the catalog.
 
-Laws: the catalog is a function of the journal and of the objects that it names, and of which processes live; it can be
-deleted at any time. Offsets move in the transaction that adds the rows, so a kill at any instant loses nothing and
-counts nothing twice. Work is done on a private file, by one process at a time, and shows by rename. Where nothing has
-happened since, nothing is written, and DuckDB is not even imported. A work file that is missing, corrupt or of another
-schema is rebuilt from the journal.
+Laws: the catalog is a function of the journal and of the objects that it names, of which processes live, and, in the
+tables `spans` and `trace_files` alone, of the trace files; it can be deleted at any time. Offsets move in the
+transaction that adds the rows, so a kill at any instant loses nothing and counts nothing twice. Work is done on a
+private file, by one process at a time, and shows by rename. Where nothing has happened since, nothing is written, and
+DuckDB is not even imported. A work file that is missing, corrupt or of another schema is rebuilt from the journal.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from repro_assets.catalog.loading import Tables, settle
 from repro_assets.catalog.publication import Note, work_file
 from repro_assets.catalog.reading import Piece, Segment, Unusable, files_of, group, pieces
 from repro_assets.catalog.referenced import read_referenced
+from repro_assets.catalog.traces import read_traces
 from repro_assets.errors import DiskFull, MachineError
 from repro_assets.store.home import Home
 
@@ -166,6 +167,9 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
         _keep_copies(tables, segments)
         if read_referenced(home, tables):
             _draw_revision(connection)
+        traces = publication.trace_sizes(home)
+        if read_traces(home.traces, traces, tables):
+            _draw_revision(connection)
         watched = _observe_processes(home, tables, segments)
         damages = _one(connection, "SELECT count(*) FROM damages")
         revision = str(_one(connection, "SELECT revision FROM catalog_info"))
@@ -180,7 +184,7 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
     }
     publication.write_note(
         home,
-        Note(publication.SCHEMA_VERSION, publication.schema_digest(), facts, seen, watched, damages),
+        Note(publication.SCHEMA_VERSION, publication.schema_digest(), facts, seen, watched, damages, traces),
     )
     return Published(changed, records, damages, rebuilt, time.perf_counter() - begin)
 

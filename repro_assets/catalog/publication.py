@@ -24,7 +24,7 @@ from repro_assets.journal.segments import liveness
 from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Bump it when tables or the way of making rows change; a catalog of another version is rebuilt from the journal."""
 
 
@@ -44,6 +44,8 @@ class Note:
         Liveness of each journal file on which the state of a run without an end record depends.
     damages : int
         Rows in the table of damages.
+    traces : dict
+        Size in bytes of each trace file when it was read.
     """
 
     schema_version: int
@@ -52,6 +54,7 @@ class Note:
     segments: dict[str, int]
     watched: dict[str, str]
     damages: int
+    traces: dict[str, int]
 
 
 @cache
@@ -77,8 +80,20 @@ def work_file(home: Home) -> Path:
 
 def segment_sizes(home: Home) -> dict[str, int]:
     """Return the size in bytes of every journal file."""
+    return _sizes(home.journal)
+
+
+def trace_sizes(home: Home) -> dict[str, int]:
+    """Return the size in bytes of every trace file; none where the folder cannot be read: they are no facts."""
     try:
-        with os.scandir(home.journal) as entries:
+        return _sizes(home.traces)
+    except OSError:
+        return {}
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    try:
+        with os.scandir(folder) as entries:
             return {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".jsonl")}
     except FileNotFoundError:
         return {}
@@ -101,6 +116,7 @@ def current_note(home: Home) -> Note | None:
         or (note.schema_version, note.schema_digest) != (SCHEMA_VERSION, schema_digest())
         or note.published != file_facts(home.catalog)
         or note.segments != segment_sizes(home)
+        or note.traces != trace_sizes(home)
     ):
         return None
     return note if observe(home, note.watched) == note.watched else None

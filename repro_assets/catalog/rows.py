@@ -212,6 +212,7 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     run_records.RunDeleted: "deleted_runs",
     run_records.CheckpointDeleted: "deleted_checkpoints",
     artifact_records.ArtifactEvicted: "evictions",
+    run_records.RunTraced: "run_traces",
 }
 
 
@@ -284,6 +285,13 @@ def _(payload: run_records.Params, record: Record, time: int) -> Iterator[TableR
 
 
 @_rows.register
+def _(payload: run_records.ReadingsMissing, record: Record, time: int) -> Iterator[TableRow]:
+    for name, reason in payload.reasons.items():
+        row = {"run_id": _run(payload), "name": text_of(name), "reason": text_of(reason)}
+        yield "missing_readings", _recorded(row, record, time)
+
+
+@_rows.register
 def _(payload: run_records.SeedsUsed, record: Record, time: int) -> Iterator[TableRow]:
     for name, seed in {"root": payload.root, **payload.derived}.items():
         if seed is None:
@@ -347,7 +355,8 @@ def _run(
     | run_records.SeedsUsed
     | run_records.PackagesUsed
     | run_records.Metrics
-    | run_records.Fingerprints,
+    | run_records.Fingerprints
+    | run_records.ReadingsMissing,
 ) -> str:
     run = text_of(payload.run_id)
     if run is None:

@@ -40,8 +40,8 @@ CREATE TABLE damages (
     reason VARCHAR NOT NULL
 );
 COMMENT ON TABLE damages IS 'What could not be read. Nothing here stops the projection, and nothing is left out without a row here.';
-COMMENT ON COLUMN damages.kind IS 'line (bytes that are no record), record (a record with impossible values) or object (bytes gone or corrupt).';
-COMMENT ON COLUMN damages.segment IS 'Segment of the line or record.';
+COMMENT ON COLUMN damages.kind IS 'line (bytes that are no record), record (a record with impossible values), object (bytes gone or corrupt) or trace (a line of a trace file that does not read).';
+COMMENT ON COLUMN damages.segment IS 'Segment of the line or record, or the trace file.';
 COMMENT ON COLUMN damages.byte_offset IS 'Where the line begins.';
 COMMENT ON COLUMN damages.subject IS 'The record or the digest.';
 COMMENT ON COLUMN damages.reason IS 'What is wrong, in one line.';
@@ -244,9 +244,75 @@ CREATE TABLE system_metrics (
 COMMENT ON TABLE system_metrics IS 'Every point of what the machine did meanwhile: load, memory, power.';
 COMMENT ON COLUMN system_metrics.run_id IS 'The run.';
 COMMENT ON COLUMN system_metrics.name IS 'Name of the reading.';
-COMMENT ON COLUMN system_metrics.step IS 'Step; empty for a reading without one.';
+COMMENT ON COLUMN system_metrics.step IS 'Newest step that the run had logged when it was read; empty before the first.';
 COMMENT ON COLUMN system_metrics.value IS 'Value.';
 COMMENT ON COLUMN system_metrics.time IS 'When it was read, UTC.';
+
+CREATE TABLE missing_readings (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE missing_readings IS 'Sensors of the machine that failed during a run, once for each.';
+COMMENT ON COLUMN missing_readings.run_id IS 'The run.';
+COMMENT ON COLUMN missing_readings.name IS 'Name of the reading or of the sensor.';
+COMMENT ON COLUMN missing_readings.reason IS 'Why there is none.';
+COMMENT ON COLUMN missing_readings.record IS 'Id of the record.';
+COMMENT ON COLUMN missing_readings.time IS 'When it was recorded, UTC.';
+
+CREATE TABLE run_traces (
+    run_id VARCHAR NOT NULL,
+    trace_id VARCHAR NOT NULL,
+    span_id VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE run_traces IS 'The trace of each run; it is on record also where the spans were lost.';
+COMMENT ON COLUMN run_traces.run_id IS 'The run.';
+COMMENT ON COLUMN run_traces.trace_id IS 'Trace, 32 hexadecimal digits.';
+COMMENT ON COLUMN run_traces.span_id IS 'Span of the run itself, 16 hexadecimal digits.';
+COMMENT ON COLUMN run_traces.record IS 'Id of the record.';
+COMMENT ON COLUMN run_traces.time IS 'When it was recorded, UTC.';
+
+CREATE TABLE spans (
+    run_id VARCHAR,
+    trace_id VARCHAR NOT NULL,
+    span_id VARCHAR NOT NULL,
+    parent_span_id VARCHAR,
+    name VARCHAR NOT NULL,
+    kind VARCHAR,
+    started_at TIMESTAMP NOT NULL,
+    seconds DOUBLE NOT NULL,
+    status VARCHAR NOT NULL,
+    error VARCHAR,
+    attributes JSON NOT NULL,
+    file VARCHAR NOT NULL
+);
+COMMENT ON TABLE spans IS 'Spans that have ended, from the trace files. They may be lost, and go with a file that is deleted; nothing else depends on them.';
+COMMENT ON COLUMN spans.run_id IS 'Run that it belongs to.';
+COMMENT ON COLUMN spans.trace_id IS 'Trace, 32 hexadecimal digits.';
+COMMENT ON COLUMN spans.span_id IS 'Span, 16 hexadecimal digits.';
+COMMENT ON COLUMN spans.parent_span_id IS 'Span that it lies under; empty for the first of a trace.';
+COMMENT ON COLUMN spans.name IS 'What was timed.';
+COMMENT ON COLUMN spans.kind IS 'run, stage, epoch, checkpoint, asset or request; empty for a span of another library.';
+COMMENT ON COLUMN spans.started_at IS 'Start, UTC.';
+COMMENT ON COLUMN spans.seconds IS 'Duration.';
+COMMENT ON COLUMN spans.status IS 'unset, ok or error.';
+COMMENT ON COLUMN spans.error IS 'What it failed with.';
+COMMENT ON COLUMN spans.attributes IS 'Its other attributes.';
+COMMENT ON COLUMN spans.file IS 'Trace file that it was read from.';
+
+CREATE TABLE trace_files (
+    file VARCHAR NOT NULL,
+    read_to BIGINT NOT NULL,
+    spans BIGINT NOT NULL
+);
+COMMENT ON TABLE trace_files IS 'The trace files, one for each process, and how far each was read.';
+COMMENT ON COLUMN trace_files.file IS 'File name in the folder traces.';
+COMMENT ON COLUMN trace_files.read_to IS 'Bytes that have been read, up to the end of a line.';
+COMMENT ON COLUMN trace_files.spans IS 'Spans in them.';
 
 CREATE TABLE environments (
     environment VARCHAR NOT NULL,

@@ -24,6 +24,18 @@ COMMENT ON COLUMN metrics_last.step_of_smallest IS 'Step of the smallest value.'
 COMMENT ON COLUMN metrics_last.step_of_greatest IS 'Step of the greatest value.';
 COMMENT ON COLUMN metrics_last.points IS 'Number of points.';
 
+CREATE VIEW system_summary AS
+SELECT run_id, name, avg(value) AS mean, max(value) AS greatest, count(*) AS samples
+FROM system_metrics
+WHERE NOT isnan(value)
+GROUP BY run_id, name;
+COMMENT ON VIEW system_summary IS 'One row for each reading of a run: its mean and its maximum.';
+COMMENT ON COLUMN system_summary.run_id IS 'The run.';
+COMMENT ON COLUMN system_summary.name IS 'Name of the reading.';
+COMMENT ON COLUMN system_summary.mean IS 'Mean of all samples.';
+COMMENT ON COLUMN system_summary.greatest IS 'Greatest value.';
+COMMENT ON COLUMN system_summary.samples IS 'Number of samples.';
+
 CREATE VIEW hardware AS
 SELECT
     e.environment,
@@ -40,6 +52,8 @@ SELECT
     r.*,
     p.params,
     m.metrics,
+    s.system_mean,
+    s.system_max,
     i.inputs,
     o.outputs,
     e.python,
@@ -53,6 +67,11 @@ LEFT JOIN (SELECT run_id, map_from_entries(list((name, value) ORDER BY name)) AS
 LEFT JOIN (
     SELECT run_id, map_from_entries(list((name, value) ORDER BY name)) AS metrics FROM metrics_last GROUP BY run_id
 ) m USING (run_id)
+LEFT JOIN (
+    SELECT run_id, map_from_entries(list((name, mean) ORDER BY name)) AS system_mean,
+        map_from_entries(list((name, greatest) ORDER BY name)) AS system_max
+    FROM system_summary GROUP BY run_id
+) s USING (run_id)
 LEFT JOIN (SELECT run_id, list(DISTINCT digest ORDER BY digest) AS inputs FROM run_inputs GROUP BY run_id) i
     USING (run_id)
 LEFT JOIN (SELECT run_id, list(DISTINCT name ORDER BY name) AS outputs FROM run_outputs GROUP BY run_id) o
@@ -62,6 +81,8 @@ LEFT JOIN hardware h ON h.environment = r.environment;
 COMMENT ON VIEW runs_wide IS 'Runs with all that belongs to them in one row: the columns of runs, and these.';
 COMMENT ON COLUMN runs_wide.params IS 'Parameters: params[''name''].';
 COMMENT ON COLUMN runs_wide.metrics IS 'Last values of metrics: metrics[''name''].';
+COMMENT ON COLUMN runs_wide.system_mean IS 'Means of what the machine did meanwhile: system_mean[''cpu_percent''].';
+COMMENT ON COLUMN runs_wide.system_max IS 'Maxima of the same.';
 COMMENT ON COLUMN runs_wide.inputs IS 'Digests of what it read.';
 COMMENT ON COLUMN runs_wide.outputs IS 'Display names of what it wrote.';
 COMMENT ON COLUMN runs_wide.python IS 'Version of Python.';

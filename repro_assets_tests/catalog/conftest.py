@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,45 @@ def recorder(home: Home) -> Iterator[Recorder]:
     made = Recorder(home)
     yield made
     made.journal.close()
+
+
+def one_span(name: str, *, kind: str | None = None, run: str | None = None, **more: object) -> dict[str, object]:
+    """A span as a trace file has it."""
+    attributes = [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in (("repro.kind", kind), ("repro.run_id", run))
+        if value is not None
+    ]
+    return {
+        "traceId": "a" * 32,
+        "spanId": f"{sum(name.encode()):016x}",
+        "name": name,
+        "kind": 1,
+        "startTimeUnixNano": "1790000000250000000",
+        "endTimeUnixNano": "1790000001750000000",
+        "attributes": attributes,
+        "status": {"code": 0},
+        **more,
+    }
+
+
+def append_line(home: Home, *spans: dict[str, object], file: str = "host-1-a.jsonl", end: str = "\n") -> None:
+    """Append one line with these spans to a trace file."""
+    home.traces.mkdir(exist_ok=True)
+    rank = {"key": "repro.rank", "value": {"intValue": "1"}}
+    request = {"resourceSpans": [{"resource": {"attributes": [rank]}, "scopeSpans": [{"spans": list(spans)}]}]}
+    with (home.traces / file).open("a") as written:
+        written.write(json.dumps(request) + end)
+
+
+@pytest.fixture
+def span() -> Callable[..., dict[str, object]]:
+    return one_span
+
+
+@pytest.fixture
+def traced() -> Callable[..., None]:
+    return append_line
 
 
 def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:

@@ -69,7 +69,7 @@ def test_every_column_is_explained(schema):
     )
 
 
-def test_every_example_on_the_page_answers(home, recorder):
+def test_every_example_on_the_page_answers(home, recorder, traced, span):
     recorder.run("RUN", 0, config={"learning_rate": 0.01})
     recorder.run("OTHER", 1)
     nothing = str(Digest.of(b""))
@@ -81,7 +81,9 @@ def test_every_example_on_the_page_answers(home, recorder):
         run_records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
         run_records.ReplayMade("RUN", None, "identical"),
         run_records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
+        run_records.ReadingsMissing("RUN", {"gpu": "no driver"}),
     )
+    traced(home, span("train", kind="stage", run="RUN"))
     refresh(home)
     blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     statements = [text.strip() for block in blocks for text in block.split(";") if text.strip()]
