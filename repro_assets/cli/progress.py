@@ -23,7 +23,9 @@ from repro_assets.errors import ReproError
 _EVENT = re.compile(
     r" - dagster - \w+ - .* - (?P<step>\S+) - STEP_(?P<event>START|SUCCESS|FAILURE|SKIPPED|UP_FOR_RETRY) - (?P<text>.*)"
 )
-_WARNING = re.compile(r" - dagster - WARNING - \S+ - \S+ - \S+ - (?P<text>.+)")
+_WARNING = re.compile(
+    r" - (?:dagster - WARNING - \S+ - \S+ - \S+|repro_assets\.\S+ - WARNING - \[[^\]]*\]) - (?P<text>.+)"
+)
 _CAPTURED = re.compile(r" - dagster - INFO - \S+ - \S+ - \S+ - (?P<text>captured \((?:basic|standard|complete)\) · .+)")
 _STOPPED = re.compile(r"(\w+\.)*(DagsterExecutionInterruptedError|KeyboardInterrupt)\b")
 _SHOWN_EVERY_SECONDS = 0.2

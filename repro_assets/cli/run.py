@@ -38,6 +38,10 @@ def run(
         bool | None, typer.Option("--deterministic/--no-deterministic", help="Deterministic algorithms only.")
     ] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Threads of torch.")] = None,
+    monitor: Annotated[
+        bool | None, typer.Option("--monitor/--no-monitor", help="Sample what the machine does meanwhile.")
+    ] = None,
+    monitor_interval: Annotated[float | None, typer.Option(metavar="S", help="Seconds between two samples.")] = None,
     exp_name: Annotated[str | None, typer.Option(metavar="S", help="Experiment that the runs belong to.")] = None,
     tags: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Tags of the runs.")] = None,
     trial: Annotated[
@@ -67,6 +71,8 @@ def run(
         capture_level=capture_level,
         deterministic=deterministic,
         threads=threads,
+        monitor=monitor,
+        monitor_interval=monitor_interval,
         exp_name=exp_name,
         tags=listed(tags or ()),
         trial=trial,

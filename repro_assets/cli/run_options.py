@@ -29,6 +29,8 @@ _RUN_WIDE = {
     "seed": "--seed",
     "deterministic": "--deterministic or --no-deterministic",
     "threads": "--threads",
+    "monitor": "--monitor or --no-monitor",
+    "monitor_interval": "--monitor-interval",
     "capture_level": "--capture-level",
     "force": "--force",
     "strict": "--strict",
@@ -64,6 +66,8 @@ class Words:
     capture_level: str | None = None
     deterministic: bool | None = None
     threads: int | None = None
+    monitor: bool | None = None
+    monitor_interval: float | None = None
     exp_name: str | None = None
     tags: list[str] = field(default_factory=list)
     trial: bool | None = None
@@ -206,6 +210,8 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
         "seed": words.seed,
         "deterministic": words.deterministic,
         "threads": words.threads,
+        "monitor": words.monitor,
+        "monitor_interval": words.monitor_interval,
         "capture_level": None if words.capture_level is None else Level.parse(words.capture_level).name.lower(),
         "force": words.force,
         "strict": words.strict,
@@ -283,7 +289,9 @@ def _typed(path: Path, word: str, value: Any, kind: Any) -> Any:
         return ",".join(map(str, value)) if isinstance(value, list) else str(value)
     if word == "capture_level" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    allowed = {bool | None: bool, int | None: int, str | None: str}.get(kind, dict)
+    if kind == float | None and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    allowed = {bool | None: bool, float | None: float, int | None: int, str | None: str}.get(kind, dict)
     if not isinstance(value, allowed) or (allowed is int and isinstance(value, bool)):
         raise InvalidValue(f"{word} in {path} is {value!r}", f"it must be a {allowed.__name__}")
     return value

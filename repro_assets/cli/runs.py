@@ -23,7 +23,19 @@ _LISTED = (
     "started_at",
     "seconds",
 )
-_LISTS = ("inputs", "outputs", "metrics", "checkpoints", "evaluations", "checks", "replays", "children")
+_LISTS = (
+    "inputs",
+    "outputs",
+    "metrics",
+    "system",
+    "slowest_spans",
+    "checkpoints",
+    "evaluations",
+    "checks",
+    "replays",
+    "children",
+)
+_COLUMNS = {"slowest_spans": ("name", "kind", "seconds", "status", "started_at", "attributes")}
 
 
 @app.command("list")
@@ -61,7 +73,7 @@ def show(run: RunName, as_json: AsJson = False) -> None:
     for name in _LISTS:
         if record[name]:
             rows = [{**row, "seconds": seconds(row["seconds"])} if "seconds" in row else row for row in record[name]]
-            print_table(rows, title=f"\n{name}")
+            print_table(record[name] if name == "slowest_spans" else rows, _COLUMNS.get(name), title=f"\n{name}")
 
 
 @app.command()

@@ -26,11 +26,12 @@ from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse, se
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.orchestration import changes, metadata, naming, parents, pins, replayed_runs, versions
+from repro_assets.orchestration import changes, metadata, naming, parents, pins, replayed_runs, traces, versions
 from repro_assets.orchestration.config import AssetConfig, hyperparameters
 from repro_assets.orchestration.step_runs import open_runs
-from repro_assets.recording import reuse
+from repro_assets.recording import reuse, tracing
 from repro_assets.recording.capturing import Captured, project_root
+from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.run import FAILED, Run, begin, new_run_id, recorded
 from repro_assets.store.home import Home
 
@@ -45,6 +46,7 @@ class StepPlan:
     level: Level
     force: bool
     strict: bool
+    monitor: float | None
     experiment: str | None
     tags: list[str]
 
@@ -71,6 +73,12 @@ class Execution:
 
     def results(self, inputs: Mapping[str, Artifact | Path]) -> list[dg.MaterializeResult[Any]]:
         """Reuse or execute, and describe each product."""
+        dagster_run = self.context.run.run_id
+        parent = dagster_run if self.pins is None else self.pins.parent
+        with traces.of_asset(self.plan.home, dagster_run, parent, self.asset, self.partition):
+            return self._results(inputs)
+
+    def _results(self, inputs: Mapping[str, Artifact | Path]) -> list[dg.MaterializeResult[Any]]:
         with applied(self.plan.mode) as late:
             settings = settings_record()
             try:
@@ -95,13 +103,19 @@ class Execution:
             run.use(slot, handles[slot])
         run.log_params(hyperparameters(self.config))
         self.context.log.info(f"run {run.run_id}: {naming.recipe_name(self.recipe)}, seed {self.plan.seed}")
-        with seeded_globals(run.seeds):
-            made = self.recipe(run, self.config, **{slot: artifact.load() for slot, artifact in handles.items()})
-        _check_root(self.context)
-        run.edited_sources = self._captured().edited()
-        values = self._by_slot(made)
-        products = {slot: self._store(run, slot, values[slot], handles) for slot in self.keys}
+        with monitored(run, self.plan.monitor):
+            with seeded_globals(run.seeds):
+                with tracing.span("load inputs"):
+                    loaded_values = {slot: artifact.load() for slot, artifact in handles.items()}
+                with tracing.span(naming.recipe_name(self.recipe)):
+                    made = self.recipe(run, self.config, **loaded_values)
+            _check_root(self.context)
+            run.edited_sources = self._captured().edited()
+            values = self._by_slot(made)
+            products = self._store_all(run, values, handles)
         run.flush()
+        if run.spans_dropped:
+            self.context.log.warning(f"{run.spans_dropped} spans of the trace were lost; nothing else was")
         if not self.pins:
             reuse.remember(self.plan.home, key, run.run_id, products, metadata.facts(run))
         return [
@@ -132,6 +146,10 @@ class Execution:
                 f"{', '.join(sorted(self.keys))} is needed"
             )
         return made
+
+    def _store_all(self, run: Run, values: Mapping[str, Any], handles: Mapping[str, Artifact]) -> dict[str, Artifact]:
+        with tracing.span("store products"):
+            return {slot: self._store(run, slot, values[slot], handles) for slot in self.keys}
 
     def _store(self, run: Run, slot: str, value: Any, handles: Mapping[str, Artifact]) -> Artifact:
         names = self.names[slot]
@@ -171,7 +189,8 @@ class Execution:
         late: Sequence[LateSetting],
         handles: Mapping[str, Artifact] | None = None,
     ) -> Run:
-        captured = self._captured()
+        with tracing.span("capture"):
+            captured = self._captured()
         self.context.log.info(f"{captured.summary()} · seed {self.plan.seed}")
         warnings = [*captured.warnings, *map(str, late)]
         for warning in warnings:

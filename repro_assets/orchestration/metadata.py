@@ -54,6 +54,12 @@ def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[
         found["replay of"] = run.started.replay_of
     if run.warnings:
         found["warnings"] = dg.MetadataValue.md("\n".join(f"- {line}" for line in run.warnings))
+    if run.span.trace_id is not None:
+        found["trace"] = run.span.trace_id
+    if run.readings:
+        found["system"] = dg.MetadataValue.json(
+            {name: {"mean": item.mean, "max": item.greatest} for name, item in sorted(run.readings.items())}
+        )
     if run.checkpoints:
         found["checkpoints"] = dg.MetadataValue.json(run.checkpoints)
     curves = {name: points for name, points in run.curves.items() if len(points) > 1}

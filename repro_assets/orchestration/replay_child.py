@@ -20,6 +20,7 @@ from repro_assets.errors import InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import pins, replayed_runs
 from repro_assets.orchestration.io_manager import ArtifactIOManager
+from repro_assets.recording import logs
 from repro_assets.recording.run import describe
 from repro_assets.replay.plan import Plan, Result
 from repro_assets.store.home import Home, open_store
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> int:
     )
     error = None
     try:
+        logs.configure()
         _execute(plan)
     except Exception as failure:  # noqa: BLE001 - whatever the recorded code raises is the answer
         error = describe(failure)

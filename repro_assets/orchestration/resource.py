@@ -6,6 +6,7 @@ process of it begins, so that a run which fails before its first recipe is on re
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from repro_assets.orchestration import parents
 from repro_assets.orchestration.config import AssetConfig
 from repro_assets.orchestration.execution import Execution, StepPlan
 from repro_assets.orchestration.step_runs import open_runs
+from repro_assets.recording import logs
 from repro_assets.store.home import Home, find_store
 
 
@@ -36,6 +38,8 @@ class Repro(dg.ConfigurableResource[Any]):
     strict: bool = Field(
         default=False, description="Fail where a setting that changes bits came too late, instead of warning"
     )
+    monitor: bool = Field(default=True, description="Sample what the machine does while a recipe runs")
+    monitor_interval: float = Field(default=1.0, ge=0.01, le=3600, description="Seconds between two samples")
     experiment: str = Field(default="", description="A name to group runs by")
     tags: list[str] = Field(default_factory=list, description="Tags of the runs in the catalog")
     required_packages: list[str] = Field(
@@ -51,6 +55,9 @@ class Repro(dg.ConfigurableResource[Any]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Open the store, record the parent run, and refuse an environment that does not meet the requirements."""
         self._home = find_store(make=True)
+        if multiprocessing.parent_process() is not None:
+            # A step in a process of its own, which nobody else has told how to log.
+            logs.configure()
         if context.run is not None and context.instance is not None:
             parents.record_start(self._home, context.run, context.instance)
         self._check_environment()
@@ -132,6 +139,7 @@ class Repro(dg.ConfigurableResource[Any]):
             level=self.level,
             force=self.force or config.force,
             strict=self.strict,
+            monitor=self.monitor_interval if self.monitor else None,
             experiment=self.experiment or None,
             tags=list(self.tags),
         )

@@ -18,11 +18,13 @@ from sqlalchemy.exc import OperationalError
 from repro_assets import errors
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import InvalidValue, MachineError, ReproError, UnknownName
-from repro_assets.orchestration import parents, refusals
+from repro_assets.orchestration import parents, refusals, traces
 from repro_assets.orchestration.instance import open_instance
 from repro_assets.orchestration.request import RunAnswer, RunRequest
+from repro_assets.recording import logs
 from repro_assets.recording.capturing import project_root
 from repro_assets.recording.redaction import redact
+from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home, find_store
 
 INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
@@ -34,6 +36,7 @@ def main(arguments: list[str]) -> int:
     _end_with_parent()
     request = RunRequest.read(Path(arguments[0]))
     try:
+        logs.configure()
         answer = materialize(find_store(make=True), request)
     except ReproError as error:
         answer = RunAnswer(None, "FAILED", errors=[_said("", error)])
@@ -89,17 +92,19 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
             job_code_origin=job.get_python_origin(),
         )
         parents.record_start(home, run, instance)
-        result = execute_run(job, run, instance)
+        with traces.of_run(home, run):
+            result = execute_run(job, run, instance)
         if _was_interrupted(result):
             # Dagster takes a signal that it did not send itself for a failure.
             instance.report_run_canceled(run, message="The run was interrupted.")
         parents.reconcile(home, instance, [run.run_id])
         answer = _answer(instance, run.run_id, result)
+    tracers.flush_files()
     try:
         refresh(home)
     except MachineError as error:
         # The run is over and on record; the catalog can be made again at any time.
-        print(f"warning: the catalog was not refreshed: {error}", file=sys.stderr)
+        logs.get_logger("run").warning(f"the catalog was not refreshed: {error}")
     return answer
 
 

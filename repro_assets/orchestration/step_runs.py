@@ -16,7 +16,7 @@ from dagster._core.execution.context.system import StepExecutionContext
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.orchestration import parents, pins, replayed_runs
+from repro_assets.orchestration import parents, pins, replayed_runs, traces
 from repro_assets.recording.capturing import Captured
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, begin, new_run_id
 from repro_assets.store.home import Home
@@ -73,7 +73,8 @@ class OpenRuns:
             if seen.run is None:
                 captured = parents.captured(home, step.run_id, _level(step))
                 context.log.info(captured.summary())
-                seen.run = begin(home, _started(context, captured))
+                with traces.joined(step.run_id):
+                    seen.run = begin(home, _started(context, captured))
                 seen.run.log_readings(captured.readings)
                 replayed_runs.note(seen.run)
                 seen.left = {out.name for out in step.step.step_outputs if not out.properties.asset_check_key}

@@ -26,6 +26,8 @@ from repro_assets.errors import ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import ReplayMade
 from repro_assets.journal.segments import journal_at
+from repro_assets.recording import tracing
+from repro_assets.recording.tracers import tracers
 from repro_assets.replay import compare
 from repro_assets.replay.plan import Recorded, Replayed, Result, check_replayable, make_plan
 from repro_assets.replay.records import recorded_runs
@@ -102,7 +104,8 @@ def replay(home: Home, run_id: str, *, timeout: float | None = None, log: IO[byt
     check_replayable(runs, os.environ)
     parent = str(uuid.uuid4())
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="repro-replay-") as folder:
+    tracers.start(home)
+    with tracing.span(f"replay {run_id}", home=home), tempfile.TemporaryDirectory(prefix="repro-replay-") as folder:
         work = Path(folder)
         tree = work / "tree"
         repository.by_digest(home, Digest.parse(str(runs[0].source)), name="source tree").lay_out(tree)
@@ -136,6 +139,7 @@ def _environment(home: Home, tree: Path, run: Recorded) -> dict[str, str]:
         }
     found = {
         **os.environ,
+        **tracing.process_environment(),
         VARIABLE: str(home.root),
         "PYTHONPATH": str(tree),
         "PYTHONDONTWRITEBYTECODE": "1",

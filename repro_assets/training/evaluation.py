@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from repro_assets.errors import CheckFailed
+from repro_assets.recording.tracing import span
 from repro_assets.training import policy, rollout, task
 from repro_assets.training.policy import Architecture, Policy
 
@@ -78,7 +79,8 @@ def evaluate(
     """
     reader = policy.from_value(model)
     images, labels = task.labelled("evaluation", dataset)
-    greedy = rollout.play(reader, images)
+    with span("play greedily"):
+        greedy = rollout.play(reader, images)
     confusion = confusion_matrix(labels, greedy.answers)
     result: dict[str, Any] = {
         "n": len(labels),
@@ -96,7 +98,8 @@ def evaluate(
 def _sampled(
     run: Run, reader: Policy, images: Tensor, labels: Tensor, samples: int, look_cost: float
 ) -> dict[str, float]:
-    episodes = rollout.play(reader, images.repeat_interleave(samples, dim=0), run.seeds.torch("evaluation/sampled"))
+    with span("play sampled", samples=samples):
+        episodes = rollout.play(reader, images.repeat_interleave(samples, dim=0), run.seeds.torch("evaluation/sampled"))
     return _figures("sampled", episodes, labels.repeat_interleave(samples), look_cost)
 
 

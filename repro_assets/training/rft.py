@@ -35,6 +35,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from repro_assets.recording.tracing import Laps
 from repro_assets.training import optimization, policy, rollout, task
 from repro_assets.training.augmentation import augment
 from repro_assets.training.policy import Policy
@@ -125,53 +126,57 @@ def train_rft(
     else:
         run.log_metrics(rollout.validate(learner, shown, shown_labels, config.look_cost), 0)
 
-    for step in range(done + 1, config.steps + 1):
-        chosen = batches.next()
-        seen = augment(
-            pictures[chosen],
-            generators["augmentation"],
-            rotation=config.rotation,
-            shift=config.shift,
-            noise=config.noise,
-        ).repeat_interleave(config.group_size, dim=0)
-        truth = labels[chosen].repeat_interleave(config.group_size)
-        episodes = rollout.play(learner, seen, generators["rollouts"])
-        rewards = task.reward(episodes.answers, truth, episodes.looks, config.look_cost)
-        advantages = group_advantages(rewards, config.group_size, config.advantage_floor)
-        loss, divergence, entropy = grpo_loss(learner, reference, seen, episodes, advantages, config.divergence_weight)
-        rate = config.learning_rate * optimization.warmed_up_linear(
-            step, config.steps, config.warm_up, config.final_rate
-        )
-        norm = optimization.update(learner, optimizer, loss, rate, config.clip_norm)
-
-        last = step == config.steps
-        if step % config.log_every == 0 or last:
-            informative = rewards.reshape(-1, config.group_size)
-            run.log_metrics(
-                {
-                    "train/reward": float(rewards.double().mean()),
-                    "train/accuracy": float((episodes.answers == truth).double().mean()),
-                    "train/looks": float(episodes.looks.double().mean()),
-                    "train/loss": float(loss.detach()),
-                    "train/divergence": divergence,
-                    "train/entropy": entropy,
-                    "train/informative_groups": float(
-                        (informative.amax(dim=1) > informative.amin(dim=1)).double().mean()
-                    ),
-                    "train/learning_rate": rate,
-                    "train/gradient_norm": norm,
-                },
-                step,
+    with Laps("epoch", "epoch") as epochs:
+        for step in range(done + 1, config.steps + 1):
+            epochs.at((step - 1) * config.images_per_step // len(pictures))
+            chosen = batches.next()
+            seen = augment(
+                pictures[chosen],
+                generators["augmentation"],
+                rotation=config.rotation,
+                shift=config.shift,
+                noise=config.noise,
+            ).repeat_interleave(config.group_size, dim=0)
+            truth = labels[chosen].repeat_interleave(config.group_size)
+            episodes = rollout.play(learner, seen, generators["rollouts"])
+            rewards = task.reward(episodes.answers, truth, episodes.looks, config.look_cost)
+            advantages = group_advantages(rewards, config.group_size, config.advantage_floor)
+            loss, divergence, entropy = grpo_loss(
+                learner, reference, seen, episodes, advantages, config.divergence_weight
             )
-        if step % config.fingerprint_every == 0 or last:
-            run.log_fingerprints(step, learner.state_dict())
-        measured = None
-        if step % config.validate_every == 0 or last:
-            measured = rollout.validate(learner, shown, shown_labels, config.look_cost)
-            run.log_metrics(measured, step)
-        if step % config.checkpoint_every == 0 or last:
-            state = optimization.state_of("rft", config, step, learner, optimizer, batches, generators)
-            run.checkpoint("step", step, state, step=step, metrics=measured)
+            rate = config.learning_rate * optimization.warmed_up_linear(
+                step, config.steps, config.warm_up, config.final_rate
+            )
+            norm = optimization.update(learner, optimizer, loss, rate, config.clip_norm)
+
+            last = step == config.steps
+            if step % config.log_every == 0 or last:
+                informative = rewards.reshape(-1, config.group_size)
+                run.log_metrics(
+                    {
+                        "train/reward": float(rewards.double().mean()),
+                        "train/accuracy": float((episodes.answers == truth).double().mean()),
+                        "train/looks": float(episodes.looks.double().mean()),
+                        "train/loss": float(loss.detach()),
+                        "train/divergence": divergence,
+                        "train/entropy": entropy,
+                        "train/informative_groups": float(
+                            (informative.amax(dim=1) > informative.amin(dim=1)).double().mean()
+                        ),
+                        "train/learning_rate": rate,
+                        "train/gradient_norm": norm,
+                    },
+                    step,
+                )
+            if step % config.fingerprint_every == 0 or last:
+                run.log_fingerprints(step, learner.state_dict())
+            measured = None
+            if step % config.validate_every == 0 or last:
+                measured = rollout.validate(learner, shown, shown_labels, config.look_cost)
+                run.log_metrics(measured, step)
+            if step % config.checkpoint_every == 0 or last:
+                state = optimization.state_of("rft", config, step, learner, optimizer, batches, generators)
+                run.checkpoint("step", step, state, step=step, metrics=measured)
     return policy.to_value(learner)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from repro_assets.recording.tracing import span
 from repro_assets.training import task
 from repro_assets.training.policy import Cache, Policy
 
@@ -97,7 +98,8 @@ def play(policy: Policy, images: Tensor, generator: torch.Generator | None = Non
 
 def validate(policy: Policy, images: Tensor, labels: Tensor, look_cost: float) -> dict[str, float]:
     """Greedy accuracy, mean looks and mean reward on labelled images, named ``validation/...``."""
-    episodes = play(policy, images)
+    with span("validate"):
+        episodes = play(policy, images)
     earned = task.reward(episodes.answers, labels, episodes.looks, look_cost)
     return {
         "validation/accuracy": float((episodes.answers == labels).double().mean()),

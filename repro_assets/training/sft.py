@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from repro_assets.errors import InvalidInput
+from repro_assets.recording.tracing import Laps
 from repro_assets.training import optimization, policy, rollout, task
 from repro_assets.training.augmentation import augment
 from repro_assets.training.filtering import read_traces
@@ -126,39 +127,41 @@ def train_sft(
     if resume is not None:
         done = optimization.restore(resume, "sft", config, model, optimizer, batches, generators)
 
-    for step in range(done + 1, config.steps + 1):
-        chosen = batches.next()
-        seen = augment(
-            pictures[examples.rows[chosen]],
-            generators["augmentation"],
-            rotation=config.rotation,
-            shift=config.shift,
-            noise=config.noise,
-        )
-        loss, accuracy = imitation_loss(model, seen, examples.actions[chosen])
-        rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
-        norm = optimization.update(model, optimizer, loss, rate, config.clip_norm)
-
-        last = step == config.steps
-        if step % config.log_every == 0 or last:
-            run.log_metrics(
-                {
-                    "train/loss": float(loss.detach()),
-                    "train/accuracy": accuracy,
-                    "train/learning_rate": rate,
-                    "train/gradient_norm": norm,
-                },
-                step,
+    with Laps("epoch", "epoch") as epochs:
+        for step in range(done + 1, config.steps + 1):
+            epochs.at((step - 1) * config.batch_size // len(examples.rows))
+            chosen = batches.next()
+            seen = augment(
+                pictures[examples.rows[chosen]],
+                generators["augmentation"],
+                rotation=config.rotation,
+                shift=config.shift,
+                noise=config.noise,
             )
-        if step % config.fingerprint_every == 0 or last:
-            run.log_fingerprints(step, model.state_dict())
-        measured = None
-        if step % config.validate_every == 0 or last:
-            measured = rollout.validate(model, shown, labels, config.look_cost)
-            run.log_metrics(measured, step)
-        if step % config.checkpoint_every == 0 or last:
-            state = optimization.state_of("sft", config, step, model, optimizer, batches, generators)
-            run.checkpoint("step", step, state, step=step, metrics=measured)
+            loss, accuracy = imitation_loss(model, seen, examples.actions[chosen])
+            rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
+            norm = optimization.update(model, optimizer, loss, rate, config.clip_norm)
+
+            last = step == config.steps
+            if step % config.log_every == 0 or last:
+                run.log_metrics(
+                    {
+                        "train/loss": float(loss.detach()),
+                        "train/accuracy": accuracy,
+                        "train/learning_rate": rate,
+                        "train/gradient_norm": norm,
+                    },
+                    step,
+                )
+            if step % config.fingerprint_every == 0 or last:
+                run.log_fingerprints(step, model.state_dict())
+            measured = None
+            if step % config.validate_every == 0 or last:
+                measured = rollout.validate(model, shown, labels, config.look_cost)
+                run.log_metrics(measured, step)
+            if step % config.checkpoint_every == 0 or last:
+                state = optimization.state_of("sft", config, step, model, optimizer, batches, generators)
+                run.checkpoint("step", step, state, step=step, metrics=measured)
     return policy.to_value(model)
 
 

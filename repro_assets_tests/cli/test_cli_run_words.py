@@ -233,6 +233,8 @@ def test_a_warning_of_a_run_is_told_once():
     warned: set[str] = set()
     assert list(told([warning, warning], warned)) == ["warning: the source tree has uncommitted changes"]
     assert list(told([warning], warned)) == []
+    ours = "2026-11-21 18:47:41,601 - repro_assets.tracing - WARNING - [-|tracing] - spans do not reach the disk\n"
+    assert list(told([ours, ours.replace("WARNING", "INFO")], warned)) == ["warning: spans do not reach the disk"]
 
 
 class _Failure:

@@ -83,6 +83,8 @@ def test_the_run_wide_setting_is_one_resource_with_ranges() -> None:
         "capture_level",
         "force",
         "strict",
+        "monitor",
+        "monitor_interval",
         "experiment",
         "tags",
         "required_packages",

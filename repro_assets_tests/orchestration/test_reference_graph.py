@@ -40,12 +40,20 @@ def test_the_graph_gives_equal_bits_in_another_place_and_executor_and_replays_id
     first.root = checkout
     second.root = ROOT
     second.home = make_store(tmp_path / "elsewhere" / "store")
-    second.variables = {"PYTHONHASHSEED": "999"}
+    # Elsewhere nothing looks at the work: neither spans nor the monitor change a bit.
+    second.variables = {"PYTHONHASHSEED": "999", "OTEL_SDK_DISABLED": "true"}
     asked = {"module": "repro_assets.definitions", "assets": FEW}
     one = first.run(**asked)
     assert len(first.digests(one)) == 15
-    two = second.run(**asked, executor="multiprocess", settings={"force": True})
+    two = second.run(**asked, executor="multiprocess", settings={"force": True, "monitor": False})
     assert first.digests(one) == second.digests(two)
+    kinds = {row["kind"] for row in first.rows("SELECT DISTINCT kind FROM spans")}
+    assert kinds == {"run", "asset", "stage", "epoch", "checkpoint"}
+    sampled = "SELECT count(DISTINCT run_id) AS n FROM system_metrics WHERE name = 'process_memory_bytes'"
+    assert first.rows(sampled) == [{"n": len({product["run_id"] for product in one["products"]})}]
+    assert second.rows(f"SELECT ({sampled}) AS runs, (SELECT count(*) FROM spans) AS spans") == [
+        {"runs": 0, "spans": 0}
+    ]
 
     checks = first.rows(
         "SELECT name, count(*) AS n, bool_and(passed) AS passed FROM checks GROUP BY name ORDER BY name"

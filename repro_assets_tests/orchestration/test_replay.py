@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from repro_assets.errors import InvalidValue
+from repro_assets.recording.tracers import tracers
 from repro_assets.replay import launch
 from repro_assets.replay.launch import replay
 from repro_assets.replay.records import recorded_runs
@@ -30,6 +31,17 @@ def log(tmp_path: Path) -> Any:
 
 def test_every_step_of_a_run_replays_identical_with_the_checkout_gone(project: Any, log: Any) -> None:
     answer = project.run(job="chain", settings={"seed": 5}, executor="multiprocess")
+    spans = project.rows("SELECT * FROM spans")
+    assert {row["trace_id"] for row in spans} == {answer["run_id"].replace("-", "")}
+    (top,) = (row for row in spans if row["parent_span_id"] is None)
+    assert (top["kind"], top["run_id"]) == ("run", answer["run_id"])
+    assets = {row["name"]: row for row in spans if row["kind"] == "asset"}
+    assert {row["parent_span_id"] for row in assets.values()} == {top["span_id"]}
+    # Each step is a process of its own.
+    assert len({row["file"] for row in assets.values()} | {top["file"]}) == 1 + len(assets) == 4
+    runs = {row["run_id"]: row for row in spans if row["kind"] == "run" and row is not top}
+    assert {row["parent_span_id"] for row in runs.values()} == {row["span_id"] for row in assets.values()}
+    assert runs.keys() == {product["run_id"] for product in answer["products"]}
     rebuilt = project.run(selection=["plain/up"], settings={"seed": 6})
     assert rebuilt["state"] == "COMPLETED"
     shutil.rmtree(project.root)
@@ -49,6 +61,13 @@ def test_every_step_of_a_run_replays_identical_with_the_checkout_gone(project: A
     # A replay stands for what it executed again.
     assert {run.run_id for run in recorded_runs(project.home, str(report.replay_run))} == original
     assert [run.run_id in original for run in recorded_runs(project.home, runs[0]["run_id"])] == [True]
+    # What the child did lies under the replay that started it.
+    tracers.flush_files()
+    replayed = project.rows(
+        "SELECT DISTINCT s.trace_id, top.name FROM run_traces s JOIN runs USING (run_id) "
+        "LEFT JOIN spans top ON top.trace_id = s.trace_id AND top.parent_span_id IS NULL WHERE replay_of IS NOT NULL"
+    )
+    assert [row["name"] for row in replayed] == [f"replay {answer['run_id']}"]
 
 
 def test_partitions_dynamic_partitions_plain_assets_and_pinned_inputs_replay_identical(project: Any, log: Any) -> None:
