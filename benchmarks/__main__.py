@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import capture, checkpoints, fingerprints, startup, store
+from benchmarks import capture, checkpoints, fingerprints, monitor, startup, store
 from benchmarks.measuring import show, write_section
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -15,6 +15,7 @@ SUBJECTS = {
     "store": store.measure,
     "checkpoints": checkpoints.measure,
     "fingerprints": fingerprints.measure,
+    "monitor": monitor.measure,
 }
 
 
