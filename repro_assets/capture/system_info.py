@@ -14,7 +14,8 @@ from typing import Any
 
 from repro_assets.capture.environment import EnvironmentCapture, capture_environment
 from repro_assets.capture.level import Level
-from repro_assets.capture.source import SourceCapture, capture_source
+from repro_assets.capture.source import capture_source
+from repro_assets.capture.source_tree import SourceCapture
 from repro_assets.errors import InvalidInput, from_os_error
 
 REQUIREMENTS = "requirements.txt"

@@ -24,7 +24,8 @@ from repro_assets.capture.level import Level
 from repro_assets.capture.notebook import NotebookCapture, capture_notebook
 from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.scanned import ScanCache
-from repro_assets.capture.source import SourceCapture, SourceFile, capture_source
+from repro_assets.capture.source import capture_source
+from repro_assets.capture.source_tree import SourceCapture, SourceFile
 from repro_assets.errors import SourceChanged
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects

@@ -17,8 +17,9 @@ import pytest
 from repro_assets.capture.git import Worktree
 from repro_assets.capture.level import Level
 from repro_assets.capture.remembered import Remembered
-from repro_assets.capture.scanned import ScanCache, Stamp
-from repro_assets.capture.source import SourceCapture, capture_source, read_stable
+from repro_assets.capture.scanned import ScanCache, Stamp, read_stable
+from repro_assets.capture.source import capture_source
+from repro_assets.capture.source_tree import SourceCapture
 from repro_assets.errors import InvalidInput, InvalidValue, SourceChanged
 from repro_assets.identity.canonical import decode, encode
 

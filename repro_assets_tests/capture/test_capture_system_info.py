@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from repro_assets.capture.environment import EnvironmentCapture
-from repro_assets.capture.source import SourceCapture
+from repro_assets.capture.source_tree import SourceCapture
 from repro_assets.capture.system_info import get_system_info, system_info, write_files
 from repro_assets.errors import InvalidInput, MachineError
 

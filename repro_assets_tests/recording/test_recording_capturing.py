@@ -16,7 +16,7 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.retention import dependence
 from repro_assets.capture import environment
 from repro_assets.capture.level import Level
-from repro_assets.capture.source import SourceFile
+from repro_assets.capture.source_tree import SourceFile
 from repro_assets.catalog import queries
 from repro_assets.catalog.projection import refresh
 from repro_assets.identity.digest import Digest
