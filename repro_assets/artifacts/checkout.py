@@ -2,8 +2,8 @@
 
 Laws: every byte is verified on its way; files are made beside the target and renamed into place when all are right, so
 the target shows either what was there before or the whole artifact; something that differs is replaced only when that
-is asked for, and what is equal already is left alone. Changing a file changes nothing in the store. Files are not
-forced to the disk, because they can be had again.
+is asked for, what the artifact has nothing in the place of never goes, and what is equal already is left alone.
+Changing a file changes nothing in the store. Files are not forced to the disk, because they can be had again.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ def check_out(artifact: Artifact, target: Path, *, force: bool = False) -> Check
     target : Path
         Where; an empty folder counts as nothing where the artifact is a folder.
     force : bool
-        Replace a file or folder that differs.
+        Replace files that differ. A folder in which there is more than the artifact has is not replaced.
 
     Raises
     ------
     MissingObject, CorruptObject
         If bytes are gone or do not match; the artifact is named, and nothing was written.
     ReusedElsewhere
-        If something else is there and `force` is not set.
+        If something else is there and `force` is not set, or it holds more than the artifact has.
     InvalidValue
-        If `target` lies in the store.
+        If `target` lies in the store, or is the current folder or one that holds it.
     MachineError
         If it cannot be written; the target is as it was then.
     """
@@ -74,6 +74,9 @@ def check_out(artifact: Artifact, target: Path, *, force: bool = False) -> Check
     where = target.resolve()
     if any(folder.resolve() in (where, *where.parents) for folder in own):
         raise InvalidValue(f"{target} lies in the store itself", "choose a folder of your own")
+    current = Path.cwd()
+    if where in (current, *current.parents):
+        raise InvalidValue(f"{target} is the current folder, or holds it", "name a file or folder below it")
     beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +108,9 @@ def _place(beside: Path, target: Path, *, force: bool) -> None:
             raise
     elif not force:
         raise _taken(target)
+    elif more := _more(beside, target):
+        holds = f"{target} holds {len(more)} that the artifact does not have, such as {more[0]}"
+        raise ReusedElsewhere(holds, "move them away, or choose another path")
     elif not beside.is_dir() and not target.is_dir():
         beside.rename(target)
     else:
@@ -121,6 +127,14 @@ def _place(beside: Path, target: Path, *, force: bool) -> None:
 
 def _taken(target: Path) -> ReusedElsewhere:
     return ReusedElsewhere(f"{target} is there already and differs", "choose another path or give --force")
+
+
+def _more(made: Path, there: Path) -> list[str]:
+    """Names below a folder that would be lost with it."""
+    if there.is_symlink() or not there.is_dir():
+        return []
+    kept = _names(made) if made.is_dir() else set()
+    return sorted(name for name in _names(there) - kept if (there / name).is_symlink() or not (there / name).is_dir())
 
 
 def _is_taken(target: Path, beside: Path) -> bool:

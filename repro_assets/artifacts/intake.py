@@ -55,6 +55,8 @@ def take_in(home: Home, path: Path, collection: str, kind: str | None = None) ->
     names.check_collection(collection)
     if not path.exists():
         raise InvalidInput(f"{path} is not there", "check the path")
+    if path.resolve() in (home.root.resolve(), *home.root.resolve().parents):
+        raise InvalidInput(f"{path} holds the store itself", "name what is beside it")
     kind = kind or (tree.NAME if path.is_dir() else raw_bytes.NAME)
     if kind not in KINDS:
         raise InvalidValue(f"a file is not taken in as {kind!r}", f"one of {', '.join(KINDS)}")

@@ -6,6 +6,7 @@ and a command's own module is imported only when it is called or listed.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -13,6 +14,7 @@ from typing import Annotated
 import typer
 
 from repro_assets.cli.answering import exit_code_of
+from repro_assets.errors import InvalidValue
 
 
 def _init(app: typer.Typer) -> None:
@@ -165,7 +167,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The words after ``repro``; those of this process if left out.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return exit_code_of(lambda: program(words)(words, prog_name="repro", standalone_mode=False))
+
+    def execute() -> object:
+        _refuse_empty(words)
+        return program(words)(words, prog_name="repro", standalone_mode=False)
+
+    return exit_code_of(execute)
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """Refuse an empty word: a variable that is not set would become the current folder, or the newest of all runs.
+
+    Raises
+    ------
+    InvalidValue
+        If there is one.
+    """
+    for before, word in itertools.pairwise(["repro", *words]):
+        if not word.strip() or (word.startswith("--") and word.endswith("=") and word.count("=") == 1):
+            said = word.rstrip("=") if word.strip() else f"what follows {before}"
+            raise InvalidValue(f"{said} is empty", "give a value; a shell variable may not be set")
 
 
 if __name__ == "__main__":

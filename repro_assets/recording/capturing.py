@@ -27,7 +27,7 @@ from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.source import capture_source
 from repro_assets.capture.source_tree import SourceCapture, SourceFile
 from repro_assets.errors import SourceChanged
-from repro_assets.store.home import Home
+from repro_assets.store.home import PROJECT_MARKS, Home
 from repro_assets.store.opening import open_objects
 
 ATTEMPTS = 4
@@ -35,7 +35,6 @@ _caches: dict[Path, tuple[ScanCache, Remembered]] = {}
 _stored: dict[tuple[Path, str], tuple[Any, Artifact]] = {}
 # The lease on these objects is the parent's.
 os.register_at_fork(after_in_child=_stored.clear)
-ROOT_MARKS = ("workspace.yaml", "pyproject.toml", ".git")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,10 @@ class Captured:
 
 
 def project_root(start: Path | None = None) -> Path:
-    """Return the nearest folder upwards that is a project's top (`ROOT_MARKS`), else `start` itself."""
+    """Return the nearest folder upwards that is a project's top (`PROJECT_MARKS`), else `start` itself."""
     folder = (start or Path.cwd()).absolute()
     for candidate in (folder, *folder.parents):
-        if any((candidate / mark).exists() for mark in ROOT_MARKS):
+        if any((candidate / mark).exists() for mark in PROJECT_MARKS):
             return candidate
     return folder
 

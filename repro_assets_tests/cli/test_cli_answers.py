@@ -290,7 +290,13 @@ def test_what_was_put_is_got_back_and_nothing_else_is_overwritten(repro, home, t
     assert (refused.code, refused.out) == (2, "")
     assert "--force" in refused.err
     assert (target / "mine.txt").read_text() == "mine"
+    kept = repro("artifacts", "get", "given", "--to", target, "--force")
+    assert kept.code == 2
+    assert "such as mine.txt" in kept.err
+    (target / "mine.txt").unlink()
+    (target / "sub" / "a.txt").write_text("changed")
     assert repro("artifacts", "get", "given", "--to", target, "--force").code == 0
+    assert (target / "sub" / "a.txt").read_text() == "a"
     assert sorted(path.name for path in target.rglob("*")) == ["a.txt", "sub"]
     assert [path.name for path in target.parent.iterdir()] == ["here"]
     assert repro("artifacts", "get", "given", "--to", home.journal / "x").code == 2
@@ -535,3 +541,40 @@ def test_a_traceback_is_shown_only_where_it_is_asked_for(repro, home, monkeypatc
     assert "Traceback" not in repro("runs", "list").err
     monkeypatch.setenv("REPRO_DEBUG", "1")
     assert "Traceback" in repro("runs", "list").err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("artifacts", "put", "", "--name", "given"),
+        ("artifacts", "put", " ", "--name", "given"),
+        ("init", ""),
+        ("manifest", "create", ""),
+        ("env", "capture", "--output-dir="),
+    ],
+)
+def test_an_empty_word_is_never_the_current_folder(repro, home, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    said = repro(*words)
+    assert (said.code, said.out) == (2, "")
+    assert "is empty" in said.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_store_does_not_take_itself_in(repro, home):
+    for folder in (home.root, home.root.parent):
+        said = repro("artifacts", "put", folder, "--name", "given")
+        assert said.code == 2
+        assert "holds the store itself" in said.err
+
+
+def test_a_store_is_made_where_a_project_is_and_elsewhere_only_by_init(repro, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("text")
+    monkeypatch.chdir(tmp_path)
+    said = repro("artifacts", "put", "file", "--name", "given")
+    assert said.code == 2
+    assert "repro init" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert repro("init").code == 0
+    assert repro("artifacts", "put", "file", "--name", "given").code == 0

@@ -77,13 +77,12 @@ def test_a_store_that_the_variable_names_and_is_not_there_is_not_replaced_by_ano
     assert find_store(tmp_path, make=True) == Home(tmp_path / "elsewhere")
 
 
-@pytest.mark.parametrize("sign", ["workspace.yaml", ".git", None])
-def test_a_new_store_is_made_at_the_projects_root(tmp_path: Path, sign: str | None) -> None:
+@pytest.mark.parametrize("sign", ["workspace.yaml", "pyproject.toml", ".git"])
+def test_a_new_store_is_made_at_the_projects_root_and_nowhere_else(tmp_path: Path, sign: str) -> None:
     below = tmp_path / "project" / "deep"
     below.mkdir(parents=True)
-    with pytest.raises(NoStore):
-        find_store(below)
-    if sign is not None:
-        (tmp_path / "project" / sign).touch()
-    expected = below if sign is None else tmp_path / "project"
-    assert find_store(below, make=True).root == expected / "data"
+    for make in (False, True):
+        with pytest.raises(NoStore, match="repro init"):
+            find_store(below, make=make)
+    (tmp_path / "project" / sign).touch()
+    assert find_store(below, make=True).root == tmp_path / "project" / "data"
