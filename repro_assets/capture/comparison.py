@@ -3,7 +3,8 @@
 Laws: versions are compared as versions (PEP 440: ``1.0`` is ``1.0.0``, and 12.1 is more than 9.0), everything else by
 its value, each difference under the path of the setting in the document. What only one of the documents speaks about,
 because the other was captured at a lower level, by an earlier version, or in vain, is no difference: it is named as not
-compared, with the reason. Equal documents have no difference, and a difference in one place is one entry.
+compared, with the reason; nor is the level one. Equal documents have no difference, and a difference in one place is
+one entry.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from repro_assets.errors import InvalidInput
 
 _VERSIONS = re.compile(r"python\.version|torch\.(version|cuda|hip)|.*\b(driver|cuda_driver|cudnn|nccl)")
 _SETS = {"hardware.cpu.flags"}
+_ABOUT_THE_CAPTURE = {"packages", "level", "unavailable"}
 _ABSENT = object()
 
 
@@ -110,14 +112,18 @@ def diff_environments(a: Mapping[str, Any], b: Mapping[str, Any]) -> Environment
     else:
         for name in sorted({*packages_a, *packages_b}):
             _compare_package(name, packages_a.get(name), packages_b.get(name), found)
-    members = sorted({*a, *b} - {"packages"})
-    for member in members:
+    for member in sorted({*a, *b} - _ABOUT_THE_CAPTURE):
         if not (_speaks_of(member, a) and _speaks_of(member, b)):
             not_compared[member] = _why_not(member, a, b)
             continue
         settings_a, settings_b = (dict(_settings(member, each.get(member))) for each in (a, b))
         for path in sorted({*settings_a, *settings_b}):
-            _compare_setting(path, settings_a.get(path, _ABSENT), settings_b.get(path, _ABSENT), found)
+            if not (_in_vain(path, settings_a, a) or _in_vain(path, settings_b, b)):
+                _compare_setting(path, settings_a.get(path, _ABSENT), settings_b.get(path, _ABSENT), found)
+    for which, one, other in (("the first", a, b), ("the second", b, a)):
+        for path, reason in _unavailable(one).items():
+            if path not in _unavailable(other):
+                not_compared.setdefault(path, f"{which} could not be captured: {reason}")
     return EnvironmentDiff(tuple(found["added"]), tuple(found["removed"]), tuple(found["changed"]), not_compared)
 
 
@@ -154,14 +160,29 @@ def _packages(document: Mapping[str, Any], which: str) -> dict[str, Mapping[str,
 
 
 def _speaks_of(member: str, document: Mapping[str, Any]) -> bool:
-    return member in document and (bool(document[member]) or member not in (document.get("unavailable") or {}))
+    return member in document and (bool(document[member]) or member not in _unavailable(document))
+
+
+def _unavailable(document: Mapping[str, Any]) -> Mapping[str, str]:
+    return document.get("unavailable") or {}
+
+
+def _in_vain(path: str, settings: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
+    """Tell whether a setting is not there because it, or what it is part of, could not be had."""
+    if settings.get(path) is not None:
+        return False
+    # The sensors of the hardware name what they could not read without the member that it belongs to.
+    names = (path, path.removeprefix("hardware."))
+    return any(
+        name == part or name.startswith((f"{part}.", f"{part}[")) for part in _unavailable(document) for name in names
+    )
 
 
 def _why_not(member: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     for which, document in (("the first", a), ("the second", b)):
         if _speaks_of(member, document):
             continue
-        reason = (document.get("unavailable") or {}).get(member)
+        reason = _unavailable(document).get(member)
         if reason is not None:
             return f"{which} could not be captured: {reason}"
         level = document.get("level")

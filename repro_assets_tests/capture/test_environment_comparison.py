@@ -99,10 +99,6 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], tuple[str, str, str
         lambda d: d["hardware"]["gpus"][0].update(ecc=False),
         ("changed", "setting", "hardware.gpus[0].ecc", False, None),
     ),
-    "something could not be had": (
-        lambda d: d["unavailable"].update({"packages.x.dist-info": "no metadata"}),
-        ("added", "setting", "unavailable.packages.x.dist-info", "no metadata", None),
-    ),
 }
 
 
@@ -151,17 +147,40 @@ def test_names_are_compared_as_the_index_spells_them() -> None:
 
 
 def test_what_only_one_record_speaks_of_is_named_and_no_difference(captured: dict[str, Any]) -> None:
-    basic = capture_environment("basic").document
+    basic = {**capture_environment("basic").document, "shadowed_packages": captured["shadowed_packages"]}
     diff = diff_environments(basic, captured)
-    assert [each.name for each in diff.changed] == ["level"]
+    assert diff.equal, "its level is no difference of an environment"
     assert diff.not_compared["hardware"] == "the first does not have it (captured at level basic)"
     assert {"torch", "variables", "host"} <= set(diff.not_compared)
-    broken = {**captured, "packages": [], "unavailable": {"packages": "OSError: disk"}}
+    broken = {**captured, "packages": [], "unavailable": {**captured["unavailable"], "packages": "OSError: disk"}}
     diff = diff_environments(captured, broken)
     assert diff.not_compared == {"packages": "the second could not be captured: OSError: disk"}
-    assert [each.name for each in diff.added] == ["unavailable.packages"]
+    assert diff.equal
     old = {"packages": [{"name": "numpy"}], "python": {"version": "3.8"}}
     assert [each.how for each in diff_environments(captured, old).changed if each.part == "package"] == [None]
+
+
+def test_what_a_sensor_could_not_read_is_not_compared(captured: dict[str, Any]) -> None:
+    seen = {**captured, "unavailable": {}}
+    blind = copy.deepcopy(seen)
+    blind["hardware"]["gpus"], blind["unavailable"] = [], {"gpus": "no NVML", "packages.x.dist-info": "no metadata"}
+    for diff, which in ((diff_environments(seen, blind), "second"), (diff_environments(blind, seen), "first")):
+        assert diff.equal, diff.lines()
+        assert diff.not_compared == {
+            "gpus": f"the {which} could not be captured: no NVML",
+            "packages.x.dist-info": f"the {which} could not be captured: no metadata",
+        }
+    other = copy.deepcopy(blind)
+    other["unavailable"]["gpus"] = "no permission"
+    assert diff_environments(blind, other).equal and not diff_environments(blind, other).not_compared
+    gone = copy.deepcopy(seen)
+    del gone["hardware"]["gpus"][1]
+    assert {each.name for each in diff_environments(seen, gone).removed} >= {"hardware.gpus[1].driver"}
+    one = copy.deepcopy(seen)
+    one["hardware"]["gpus"][0].update(ecc=None, driver="1000.1")
+    one["unavailable"] = {"gpus[0].ecc": "not supported"}
+    assert [each.name for each in diff_environments(seen, one).changed] == ["hardware.gpus[0].driver"]
+    assert not diff_environments(seen, one).removed
 
 
 def test_torch_that_is_gone_is_a_difference(captured: dict[str, Any]) -> None:
