@@ -189,53 +189,88 @@ ORDER BY CASE WHEN mode = 'min' THEN m.value ELSE -m.value END, r.started_at, r.
 LIMIT 1;
 COMMENT ON MACRO TABLE best_run IS 'The completed run, replays left out, whose metric ended best; mode is max or min.';
 
+CREATE MACRO only_one(known, given, what) AS
+CASE
+    WHEN list_contains(known, given) THEN given
+    WHEN len(known) = 1 THEN known[1]
+    WHEN len(known) = 0 THEN error(concat('there is no ', what, ' ', given, '; write its id or 8 letters of it or more'))
+    ELSE error(concat(len(known), ' of them begin so: ', what, ' ', given, '; write more of it'))
+END;
+CREATE MACRO run_called(given) AS only_one((
+    SELECT coalesce(list(run_id), []) FROM runs
+    WHERE run_id = given OR (length(given) >= 8 AND starts_with(run_id, given))
+), given, 'run');
+CREATE MACRO artifact_called(given) AS only_one((
+    SELECT coalesce(list(digest), []) FROM artifacts
+    WHERE digest = given OR (
+        length(replace(given, 'sha256:', '')) >= 8
+        AND starts_with(digest, 'sha256:' || replace(given, 'sha256:', ''))
+    )
+), given, 'artifact');
+CREATE MACRO environment_called(given) AS only_one((
+    SELECT coalesce(list(DISTINCT environment), []) FROM (
+        SELECT environment FROM environments WHERE environment = given OR (
+            length(replace(given, 'sha256:', '')) >= 8
+            AND starts_with(environment, 'sha256:' || replace(given, 'sha256:', ''))
+        )
+        UNION ALL
+        SELECT unnest(CASE WHEN bool_or(run_id = given) THEN list(environment) FILTER (run_id = given)
+            ELSE list(environment) END)
+        FROM runs WHERE run_id = given OR (length(given) >= 8 AND starts_with(run_id, given))
+    ) WHERE environment IS NOT NULL
+), given, 'environment, or run with one,');
+
 CREATE MACRO compare_runs(run_a, run_b) AS TABLE
-WITH facts AS (
+WITH pair AS MATERIALIZED (
+    SELECT run_called(run_a) AS a, run_called(run_b) AS b
+), chosen AS (
+    SELECT runs.* FROM runs, pair WHERE run_id IN (pair.a, pair.b)
+), facts AS (
     SELECT run_id, 'run' AS part, name, value FROM (
         UNPIVOT (
             SELECT run_id, recipe, asset, partition, job, experiment, state, seed::VARCHAR AS seed, device, code_version,
                 commit, branch, dirty::VARCHAR AS dirty, environment, source, capture_level, trial::VARCHAR AS trial,
                 error_type
-            FROM runs WHERE run_id IN (run_a, run_b)
+            FROM chosen
         ) ON COLUMNS(* EXCLUDE (run_id)) INTO NAME name VALUE value
     )
-    UNION ALL SELECT r.run_id, 'config', j.key, j.value::VARCHAR FROM runs r, json_each(r.config) j
-        WHERE r.run_id IN (run_a, run_b)
-    UNION ALL SELECT r.run_id, 'setting', j.key, j.value::VARCHAR FROM runs r, json_each(r.settings) j
-        WHERE r.run_id IN (run_a, run_b)
-    UNION ALL SELECT run_id, 'param', name, value::VARCHAR FROM params WHERE run_id IN (run_a, run_b)
-    UNION ALL SELECT run_id, 'metric', name, value::VARCHAR FROM metrics_last WHERE run_id IN (run_a, run_b)
-    UNION ALL SELECT r.run_id, 'package', p.name, p.version FROM runs r JOIN packages p USING (environment)
-        WHERE r.run_id IN (run_a, run_b)
+    UNION ALL SELECT r.run_id, 'config', j.key, j.value::VARCHAR FROM chosen r, json_each(r.config) j
+    UNION ALL SELECT r.run_id, 'setting', j.key, j.value::VARCHAR FROM chosen r, json_each(r.settings) j
+    UNION ALL SELECT run_id, 'param', name, value::VARCHAR FROM params SEMI JOIN chosen USING (run_id)
+    UNION ALL SELECT run_id, 'metric', name, value::VARCHAR FROM metrics_last SEMI JOIN chosen USING (run_id)
+    UNION ALL SELECT r.run_id, 'package', p.name, p.version FROM chosen r JOIN packages p USING (environment)
     UNION ALL SELECT run_id, 'input', slot || coalesce('[' || partition || ']', ''), digest FROM run_inputs
-        WHERE run_id IN (run_a, run_b)
+        SEMI JOIN chosen USING (run_id)
     UNION ALL SELECT run_id, 'output', slot || coalesce('[' || partition || ']', ''), digest FROM run_outputs
-        WHERE run_id IN (run_a, run_b)
+        SEMI JOIN chosen USING (run_id)
 ), both_runs AS (
-    SELECT part, name, max(value) FILTER (WHERE run_id = run_a) AS value_a,
-        max(value) FILTER (WHERE run_id = run_b) AS value_b
-    FROM facts GROUP BY part, name
+    SELECT part, name, max(value) FILTER (WHERE run_id = pair.a) AS value_a,
+        max(value) FILTER (WHERE run_id = pair.b) AS value_b
+    FROM facts, pair GROUP BY part, name
 )
 SELECT part, name, value_a, value_b FROM both_runs WHERE value_a IS DISTINCT FROM value_b ORDER BY part, name;
-COMMENT ON MACRO TABLE compare_runs IS 'What differs between two runs, code, environment and results included.';
+COMMENT ON MACRO TABLE compare_runs IS 'What differs between two runs, code, environment and results included; a run is an id, or 8 letters or more that only one begins with.';
 
 CREATE MACRO manifest_diff(digest_a, digest_b) AS TABLE
+WITH pair AS MATERIALIZED (
+    SELECT artifact_called(digest_a) AS a, artifact_called(digest_b) AS b
+)
 SELECT
     coalesce(old.name, new.name) AS name,
     CASE WHEN old.name IS NULL THEN 'added' WHEN new.name IS NULL THEN 'removed' ELSE 'changed' END AS change,
     old.size AS size_a, new.size AS size_b, old.objects AS objects_a, new.objects AS objects_b
-FROM (SELECT * FROM manifest_entries WHERE digest = digest_a) old
-FULL JOIN (SELECT * FROM manifest_entries WHERE digest = digest_b) new ON old.name = new.name
+FROM (SELECT * FROM manifest_entries WHERE digest = (SELECT a FROM pair)) old
+FULL JOIN (SELECT * FROM manifest_entries WHERE digest = (SELECT b FROM pair)) new ON old.name = new.name
 WHERE old.name IS NULL OR new.name IS NULL OR old.objects <> new.objects OR old.size <> new.size
     OR old.facts::VARCHAR <> new.facts::VARCHAR
 ORDER BY name;
-COMMENT ON MACRO TABLE manifest_diff IS 'Parts that differ between two artifacts, given by their digests.';
+COMMENT ON MACRO TABLE manifest_diff IS 'Parts that differ between two artifacts, given by their digests, or 8 digits or more of them.';
 
 CREATE MACRO environment_diff(environment_a, environment_b) AS TABLE
-WITH chosen AS (
-    SELECT 'a' AS side, coalesce((SELECT environment FROM runs WHERE run_id = environment_a), environment_a) AS digest
+WITH chosen AS MATERIALIZED (
+    SELECT 'a' AS side, environment_called(environment_a) AS digest
     UNION ALL
-    SELECT 'b', coalesce((SELECT environment FROM runs WHERE run_id = environment_b), environment_b)
+    SELECT 'b', environment_called(environment_b)
 ), facts AS (
     SELECT side, 'package' AS part, name, version AS value
     FROM packages p JOIN chosen ON p.environment = chosen.digest
@@ -259,4 +294,4 @@ SELECT
     CASE WHEN value_a IS NULL THEN 'added' WHEN value_b IS NULL THEN 'removed' ELSE 'changed' END AS change,
     value_a, value_b
 FROM both_sides WHERE value_a IS DISTINCT FROM value_b ORDER BY part, name;
-COMMENT ON MACRO TABLE environment_diff IS 'What differs between two environments, given by digest or by a run that was executed in it.';
+COMMENT ON MACRO TABLE environment_diff IS 'What differs between two environments, given by digest or by a run that was executed in it, or 8 letters or more of either.';

@@ -7,6 +7,7 @@ import duckdb
 import pytest
 
 import repro_assets
+from repro_assets.artifacts import repository
 from repro_assets.catalog import publication
 from repro_assets.catalog.projection import refresh
 from repro_assets.identity.digest import Digest
@@ -84,14 +85,15 @@ def test_every_example_on_the_page_answers(home, recorder, traced, span):
         run_records.ReadingsMissing("RUN", {"gpu": "no driver"}),
     )
     traced(home, span("train", kind="stage", run="RUN"))
+    one, other = (str(repository.put(home, {"value": number}).digest) for number in (1, 2))
     refresh(home)
-    blocks = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    page = PAGE.read_text("utf-8").replace("sha256:1…", one).replace("sha256:2…", other)
+    blocks = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
     statements = [text.strip() for block in blocks for text in block.split(";") if text.strip()]
     assert len(statements) >= 13
     may_be_empty = {
         "FROM damages",
         "FROM environment_diff('RUN', 'OTHER')",
-        "FROM manifest_diff('sha256:1…', 'sha256:2…')",
     }
     with duckdb.connect(str(home.catalog), read_only=True) as connection:
         for statement in statements:

@@ -242,6 +242,31 @@ def test_differences_between_runs_environments_and_artifacts(filled, recorder):
     ]
 
 
+@pytest.mark.parametrize("macro", ["compare_runs", "environment_diff", "manifest_diff"])
+def test_what_is_unknown_or_fits_several_is_an_error_and_not_equal(shared, macro):
+    table = "artifacts" if macro == "manifest_diff" else "runs"
+    column = "digest" if macro == "manifest_diff" else "run_id"
+    (known, *_) = [row["id"] for row in rows(shared, f"SELECT {column} AS id FROM {table} ORDER BY 1")]
+    for wrong in ("eeeeeeee", known[:7], "last", ""):
+        for pair in ([wrong, known], [known, wrong], [wrong, wrong]):
+            with pytest.raises(InvalidValue, match="there is no"):
+                rows(shared, f"FROM {macro}(?, ?)", pair)
+
+
+def test_the_beginning_of_an_id_names_it(filled, recorder):
+    recorder.run("eeeeeeee-1", 7, config={"lr": 0.5})
+    for macro in ("compare_runs", "environment_diff"):
+        whole = rows(filled, f"FROM {macro}('aaaaaaaa-1', 'eeeeeeee-1')")
+        assert rows(filled, f"FROM {macro}('aaaaaaaa-1', 'eeeeeeee')") == whole
+        assert bool(whole) == (macro == "compare_runs")
+    with pytest.raises(InvalidValue, match="begin so"):
+        rows(filled, "FROM compare_runs('aaaaaaaa', 'eeeeeeee')")
+    one, other = [row["digest"] for row in rows(filled, "SELECT digest FROM artifacts ORDER BY digest LIMIT 2")]
+    whole = rows(filled, "FROM manifest_diff(?, ?)", [one, other])
+    assert whole
+    assert rows(filled, "FROM manifest_diff(?, ?)", [one[:20], other.removeprefix("sha256:")[:12]]) == whole
+
+
 def test_one_query_answers_what_made_a_model(shared):
     (row,) = rows(shared, "SELECT * FROM provenance WHERE model = 'model-aaaaaaaa-2'")
     assert (row["commit"], row["hardware"], row["seed"], row["dirty"]) == ("c0ffee", "A processor", 1, False)
