@@ -206,6 +206,8 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
     if executor not in EXECUTORS:
         raise InvalidValue(f"{executor!r} is not an executor", f"one of {', '.join(EXECUTORS)}")
     mode = Mode(**{name: value for name in ("deterministic", "threads") if (value := getattr(words, name)) is not None})
+    if words.monitor_interval is not None:
+        _check_interval(words.monitor_interval)
     settings: dict[str, Any] = {
         "seed": words.seed,
         "deterministic": words.deterministic,
@@ -256,6 +258,16 @@ def check_pins(home: Home, pins: Mapping[str, str]) -> None:
 
     for name in pins.values():
         resolve_artifact(home, name)
+
+
+def _check_interval(seconds: float) -> None:
+    from repro_assets.recording.monitoring import LEAST_SECONDS, MOST_SECONDS
+
+    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        raise InvalidValue(
+            f"--monitor-interval {seconds:g} is not between {LEAST_SECONDS:g} and {MOST_SECONDS:g} seconds",
+            "give one that is, or --no-monitor",
+        )
 
 
 def _asset_config(words: Words) -> dict[str, dict[str, Any]]:

@@ -246,9 +246,16 @@ class Execution:
             return repository.by_digest(self.plan.home, pinned, name=str(value))
         path = project_root() / value
         if not path.is_file():
-            raise InvalidInput(f"the raw file {value} is missing", f"restore it: git checkout -- {value}")
+            raise InvalidInput(f"the raw file {value} is missing", self._remedy(value))
         stored = repository.put(self.plan.home, path, "bytes", name=str(value))
         return dataclasses.replace(repository.claim(stored, f"raw-{path.name}"), name=str(value))
+
+    def _remedy(self, missing: Path) -> str:
+        """Return what helps against a raw file that is missing: only the file that the recipe brings is in git."""
+        for name, field in type(self.config).model_fields.items():
+            if getattr(self.config, name) == str(missing) != field.default:
+                return f"set {name} of {self.asset} to a file that is there"
+        return f"restore it: git checkout -- {missing}"
 
     def _key(self, handles: Mapping[str, Artifact], settings: dict[str, Any]) -> Digest:
         return reuse.reuse_key(

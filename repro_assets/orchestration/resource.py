@@ -24,6 +24,7 @@ from repro_assets.orchestration.config import AssetConfig
 from repro_assets.orchestration.execution import Execution, StepPlan
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.recording import logs
+from repro_assets.recording.monitoring import LEAST_SECONDS, MOST_SECONDS
 from repro_assets.store.home import Home, find_store
 
 
@@ -39,7 +40,9 @@ class Repro(dg.ConfigurableResource[Any]):
         default=False, description="Fail where a setting that changes bits came too late, instead of warning"
     )
     monitor: bool = Field(default=True, description="Sample what the machine does while a recipe runs")
-    monitor_interval: float = Field(default=1.0, ge=0.01, le=3600, description="Seconds between two samples")
+    monitor_interval: float = Field(
+        default=1.0, ge=LEAST_SECONDS, le=MOST_SECONDS, description="Seconds between two samples"
+    )
     experiment: str = Field(default="", description="A name to group runs by")
     tags: list[str] = Field(default_factory=list, description="Tags of the runs in the catalog")
     required_packages: list[str] = Field(

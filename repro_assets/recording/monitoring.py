@@ -14,6 +14,7 @@ from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.recording.run import Run
 
 LEAST_SECONDS = 0.01
+MOST_SECONDS = 3600.0
 
 
 @contextlib.contextmanager

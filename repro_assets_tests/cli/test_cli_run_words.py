@@ -133,6 +133,7 @@ def test_what_is_not_said_is_left_to_the_definitions():
         Words(executor="ray"),
         Words(threads=0),
         Words(capture_level="all"),
+        *(Words(monitor_interval=seconds) for seconds in (0.0, -1.0, 0.009, 3601.0, float("nan"), float("inf"))),
     ],
 )
 def test_words_that_exclude_each_other_or_mean_nothing_are_refused(words):

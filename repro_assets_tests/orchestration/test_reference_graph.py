@@ -91,9 +91,12 @@ def test_a_missing_or_malformed_raw_file_fails_the_run_and_names_file_line_and_r
     missing = project.run(**asked)
     assert "data/raw/digits.csv is missing" in missing["errors"][0]["message"]
     assert "git checkout" in missing["errors"][0]["message"]
-    assert {answer["errors"][0]["exit_code"] for answer in (malformed, missing)} == {2}
+    outside = project.run(**asked, assets={"digits": {"path": "/nonexistent.csv"}})
+    message = outside["errors"][0]["message"]
+    assert "set path of data/digits to a file that is there" in message and "git checkout" not in message
+    assert {answer["errors"][0]["exit_code"] for answer in (malformed, missing, outside)} == {2}
     rows = project.rows("SELECT state, error_message FROM runs WHERE run_kind = 'asset'")
-    assert [row["state"] for row in rows] == ["FAILED", "FAILED"]
+    assert [row["state"] for row in rows] == ["FAILED"] * 3
     assert project.rows("SELECT count(*) AS n FROM run_outputs") == [{"n": 0}]
 
 
