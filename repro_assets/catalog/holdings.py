@@ -1,12 +1,12 @@
 """What a store and its catalog hold.
 
 Laws: logical bytes are what all artifacts would take if each were kept whole and uncompressed; stored bytes are what
-their files take. An artifact counts once, whatever the number of its versions.
+their files take. An artifact counts once, whatever the number of its versions, as long as its manifest is there: not
+when a collection has moved it to the trash, and also when its bytes were evicted.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from repro_assets.catalog import projection
@@ -21,26 +21,29 @@ def store_statistics(home: Home) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``objects``, ``bytes`` (stored), ``logical_bytes``, ``quarantined``, ``unfinished``, and ``artifacts``: rows of
-        ``kind``, ``artifacts`` and ``logical_bytes``.
+        ``objects``, ``bytes`` (stored), ``logical_bytes``, ``packs``, ``quarantined``, ``unfinished``, and
+        ``artifacts``: rows of ``kind``, ``artifacts`` and ``logical_bytes``.
 
     Raises
     ------
     MachineError
         If the catalog had to be brought up to date and cannot be written.
     """
-    kinds = rows(
-        home,
-        "SELECT kind, count(*) AS artifacts, sum(size)::BIGINT AS logical_bytes FROM artifacts "
-        "GROUP BY kind ORDER BY logical_bytes DESC, kind",
-    )
-    counted = dataclasses.asdict(measure(home))
+    counted = measure(home)
+    there = {str(digest) for digest in counted.digests}
+    kinds: dict[str, list[int]] = {}
+    for row in rows(home, "SELECT digest, kind, size FROM artifacts"):
+        if row["digest"] in there:
+            kinds.setdefault(row["kind"], []).append(row["size"])
+    artifacts = [{"kind": kind, "artifacts": len(sizes), "logical_bytes": sum(sizes)} for kind, sizes in kinds.items()]
     return {
-        "objects": counted.pop("objects"),
-        "bytes": counted.pop("bytes"),
-        "logical_bytes": sum(row["logical_bytes"] for row in kinds),
-        **counted,
-        "artifacts": kinds,
+        "objects": len(counted.digests),
+        "bytes": counted.bytes,
+        "logical_bytes": sum(map(sum, kinds.values())),
+        "packs": counted.packs,
+        "quarantined": counted.quarantined,
+        "unfinished": counted.unfinished,
+        "artifacts": sorted(artifacts, key=lambda row: (-row["logical_bytes"], row["kind"])),
     }
 
 

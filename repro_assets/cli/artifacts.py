@@ -17,6 +17,7 @@ app = typer.Typer(help="Artifacts: put files in, list, show, get them back, name
 
 _LISTED = ("name", "version", "kind", "size", "parts", "digest", "aliases", "trial", "run_id", "time")
 _LISTS = ("versions", "aliases", "made_by", "read_by", "entries")
+_MOST_ROWS = 20
 
 
 @app.command()
@@ -83,7 +84,7 @@ def show(artifact: ArtifactName, as_json: AsJson = False) -> None:
     """Show the whole record of an artifact."""
     from repro_assets.catalog.descriptions import show_artifact
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import cut, print_facts, print_json, print_table
+    from repro_assets.cli.rendering import cut, print_facts, print_json, print_line, print_table
 
     record = show_artifact(settled(), artifact)
     if as_json:
@@ -93,8 +94,10 @@ def show(artifact: ArtifactName, as_json: AsJson = False) -> None:
     print_facts(facts, title=str(record["digest"]))
     for name in _LISTS:
         if record[name]:
-            rows = [{column: cut(value) for column, value in row.items()} for row in record[name]]
+            rows = [{column: cut(value) for column, value in row.items()} for row in record[name][:_MOST_ROWS]]
             print_table(rows, title=f"\n{name}")
+            if len(record[name]) > _MOST_ROWS:
+                print_line(f"{len(record[name]) - _MOST_ROWS} more {name} (all with --json)")
 
 
 @app.command()

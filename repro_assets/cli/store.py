@@ -36,6 +36,7 @@ def stats(as_json: AsJson = False) -> None:
             "objects": found["objects"],
             "stored": size(found["bytes"]),
             "logical": size(found["logical_bytes"]),
+            "packs": found["packs"],
             "quarantined": found["quarantined"],
             "unfinished": found["unfinished"],
         }

@@ -1,7 +1,8 @@
-"""How much a store holds, as its folders say.
+"""How much a store holds, as its folders and the indices of its packs say.
 
-Laws: sizes are those of the stored files, so compression and sharing show; nothing is opened, so damage does not stop
-the count; an object that comes or goes meanwhile is counted or not, and nothing fails.
+Laws: an object counts once, wherever it lies and however often; sizes are those of the stored files, packs with their
+indices among them, so compression and sharing show; no object is opened, so damage does not stop the count; one that
+comes or goes meanwhile is counted or not, and nothing fails; what lies in the trash is not counted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro_assets.identity.digest import Digest
 from repro_assets.store.home import Home
+from repro_assets.store.objects import LocalObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +23,21 @@ class Statistics:
 
     Parameters
     ----------
-    objects : int
-        Objects.
+    digests : frozenset of Digest
+        The objects, alone or in packs.
     bytes : int
         Bytes of their files.
+    packs : int
+        Packs.
     quarantined : int
         Objects that were set aside because their bytes did not match.
     unfinished : int
         Files that are being written, or were when a process died.
     """
 
-    objects: int
+    digests: frozenset[Digest]
     bytes: int
+    packs: int
     quarantined: int
     unfinished: int
 
@@ -44,21 +50,23 @@ def measure(home: Home) -> Statistics:
     OSError
         If a folder cannot be read.
     """
-    objects = size = 0
-    for folder in _entries(home.objects):
-        if folder.is_dir():
-            for file in _entries(Path(folder.path)):
-                try:
-                    size += file.stat().st_size
-                except FileNotFoundError:
-                    continue
-                objects += 1
+    objects = LocalObjects(home)
+    folders = (Path(entry.path) for entry in _entries(home.objects) if entry.is_dir())
+    size = sum(_size(file) for folder in (*folders, home.packs) for file in _entries(folder))
     return Statistics(
-        objects,
+        frozenset(objects.digests()),
         size,
+        len(objects.packs.names()),
         sum(1 for _ in _entries(home.quarantine)),
         sum(1 for _ in _entries(home.temporary)),
     )
+
+
+def _size(file: os.DirEntry[str]) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -20,6 +20,7 @@ from repro_assets.cli.answering import exit_code_of
 from repro_assets.cli.rendering import plain
 from repro_assets.errors import DiskFull, RequestError
 from repro_assets.identity.digest import Digest
+from repro_assets.store.leases import lease_on
 from repro_assets.store.opening import open_objects
 
 
@@ -347,6 +348,29 @@ def test_long_facts_are_cut_for_a_person_and_whole_for_a_program(repro, home, tm
     assert len(repro("artifacts", "show", "wide", "--json").document["facts"]["columns"]) == 60
 
 
+def test_statistics_count_packed_objects_and_no_collected_artifact(repro, home, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number}.txt").write_text(f"number {number}")
+    before = repro("store", "stats", "--json").document
+    assert repro("artifacts", "put", folder, "--name", "many").code == 0
+    found = repro("store", "stats", "--json").document
+    assert list(home.packs.glob("*.pack")), "nothing was packed, so this shows nothing"
+    files = [path for place in (home.objects, home.packs) for path in place.rglob("*") if path.is_file()]
+    assert found["objects"] == before["objects"] + 41 == repro("store", "fsck", "--json").document["checked"]
+    assert found["bytes"] == sum(path.stat().st_size for path in files)
+    assert found["packs"] == len(list(home.packs.glob("*.pack")))
+    assert {row["kind"]: row["artifacts"] for row in found["artifacts"]} == {"json": 3, "tree": 1}
+    assert repro("artifacts", "delete", "many").code == 0
+    assert repro("store", "stats", "--json").document == found, "deleting hides, collecting frees"
+    lease_on(home).release()
+    assert repro("store", "gc", "--delete", "--now").code == 0
+    after = repro("store", "stats", "--json").document
+    assert (after["objects"], after["logical_bytes"]) == (before["objects"], before["logical_bytes"])
+    assert [row["kind"] for row in after["artifacts"]] == ["json"]
+
+
 def test_statistics_count_what_is_there(repro, home):
     found = repro("store", "stats", "--json").document
     stored = [path for path in home.objects.rglob("*") if path.is_file()]
@@ -355,6 +379,21 @@ def test_statistics_count_what_is_there(repro, home):
     assert found["logical_bytes"] == sum(row["logical_bytes"] for row in found["artifacts"])
     assert [row["kind"] for row in found["artifacts"]] == ["json"]
     assert found["artifacts"][0]["artifacts"] == 3
+
+
+def test_a_folder_is_shown_by_its_first_entries_and_whole_to_a_program(repro, home, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(23):
+        (folder / f"{number:02}.txt").write_text(str(number))
+    assert repro("artifacts", "put", folder, "--name", "many").code == 0
+    shown = repro("artifacts", "show", "many").out
+    assert "19.txt" in shown and "20.txt" not in shown and "3 more entries (all with --json)" in shown
+    assert len(repro("artifacts", "show", "many", "--json").document["entries"]) == 23
+    for name in ("20.txt", "21.txt", "22.txt"):
+        (folder / name).unlink()
+    assert repro("artifacts", "put", folder, "--name", "many").code == 0
+    assert "more entries" not in repro("artifacts", "show", "many").out
 
 
 @pytest.mark.parametrize("full", [False, True])
