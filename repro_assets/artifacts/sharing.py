@@ -73,7 +73,7 @@ def push(
     MachineError
         If the remote does not answer or refuses. What arrived stays there.
     """
-    remote = RemoteObjects(Bucket(address, make=True), DECODERS, home)
+    remote = RemoteObjects(Bucket(address), DECODERS, home)
     done = Exchange(str(remote.bucket))
     lengths = shared_journal.lengths(home) if artifacts is None else {}
     versions = list(claims_here(home, done))
@@ -135,7 +135,8 @@ def pull(
     Raises
     ------
     InvalidValue, UnknownName, AmbiguousName
-        If the address is none, the bucket or folder is not there, or the remote has no such artifact.
+        If the address is none, the bucket or folder is not there or nobody ever pushed to it, or the remote has no such
+        artifact.
     MachineError
         If the remote does not answer or refuses, or the store cannot be written. What had come stays.
     """
@@ -145,6 +146,8 @@ def pull(
     growths = _growths(remote.bucket, home, done) if artifacts is None else []
     versions = [version for version in claims.read_all(done) if version is not None]
     claims.save()
+    if not (versions or growths or done.failed or shared_journal.stretches(remote.bucket) or any(remote.digests())):
+        raise UnknownName(f"{remote.bucket} holds nothing of a store", "push to it first, or correct the address")
     if artifacts is None:
         wanted = [version.digest for version in versions]
         wanted += [digest for growth in growths for record in _records_of(growth) for digest in _digests_of(record)]

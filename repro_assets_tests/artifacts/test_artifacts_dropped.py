@@ -25,6 +25,7 @@ def here(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def remote(tmp_path: Path) -> str:
+    (tmp_path / "remote").mkdir()
     return str(tmp_path / "remote")
 
 

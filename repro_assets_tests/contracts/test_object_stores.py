@@ -34,7 +34,8 @@ class TestLocalObjects(ObjectStoreContract):
 
 class TestFolderRemote(ObjectStoreContract):
     def make(self, folder: Path) -> ObjectStore:
-        return RemoteObjects(Bucket(str(folder), make=True))
+        folder.mkdir(exist_ok=True)
+        return RemoteObjects(Bucket(str(folder)))
 
     def damage(self, store: ObjectStore, digest: Digest) -> None:
         path = self._path(store, digest)

@@ -36,6 +36,7 @@ def _share(folder: Path, home: Home) -> None:
 
 
 def _make_pushed(folder: Path) -> None:
+    (folder / "remote").mkdir()
     sharing.push(home_of(folder), str(folder / "remote"))
     make_tree(folder)
     _share(folder, home_of(folder))
@@ -44,6 +45,7 @@ def _make_pushed(folder: Path) -> None:
 def _make_pullable(folder: Path) -> None:
     make_tree(folder)
     source = make_store(folder / "source")
+    (folder / "remote").mkdir()
     _share(folder, source)
     assert sharing.push(source, str(folder / "remote")).ok
 

@@ -88,6 +88,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     for number in range(12):
         (tree / f"{number}").write_text(f"file {number}\n" * 9)
     repository.claim(repository.put(home, tree), "tree")
+    (home.root.parent / REMOTE).mkdir()
     sharing.push(home, str(home.root.parent / REMOTE))
     sharing.pull(home, str(home.root.parent / REMOTE))
     configured.add_remote(home, "origin", str(home.root.parent / REMOTE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -70,16 +71,21 @@ class Raw:
         self.write(path, bytes(data))
 
 
+def _folder(tmp_path: Path) -> Raw:
+    (tmp_path / "remote").mkdir()
+    return Raw(str(tmp_path / "remote"), None)
+
+
 @pytest.fixture(params=["folder", "s3"])
 def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Raw:
     if request.param == "folder":
-        return Raw(str(tmp_path / "remote"), None)
+        return _folder(tmp_path)
     return Raw(f"s3://{request.getfixturevalue('bucket')}/some/prefix", request.getfixturevalue("s3"))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Raw:
-    return Raw(str(tmp_path / "remote"), None)
+    return _folder(tmp_path)
 
 
 def _home(tmp_path: Path, name: str) -> Home:
@@ -150,7 +156,7 @@ def test_a_large_file_goes_through_in_parts(tmp_path: Path, remote: Raw) -> None
     path.write_bytes(_bytes(1, 40 << 20))
     with open_objects(here).batch() as batch:
         digest, _ = batch.put_file(path)
-    bucket = RemoteObjects(Bucket(remote.address, make=True))
+    bucket = RemoteObjects(Bucket(remote.address))
     assert send(LocalObjects(here), bucket, [digest]).objects == 1
     assert receive(LocalObjects(there), bucket, [digest]).objects == 1
     assert LocalObjects(there).placement(digest).size == 40 << 20
@@ -171,7 +177,7 @@ def test_a_damaged_object_is_not_sent(tmp_path: Path, folder: Raw) -> None:
     stored = bytearray(objects.path(digest).read_bytes())
     stored[19 << 20] ^= 1
     objects.path(digest).write_bytes(stored)
-    done = send(objects, RemoteObjects(Bucket(folder.address, make=True)), [digest])
+    done = send(objects, RemoteObjects(Bucket(folder.address)), [digest])
     assert list(done.failed) == [digest]
     assert folder.paths() == []
 
@@ -285,7 +291,7 @@ def test_one_number_for_two_artifacts_is_named_and_nothing_is_overwritten(tmp_pa
 
 
 def test_of_many_that_create_one_file_one_wins(remote: Raw) -> None:
-    bucket = Bucket(remote.address, make=True)
+    bucket = Bucket(remote.address)
     with ThreadPoolExecutor(8) as pool:
         new = list(pool.map(lambda number: bucket.create("names/model/1", b"%d" % number), range(8)))
     assert sorted(new) == [False] * 7 + [True]
@@ -446,7 +452,7 @@ def test_a_codec_that_needs_this_store_does_not_travel(tmp_path: Path, folder: R
     objects = LocalObjects(here, {"reversed": lambda stored: stored[::-1]})
     contents = [b"%d" % number * 100 for number in range(10)]
     digests = [objects.put_encoded(content, "reversed", content[::-1]) for content in contents]
-    remote = RemoteObjects(Bucket(folder.address, make=True))
+    remote = RemoteObjects(Bucket(folder.address))
     assert send(objects, remote, digests).objects == 10
     assert receive(LocalObjects(there), remote, digests).objects == 10
     assert [LocalObjects(there).read(digest) for digest in digests] == contents
@@ -471,6 +477,22 @@ def test_a_bucket_or_folder_that_is_not_there_is_named(tmp_path: Path, s3: S3Ser
             sharing.push(home, address)
         with pytest.raises(UnknownName, match="there is no"):
             sharing.pull(home, address)
+
+
+def test_what_is_no_folder_or_no_remote_is_left_as_it_is(tmp_path: Path) -> None:
+    home = _home(tmp_path, "here")
+    _put(home, "model", [1])
+    absent, photos = tmp_path / "absent", tmp_path / "photos"
+    photos.mkdir()
+    (photos / "one.jpg").write_bytes(b"light")
+    actions: list[Callable[..., object]] = [sharing.push, sharing.pull]
+    for action in (*actions, functools.partial(configured.add_remote, name="disk")):
+        with pytest.raises(UnknownName, match="there is no folder"):
+            action(home, address=str(absent))
+    with pytest.raises(UnknownName, match="holds nothing of a store"):
+        sharing.pull(home, str(photos))
+    assert not absent.exists() and configured.list_remotes(home) == []
+    assert [path.name for path in photos.iterdir()] == ["one.jpg"]
 
 
 def test_credentials_that_are_refused_are_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ Repro = Callable[..., tuple[int, str, str]]
 def repro(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Repro:
     """Executes a command line on the store `home`, in the folder that holds it."""
     (tmp_path / "work").mkdir()
+    (tmp_path / "shared").mkdir()
     monkeypatch.chdir(tmp_path / "work")
 
     def execute(home: str, *words: str) -> tuple[int, str, str]:
@@ -52,6 +53,7 @@ def test_every_command_of_the_page_does_what_it_is_shown_for(tmp_path: Path, rep
     assert block is not None
     commands = [line.removeprefix("$ ") for line in block[1].splitlines()]
     assert len(commands) == 10
+    (tmp_path / "shared-store").mkdir()
     for command in commands:
         code, _, err = repro("here", *shlex.split(command)[1:])
         assert code == 0, f"{command}: {err}"
@@ -103,6 +105,9 @@ def test_what_is_missing_comes_when_it_is_read_and_fsck_can_fetch_it(tmp_path: P
     [
         (["push", "nowhere"], 2),
         (["pull", "../not-there"], 2),
+        (["push", "../not-there"], 2),
+        (["remote", "add", "disk", "../not-there"], 2),
+        (["remote", "add", "bad", "work"], 2),
         (["push", "s3://key:secret@bucket"], 2),
         (["remote", "remove", "nobody"], 2),
         (["push", "s3://bucket"], 3),

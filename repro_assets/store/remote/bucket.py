@@ -57,8 +57,6 @@ class Bucket:
     ----------
     address : str
         ``s3://bucket/prefix``, ``gs://bucket/prefix``, ``az://container/prefix``, ``file:///folder`` or a folder.
-    make : bool
-        Make the folder if it is not there; its parent must be.
 
     Raises
     ------
@@ -68,17 +66,12 @@ class Bucket:
         If the folder is not there.
     RequestError
         If the library for remotes is not installed.
-    MachineError
-        If the folder cannot be made.
     """
 
-    def __init__(self, address: str, *, make: bool = False) -> None:
+    def __init__(self, address: str) -> None:
         self.url = canonical_url(address)
         self.scheme = self.url.partition(":")[0]
-        self.folder: Path | None = None
-        if self.scheme == "file":
-            self.folder = Path(urllib.parse.unquote(urllib.parse.urlsplit(self.url).path))
-            _check_folder(self.folder, make=make)
+        self.folder = folder_of(self.url)
         self._service: Service = self._open()
 
     def __str__(self) -> str:
@@ -284,12 +277,17 @@ def canonical_url(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
-def _check_folder(folder: Path, *, make: bool) -> None:
-    if folder.is_dir():
-        return
-    if not make or not folder.parent.is_dir():
+def folder_of(url: str) -> Path | None:
+    """Return the folder that a canonical address means, which is there; None for a bucket.
+
+    Raises
+    ------
+    UnknownName
+        If the folder is not there. It is never made: the disk that it lies on may not be mounted.
+    """
+    if not url.startswith("file:"):
+        return None
+    folder = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path))
+    if not folder.is_dir():
         raise UnknownName(f"there is no folder {folder}", "make it, mount its disk, or correct the address")
-    try:
-        durable.ensure_folder(folder)
-    except OSError as error:
-        raise from_os_error(error, folder) from error
+    return folder

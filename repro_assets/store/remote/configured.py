@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from repro_assets.errors import CorruptRecord, InvalidValue, ReusedElsewhere, UnknownName, UnsupportedFormat
 from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
-from repro_assets.store.remote.bucket import canonical_url
+from repro_assets.store.remote.bucket import canonical_url, folder_of
 
 FORMAT = 1
 _UNSEALED = frozenset({"format", "remotes"})
@@ -58,6 +58,8 @@ def add_remote(home: Home, name: str, address: str, *, default: bool = False) ->
     ------
     InvalidValue
         If the name or the address cannot be one.
+    UnknownName
+        If it is a folder that is not there.
     ReusedElsewhere
         If the name has another address.
     MachineError
@@ -65,7 +67,10 @@ def add_remote(home: Home, name: str, address: str, *, default: bool = False) ->
     """
     if not _NAME.fullmatch(name):
         raise InvalidValue(f"{name!r} cannot name a remote", "letters, digits, _ and -")
+    if "/" not in address:
+        raise InvalidValue(f"{address!r} is no address of a remote", f"a URL, or a folder with a /: ./{address}")
     url = canonical_url(address)
+    folder_of(url)
     known = list_remotes(home)
     for remote in known:
         if remote.name == name and remote.url != url:
