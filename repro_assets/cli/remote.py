@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Remotes that have a name in this store.")
 
 RemoteName = Annotated[
-    str,
-    typer.Argument(metavar="REMOTE", help="A name, s3://bucket/prefix, gs://…, az://…, or a folder (with a /)."),
+    str | None,
+    typer.Argument(
+        metavar="REMOTE",
+        help="A name, s3://bucket/prefix, gs://…, az://…, or a folder (with a /); the default remote if none.",
+    ),
 ]
 
 
 def push(
-    remote: RemoteName,
+    remote: RemoteName = None,
     artifacts: Annotated[
         list[str] | None, typer.Argument(metavar="ARTIFACT", help="What to send; everything and the journal if none.")
     ] = None,
@@ -43,7 +46,7 @@ def push(
 
 
 def pull(
-    remote: RemoteName,
+    remote: RemoteName = None,
     artifacts: Annotated[
         list[str] | None,
         typer.Argument(
@@ -74,7 +77,10 @@ def add(
     name: Annotated[str, typer.Argument(help="What it is called in this store.")],
     url: Annotated[str, typer.Argument(help="s3://bucket/prefix, gs://…, az://…, file:///folder, or a folder.")],
     default: Annotated[
-        bool, typer.Option("--default", help="Fetch objects from it that are read and missing.")
+        bool,
+        typer.Option(
+            "--default", help="For push and pull without REMOTE; objects that are read and missing come from it."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -52,7 +52,7 @@ def test_every_command_of_the_page_does_what_it_is_shown_for(tmp_path: Path, rep
     block = re.search(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert block is not None
     commands = [line.removeprefix("$ ") for line in block[1].splitlines()]
-    assert len(commands) == 10
+    assert len(commands) == 12
     (tmp_path / "shared-store").mkdir()
     for command in commands:
         code, _, err = repro("here", *shlex.split(command)[1:])
@@ -72,6 +72,20 @@ def test_the_answers_count_what_travelled(tmp_path: Path, repro: Repro) -> None:
     assert (tmp_path / "work" / "got" / "3.txt").read_text() == "measured 3\n" * 50
     (listed,) = _document(repro("there", "artifacts", "list", "--json"))
     assert listed["name"] == "results:v1"
+
+
+def test_without_a_remote_the_default_is_meant(tmp_path: Path, repro: Repro) -> None:
+    _results(tmp_path)
+    repro("here", "artifacts", "put", "results", "--name", "results")
+    repro("here", "store", "remote", "add", "other", "../shared")
+    for word in ("push", "pull"):
+        code, out, err = repro("here", "store", word)
+        assert (code, out) == (2, "") and "none is the default" in err and len(err.splitlines()) == 1
+    repro("here", "store", "remote", "add", "origin", "../shared", "--default")
+    assert _document(repro("here", "store", "push", "--json"))["objects"] == 13
+    repro("there", "store", "remote", "add", "origin", "../shared", "--default")
+    learnt = _document(repro("there", "store", "pull", "--records", "--json"))
+    assert (learnt["objects"], learnt["names"]) == (0, 1)
 
 
 def test_a_conflict_is_shown_and_is_exit_code_1(tmp_path: Path, repro: Repro) -> None:

@@ -1,7 +1,8 @@
 """Remotes that a store knows by name.
 
 Laws: ``remotes.json`` in the store holds names and addresses and no credential, and is sealed (`store.sealed`); at most
-one remote is the default, from which objects that are read and missing are fetched.
+one remote is the default: the one that is meant where none is named, and from which objects that are read and missing
+are fetched.
 """
 
 from __future__ import annotations
@@ -100,17 +101,24 @@ def remove_remote(home: Home, name: str) -> Remote:
     raise _unknown(name, known)
 
 
-def find_remote(home: Home, text: str) -> str:
-    """Return the address that `text` means: a name of a remote, a URL, or a folder (with a ``/`` in it).
+def find_remote(home: Home, text: str | None) -> str:
+    """Return the address that `text` means: a name of a remote, a URL, a folder (with a ``/`` in it), None the default.
 
     Raises
     ------
     UnknownName
-        If it is a name that no remote has.
+        If it is a name that no remote has, or there is no default remote.
     InvalidValue
         If it is no address.
     """
     known = list_remotes(home)
+    if text is None:
+        for remote in known:
+            if remote.default:
+                return remote.url
+        raise UnknownName(
+            "no remote is named, and none is the default", "name one, or: repro store remote add NAME URL --default"
+        )
     for remote in known:
         if remote.name == text:
             return remote.url
