@@ -66,6 +66,7 @@ def fsck(
     from repro_assets.cli.answering import here
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line, print_table
+    from repro_assets.store.layout import RESTORE
 
     home = here()
     with counter("objects checked") as progress:
@@ -93,7 +94,7 @@ def fsck(
         print_line(f"{'ok' if found.ok else 'NOT OK'}: {looked_at}")
         if found.corrupt:
             print_line(f"damaged objects that are read are set aside in {home.quarantine}")
-            print_line("restore them from a copy, or make them again: repro replay RUN")
+            print_line(f"to restore them: {RESTORE}")
         elif found.missing:
-            print_line("pull what is missing, or make it again: repro replay RUN")
+            print_line(f"to restore what is missing: {RESTORE}")
     return 0 if found.ok else 1

@@ -28,6 +28,8 @@ from repro_assets.errors import CorruptObject
 from repro_assets.identity.digest import Digest
 
 RAW = "raw"
+RESTORE = "repro store fsck --repair REMOTE, put the same data again, or repro replay RUN where a run made it"
+"""What helps where stored bytes are damaged."""
 _TRAILER = struct.Struct("<8s16sQ8s16sQ")
 _HEADER = struct.Struct("<8s32s16sQQ16sQQ")
 _LOOSE = b"reproOB1"
@@ -76,7 +78,7 @@ def read_trailer(data: bytes, digest: Digest, file_size: int) -> Form:
         right = start == bytes.fromhex(digest.hex[:16])
         if right and magic == _LOOSE and seal == xxhash.xxh3_64_intdigest(data[:-8]):
             return Form(codec.rstrip(b"\0").decode("ascii"), size, file_size - _TRAILER.size, check)
-    raise CorruptObject(f"the file stored under {digest} is damaged or cut short", "restore it: repro store fsck")
+    raise CorruptObject(f"the file stored under {digest} is damaged or cut short", RESTORE)
 
 
 def header(digest: Digest, form: Form) -> bytes:

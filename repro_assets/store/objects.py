@@ -28,7 +28,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import delta, durable
 from repro_assets.store.decoding import Decoder, Decoding
 from repro_assets.store.home import Home
-from repro_assets.store.layout import RAW, Form
+from repro_assets.store.layout import RAW, RESTORE, Form
 from repro_assets.store.pack_index import Entry
 from repro_assets.store.packs import Packs
 from repro_assets.store.places import Place, Places, hash_of, load, mismatch, scan
@@ -323,7 +323,7 @@ class LocalObjects:
                 # Where a base is wrong, the difference is not.
                 self.verify(base)
             self.places.set_aside(digest)
-            raise CorruptObject(f"the bytes stored under {digest} hash to another digest", "restore it from a copy")
+            raise CorruptObject(f"the bytes stored under {digest} hash to another digest", RESTORE)
 
     def digests(self) -> Iterator[Digest]:
         """Yield every stored digest, in order."""

@@ -26,7 +26,7 @@ from repro_assets.errors import CorruptObject, MachineError
 from repro_assets.identity.digest import Digest
 from repro_assets.store import delta, durable
 from repro_assets.store.home import Home
-from repro_assets.store.layout import HEADER_SIZE, Form, read_header
+from repro_assets.store.layout import HEADER_SIZE, RESTORE, Form, read_header
 from repro_assets.store.pack_index import Entry, PackIndex, encode_index, index_of, is_sound_index
 from repro_assets.store.pack_scanning import gaps, scan
 
@@ -202,7 +202,7 @@ class Packs:
             if not whole or found is None or found[0] != digest or found[1].stored_size != entry.stored_size:
                 raise CorruptObject(
                     f"the entry of {digest} in the pack {entry.pack} is damaged or cut short",
-                    "restore it: repro store fsck",
+                    RESTORE,
                 )
         except BaseException:
             os.close(descriptor)

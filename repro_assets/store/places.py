@@ -23,7 +23,7 @@ from repro_assets.errors import CorruptObject, MachineError, MissingObject
 from repro_assets.identity.digest import Digest
 from repro_assets.store import durable
 from repro_assets.store.home import Home
-from repro_assets.store.layout import HEADER_SIZE, TRAILER_SIZE, Form, read_trailer
+from repro_assets.store.layout import HEADER_SIZE, RESTORE, TRAILER_SIZE, Form, read_trailer
 from repro_assets.store.packs import Packs, packs_of
 
 _FOLDER = re.compile(r"[0-9a-f]{2}")
@@ -200,7 +200,7 @@ def missing(digest: Digest) -> MissingObject:
 
 def mismatch(digest: Digest) -> CorruptObject:
     """Say that stored bytes are not those that were written."""
-    return CorruptObject(f"the bytes stored under {digest} do not match", "restore it: repro store fsck")
+    return CorruptObject(f"the bytes stored under {digest} do not match", RESTORE)
 
 
 def open_loose(path: str, digest: Digest) -> tuple[int, Form] | None:

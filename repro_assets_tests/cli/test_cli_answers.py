@@ -416,6 +416,7 @@ def test_a_quick_check_says_that_it_is_one_and_damage_says_what_to_do(repro, hom
     path.write_bytes(path.read_bytes()[:-10])
     said = repro("store", "fsck").out
     assert str(home.quarantine) in said and "repro replay" in said
+    assert "repro store fsck --repair REMOTE" in said
 
 
 def test_a_flipped_bit_in_a_manifest_is_found_by_a_quick_check(repro, home):

@@ -27,7 +27,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import codecs, durable
 from repro_assets.store.decoding import Decoder
 from repro_assets.store.home import Home
-from repro_assets.store.layout import HEADER_SIZE, RAW, TRAILER_SIZE, Form, read_header, read_trailer, trailer
+from repro_assets.store.layout import HEADER_SIZE, RAW, RESTORE, TRAILER_SIZE, Form, read_header, read_trailer, trailer
 from repro_assets.store.pack_index import index_of, is_sound_index, read_index
 from repro_assets.store.pack_writing import encode_pack
 from repro_assets.store.remote.bucket import Bucket
@@ -249,7 +249,7 @@ class RemoteObjects:
                 seen.update(block)
                 yield block
             if seen.digest() != form.check:
-                raise CorruptObject(f"the bytes stored under {digest} do not match", "restore it: repro store fsck")
+                raise CorruptObject(f"the bytes stored under {digest} do not match", RESTORE)
             yield trailer(digest, form)
 
         self.bucket.put(loose_path(digest), checked(), form.stored_size + TRAILER_SIZE)
