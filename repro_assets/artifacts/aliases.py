@@ -122,6 +122,11 @@ def _before(home: Home, moves: list[Move]) -> Version:
         version = names.version(home, collection, number, deleted=True)
         if not version.deleted:
             return version
+    gone = ", ".join(f"v{number}" for number in dict.fromkeys(reversed(stack[:-1])))
+    if gone:
+        raise UnknownName(
+            f"what {collection}@{alias} named before v{stack[-1]} was deleted: {gone}", "say where to with --to"
+        )
     raise UnknownName(f"{collection}@{alias} named nothing before v{stack[-1]}", "say where to with --to")
 
 

@@ -85,7 +85,7 @@ def read_policy(home: Home) -> Policy:
         return Policy()
     except (ValueError, KeyError, TypeError, AttributeError, InvalidValue) as error:
         raise CorruptRecord(
-            f"{_path(home)} is damaged: {error}", "remove it and set the rules again: repro store policy"
+            f"{_path(home)} is damaged: {error}", "remove it and set the rules again: repro store policy set"
         ) from error
 
 
@@ -113,8 +113,10 @@ def changed(
     Raises
     ------
     InvalidValue
-        If a number or the mode is out of range.
+        If the pattern is empty, or a number or the mode is out of range.
     """
+    if not pattern.strip():
+        raise InvalidValue("an empty pattern fits no collection", "name one, or a pattern as in model-*")
     collections = {**policy.collections, **({} if keep_last is None else {pattern: keep_last})}
     if keep_last == 0:
         del collections[pattern]

@@ -5,7 +5,6 @@ Law: a run that may still be executing is never deleted, nor one that groups suc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,13 +16,11 @@ from repro_assets.catalog import queries
 from repro_assets.errors import InvalidValue
 from repro_assets.store.home import Home
 
-_AGE = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _OPEN = ("RUNNING", "UNKNOWN")
 
 
 def delete_runs(
-    home: Home, runs: Iterable[str], older_than: str | None = None, *, versions: bool = False, dry_run: bool = False
+    home: Home, runs: Iterable[str], older_than: float | None = None, *, versions: bool = False, dry_run: bool = False
 ) -> dict[str, Any]:
     """Delete runs, and those that a parent run among them groups.
 
@@ -33,8 +30,8 @@ def delete_runs(
         The store.
     runs : iterable of str
         What `queries.resolve_run` takes.
-    older_than : str, optional
-        Only those that ended at least so long ago, as in ``30d``; without `runs`, of all.
+    older_than : float, optional
+        Only those that ended at least so many seconds ago; without `runs`, of all.
     versions : bool
         Also the versions that they claimed and no alias names.
     dry_run : bool
@@ -49,7 +46,7 @@ def delete_runs(
     Raises
     ------
     InvalidValue
-        If nothing says which runs, the age does not read, or a run has not ended; nothing was deleted then.
+        If nothing says which runs, or a run has not ended; nothing was deleted then.
     UnknownName, AmbiguousName
         As `queries.resolve_run`.
     """
@@ -62,7 +59,7 @@ def delete_runs(
     }
     wanted = set(named or known)
     if older_than is not None:
-        border = datetime.now(UTC).replace(tzinfo=None) - _age(older_than)
+        border = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=older_than)
         wanted = {run for run in wanted if known[run]["ended_at"] is not None and known[run]["ended_at"] <= border}
     ledger = read_ledger(home)
     # Only what a start record announced can be deleted; of others only an end is known.
@@ -81,10 +78,3 @@ def delete_runs(
         "objects": number,
         "bytes": size,
     }
-
-
-def _age(text: str) -> timedelta:
-    match = _AGE.fullmatch(text)
-    if match is None:
-        raise InvalidValue(f"{text!r} is not an age", "write it as 30d, 12h or 90m")
-    return timedelta(**{_UNITS[match["unit"]]: float(match["number"])})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -169,7 +170,9 @@ def alias(
 @app.command()
 def rollback(
     name: Annotated[str, typer.Argument(metavar="NAME", help="NAME@alias, or NAME where it has one alias.")],
-    to: Annotated[str | None, typer.Option(metavar="ARTIFACT", help="Where to; else where it was before.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="ARTIFACT", help="Where to: v2, or NAME:v2; else where it was before.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Move an alias back to what it named before."""
@@ -186,6 +189,8 @@ def rollback(
         if len(known) > 1:
             raise AmbiguousName(f"{collection} has the aliases {', '.join(known)}", f"write {collection}@{known[0]}")
         word = known[0] if known else ""
+    if to is not None and re.fullmatch(r"v\d+", to):
+        to = f"{collection}:{to}"
     target = None if to is None else version_of(resolve_artifact(home, to))
     _print_move(aliases.roll_back(home, collection, word, target), as_json)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
 
-from repro_assets.cli.options import AsJson
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+from repro_assets.cli.options import TIMES, AsJson, seconds_of
 
 
 def repack(
     older_than: Annotated[
-        str, typer.Option("--older-than", metavar="TIME", help="Only tensors recorded so long ago: 12h, 30d, 4w.")
+        str, typer.Option("--older-than", metavar="TIME", help=f"Only tensors recorded so long ago: {TIMES}.")
     ] = "0s",
     as_json: AsJson = False,
 ) -> int:
@@ -24,7 +21,7 @@ def repack(
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_facts, print_json, size
 
-    home, seconds = here(), _seconds(older_than)
+    home, seconds = here(), seconds_of(older_than)
     with counter("tensors compared") as progress:
         done = repack_store(home, older_than=seconds, progress=progress)
     if as_json:
@@ -49,10 +46,3 @@ def repack(
             }
         )
     return 1 if done.damaged else 0
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is no time; give 90s, 15m, 12h, 30d or 4w", param_hint="--older-than")
-    return float(match[1]) * _UNITS[match[2]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from repro_assets.cli.options import AsJson
+from repro_assets.cli.options import TIMES, AsJson, seconds_of
 
 if TYPE_CHECKING:
     from repro_assets.artifacts.eviction import Candidate
@@ -47,8 +47,8 @@ def du(
 def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Do it; without this it only tells.")] = False,
     grace: Annotated[
-        float, typer.Option(metavar="HOURS", min=0, help="How long a thing stays in place, and then in the trash.")
-    ] = 24.0,
+        str, typer.Option(metavar="TIME", help=f"How long a thing stays in place, and then in the trash: {TIMES}.")
+    ] = "24h",
     now: Annotated[bool, typer.Option("--now", help="Without any grace: for a full disk.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -60,8 +60,8 @@ def gc(
     from repro_assets.store.collection import collect
     from repro_assets.store.opening import open_objects
 
-    home = here()
-    done = collect(open_objects(home, DECODERS), lambda: roots_of(home), delete=delete, grace=3600.0 * grace, now=now)
+    home, seconds = here(), seconds_of(grace)
+    done = collect(open_objects(home, DECODERS), lambda: roots_of(home), delete=delete, grace=seconds, now=now)
     if as_json:
         print_json(dataclasses.asdict(done))
         return
@@ -138,7 +138,7 @@ def policy(
     from repro_assets.artifacts.retention import read_ledger
     from repro_assets.artifacts.room import Room
     from repro_assets.cli.answering import here, say
-    from repro_assets.cli.rendering import print_facts, print_json, print_table, size
+    from repro_assets.cli.rendering import print_facts, print_json, print_line, print_table, size
 
     home = here()
     found = rules.read_policy(home)
@@ -149,10 +149,15 @@ def policy(
         if as_json:
             print_json(found.document())
         else:
-            print_facts({f"versions of {name}": f"the last {number}" for name, number in found.collections.items()})
-            print_facts(
-                {f"checkpoints: {name}": value for name, value in dataclasses.asdict(found.checkpoints).items()}
-            )
+            facts: dict[str, Any] = {f"versions of {name}": f"the last {n}" for name, n in found.collections.items()}
+            kept = dataclasses.asdict(found.checkpoints)
+            if found.checkpoints.metric is None:
+                del kept["mode"]
+            facts |= {f"checkpoints: {name}": value for name, value in kept.items() if value is not None}
+            if facts:
+                print_facts(facts)
+            else:
+                print_line("no rules: everything is kept")
         return
     ledger = read_ledger(home)
     chosen = rules.plan(found, ledger)

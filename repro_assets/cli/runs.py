@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from repro_assets.cli.options import AsJson, RunName
+from repro_assets.cli.options import TIMES, AsJson, RunName, seconds_of
 
 app = typer.Typer(help="Runs: list them, show one, find the best, delete some.")
 
@@ -110,7 +110,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 def delete(
     runs: Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids, names, last, last~1.")] = None,
     older_than: Annotated[
-        str | None, typer.Option(metavar="D", help="Those that ended so long ago: 30d, 12h or 90m; of RUN... if given.")
+        str | None, typer.Option(metavar="TIME", help=f"Those that ended so long ago, of RUN... if given: {TIMES}.")
     ] = None,
     versions: Annotated[
         bool, typer.Option("--versions", help="Also the versions that they claimed, but for those with an alias.")
@@ -123,7 +123,8 @@ def delete(
     from repro_assets.cli.answering import say, settled
     from repro_assets.cli.rendering import print_json, print_table, size
 
-    done = delete_runs(settled(), runs or [], older_than, versions=versions, dry_run=dry_run)
+    age = None if older_than is None else seconds_of(older_than)
+    done = delete_runs(settled(), runs or [], age, versions=versions, dry_run=dry_run)
     if as_json:
         print_json(done)
     else:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from repro_assets.catalog import queries
+from repro_assets.cli.options import seconds_of
 from repro_assets.store.home import Home
 from repro_assets.store.leases import lease_on
 
@@ -76,6 +77,8 @@ def test_aliases_move_and_go_back(repro: Any, home: Home) -> None:
     assert repro("artifacts", "rollback", "model-small", "--json").document["version"] == 1
     back = repro("artifacts", "rollback", "model-small@production", "--to", "model-small:v2", "--json").document
     assert back["version"] == 2
+    assert repro("artifacts", "rollback", "model-small@production", "--to", "v1", "--json").document["version"] == 1
+    assert repro("artifacts", "rollback", "model-small@production", "--to", "v9").code == 2
     assert repro("artifacts", "alias", "model-small", "latest").code == 2
     assert repro("artifacts", "rollback", "model-small@best").code == 2
     assert repro("artifacts", "alias", second["digest"], "best").code == 2, "a digest is no version"
@@ -83,9 +86,14 @@ def test_aliases_move_and_go_back(repro: Any, home: Home) -> None:
 
 def test_rules_are_kept_and_applied_when_asked(repro: Any, home: Home) -> None:
     assert repro("store", "policy", "--json").document["collections"] == {}
+    assert repro("store", "policy").out == "no rules: everything is kept\n"
+    refused = repro("store", "policy", "set", "--collection", "", "--keep-last", "1")
+    assert refused.code == 2 and "empty pattern" in refused.err
     words = ("--collection", "model-*", "--keep-last", "1", "--checkpoints-last", "2", "--json")
     assert repro("store", "policy", "set", *words).document["collections"] == {"model-*": 1}
     assert repro("store", "policy", "show", "--json").document["checkpoints"]["keep_last"] == 2
+    shown = [line.split() for line in repro("store", "policy").out.splitlines()]
+    assert shown == [["versions", "of", "model-*", "the", "last", "1"], ["checkpoints:", "keep_last", "2"]]
     told = repro("store", "policy", "apply", "--json").document
     assert told["dry_run"] and told["versions"] == ["model-small:v1"]
     assert repro("artifacts", "show", "model-small:v1").code == 0
@@ -96,6 +104,38 @@ def test_rules_are_kept_and_applied_when_asked(repro: Any, home: Home) -> None:
         == {}
     )
     assert repro("store", "policy", "set", "--checkpoints-best", "loss", "--mode", "sideways").code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90.0),
+        ("90m", 5400.0),
+        ("12h", 43200.0),
+        ("12", 43200.0),
+        ("0.5", 1800.0),
+        ("30d", 2592e3),
+        ("4w", 2419200.0),
+    ],
+)
+def test_a_length_of_time_reads_in_one_way(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-1h", "1 h", "", "h", "1e3", "inf", "9999999w"])
+def test_what_is_no_length_of_time_is_refused_by_every_command_alike(repro: Any, home: Home, text: str) -> None:
+    commands = (("store", "gc", "--grace"), ("store", "repack", "--older-than"), ("runs", "delete", "--older-than"))
+    said = [repro(*words, text) for words in commands]
+    assert [(answer.code, answer.out) for answer in said] == [(2, "")] * 3
+    assert len({answer.err for answer in said}) == 1 and "12h" in said[0].err
+
+
+def test_the_grace_time_of_collecting_is_written_like_every_other(repro: Any, home: Home) -> None:
+    repro("artifacts", "delete", "model-small:v1")
+    lease_on(home).release()
+    young = repro("store", "gc", "--grace", "90m", "--json").document
+    assert (young["objects"], young["young_objects"] > 0) == (0, True)
+    assert repro("store", "gc", "--grace", "0s", "--json").document["objects"] == young["young_objects"]
 
 
 def test_nothing_is_evicted_unasked_or_unproven(repro: Any, home: Home) -> None:
