@@ -108,21 +108,23 @@ def changed(
     checkpoints_best: str | None,
     mode: str,
 ) -> Policy:
-    """Return rules with what is given set anew, and what is None as it was.
+    """Return rules with what is given set anew, and what is None as it was; the metric ``none`` is no metric.
 
     Raises
     ------
     InvalidValue
-        If the pattern is empty, or a number or the mode is out of range.
+        If a number or the mode is out of range.
     """
-    if not pattern.strip():
-        raise InvalidValue("an empty pattern fits no collection", "name one, or a pattern as in model-*")
     collections = {**policy.collections, **({} if keep_last is None else {pattern: keep_last})}
     if keep_last == 0:
         del collections[pattern]
     before = policy.checkpoints
     last = before.keep_last if checkpoints_last is None else None if checkpoints_last == -1 else checkpoints_last
-    metric, mode = (before.metric, before.mode) if checkpoints_best is None else (checkpoints_best or None, mode)
+    metric, mode = (
+        (before.metric, before.mode)
+        if checkpoints_best is None
+        else (None if checkpoints_best == "none" else checkpoints_best, mode)
+    )
     return Policy(collections, CheckpointRule(last, metric, mode))
 
 

@@ -126,7 +126,7 @@ def policy(
         int | None, typer.Option(metavar="N", help="Keep the last so many checkpoints of each run; -1 keeps all again.")
     ] = None,
     checkpoints_best: Annotated[
-        str | None, typer.Option(metavar="METRIC", help="Keep the best checkpoint by a metric; '' for none.")
+        str | None, typer.Option(metavar="METRIC", help="Keep the best checkpoint by a metric; none for no such rule.")
     ] = None,
     mode: Annotated[str, typer.Option(help="min or max: which value of the metric is best.")] = "min",
     delete: Annotated[bool, typer.Option("--delete", help="With apply: do it; without this it only tells.")] = False,

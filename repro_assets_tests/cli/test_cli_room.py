@@ -88,7 +88,7 @@ def test_rules_are_kept_and_applied_when_asked(repro: Any, home: Home) -> None:
     assert repro("store", "policy", "--json").document["collections"] == {}
     assert repro("store", "policy").out == "no rules: everything is kept\n"
     refused = repro("store", "policy", "set", "--collection", "", "--keep-last", "1")
-    assert refused.code == 2 and "empty pattern" in refused.err
+    assert refused.code == 2 and "--collection is empty" in refused.err
     words = ("--collection", "model-*", "--keep-last", "1", "--checkpoints-last", "2", "--json")
     assert repro("store", "policy", "set", *words).document["collections"] == {"model-*": 1}
     assert repro("store", "policy", "show", "--json").document["checkpoints"]["keep_last"] == 2
@@ -104,6 +104,9 @@ def test_rules_are_kept_and_applied_when_asked(repro: Any, home: Home) -> None:
         == {}
     )
     assert repro("store", "policy", "set", "--checkpoints-best", "loss", "--mode", "sideways").code == 2
+    for metric, kept in (("loss", "loss"), ("none", None)):
+        said = repro("store", "policy", "set", "--checkpoints-best", metric, "--json")
+        assert said.document["checkpoints"]["metric"] == kept
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ def test_a_length_of_time_reads_in_one_way(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["soon", "-1h", "1 h", "", "h", "1e3", "inf", "9999999w"])
+@pytest.mark.parametrize("text", ["soon", "-1h", "1 h", "h", "1e3", "inf", "9999999w"])
 def test_what_is_no_length_of_time_is_refused_by_every_command_alike(repro: Any, home: Home, text: str) -> None:
     commands = (("store", "gc", "--grace"), ("store", "repack", "--older-than"), ("runs", "delete", "--older-than"))
     said = [repro(*words, text) for words in commands]
