@@ -27,7 +27,7 @@ from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.source import capture_source
 from repro_assets.capture.source_tree import SourceCapture, SourceFile
 from repro_assets.errors import SourceChanged
-from repro_assets.store.home import PROJECT_MARKS, Home
+from repro_assets.store.home import Home, find_project
 from repro_assets.store.opening import open_objects
 
 ATTEMPTS = 4
@@ -61,12 +61,9 @@ class Captured:
 
 
 def project_root(start: Path | None = None) -> Path:
-    """Return the nearest folder upwards that is a project's top (`PROJECT_MARKS`), else `start` itself."""
+    """Return the nearest folder upwards that is a project's top, else `start` itself."""
     folder = (start or Path.cwd()).absolute()
-    for candidate in (folder, *folder.parents):
-        if any((candidate / mark).exists() for mark in PROJECT_MARKS):
-            return candidate
-    return folder
+    return find_project(folder) or folder
 
 
 def capture(home: Home, level: Level, root: Path | None = None, *, with_source: bool = True) -> Captured:

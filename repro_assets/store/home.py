@@ -169,6 +169,14 @@ def open_store(root: Path) -> Home:
     return Home(root)
 
 
+def find_project(folder: Path) -> Path | None:
+    """Return the nearest folder from `folder` upwards that is a project's top (`PROJECT_MARKS`), if there is one."""
+    for candidate in (folder, *folder.parents):
+        if any((candidate / mark).exists() for mark in PROJECT_MARKS):
+            return candidate
+    return None
+
+
 def find_store(start: Path | None = None, *, make: bool = False) -> Home:
     """Find the store that a command in the folder `start` means.
 
@@ -194,9 +202,9 @@ def find_store(start: Path | None = None, *, make: bool = False) -> Home:
         for root in (candidate, candidate / "data"):
             if (root / MARKER).is_file():
                 return open_store(root)
-    for candidate in (folder, *folder.parents) if make else ():
-        if any((candidate / mark).exists() for mark in PROJECT_MARKS):
-            return make_store(candidate / "data")
+    project = find_project(folder) if make else None
+    if project is not None:
+        return make_store(project / "data")
     raise NoStore(f"no store was found from {folder} upwards", f"set {VARIABLE} or run: repro init")
 
 
