@@ -6,8 +6,43 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
 
 GRACE_SECONDS = 10.0
+
+
+def run_module(
+    module: str,
+    arguments: Sequence[Path],
+    folder: Path,
+    variables: Mapping[str, str],
+    timeout: float | None,
+    log: IO[bytes] | None,
+) -> int:
+    """Execute a module in a new interpreter and return its exit code; what it says goes to `log`, else to stderr.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If it took more than `timeout` seconds; it was ended then, with all that it started.
+    """
+    output = log or sys.stderr.fileno()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=folder,
+        env=dict(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(timeout)
+    finally:
+        end_session(process)
 
 
 def end_session(process: subprocess.Popen[bytes]) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from repro_assets.determinism.fresh_process import end_session
+from repro_assets.determinism.fresh_process import run_module
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import warning_filters
 from repro_assets.determinism.results import Written, first_difference
@@ -211,24 +211,13 @@ def _run(plan: Mapping[str, Any], mode: Mode, work: Path, timeout: float, log: I
     asked.write_text(json.dumps(plan))
     (work / "result").mkdir()
     there.mkdir()
-    # A session of its own: a time limit ends the process and all that it started.
-    process = subprocess.Popen(
-        [sys.executable, "-m", CHILD, str(asked), str(answered), str(work / "result")],
-        cwd=there,
-        env={**os.environ, **mode.environment(), "PYTHONWARNINGS": warning_filters(os.environ)},
-        stdin=subprocess.DEVNULL,
-        stdout=log or sys.stderr.fileno(),
-        stderr=log or sys.stderr.fileno(),
-        start_new_session=True,
-    )
+    variables = {**os.environ, **mode.environment(), "PYTHONWARNINGS": warning_filters(os.environ)}
     try:
-        code = process.wait(timeout)
+        code = run_module(CHILD, [asked, answered, work / "result"], there, variables, timeout, log)
     except subprocess.TimeoutExpired as error:
         raise TargetFailed(
             f"{plan['target']} took more than {timeout:g} s and was ended", "give a longer --timeout"
         ) from error
-    finally:
-        end_session(process)
     if not answered.is_file():
         how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         raise MachineError(f"the process that ran {plan['target']} {how} and gave no answer", "see its output")

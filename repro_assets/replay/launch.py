@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from repro_assets.artifacts import repository
-from repro_assets.determinism.fresh_process import end_session
+from repro_assets.determinism.fresh_process import run_module
 from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
 from repro_assets.determinism.process_start import warning_filters
 from repro_assets.errors import ReproError
@@ -154,24 +153,12 @@ def _environment(home: Home, tree: Path, run: Recorded) -> dict[str, str]:
 
 
 def _execute(work: Path, tree: Path, environment: dict[str, str], timeout: float | None, log: IO[bytes] | None) -> None:
-    # A session of its own: a time limit ends the child and all that it started.
-    process = subprocess.Popen(
-        [sys.executable, "-m", CHILD, str(work / "plan.json"), str(work / "result.json")],
-        cwd=tree,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log or sys.stderr.fileno(),
-        stderr=log or sys.stderr.fileno(),
-        start_new_session=True,
-    )
     try:
-        code = process.wait(timeout)
+        code = run_module(CHILD, [work / "plan.json", work / "result.json"], tree, environment, timeout, log)
     except subprocess.TimeoutExpired as error:
         raise ReplayFailed(
             f"the replay took more than {timeout:g} s and was ended", "give a longer --timeout"
         ) from error
-    finally:
-        end_session(process)
     if not (work / "result.json").is_file():
         raise ReplayFailed(f"the replay's process ended with code {code} and no result", "see its output above")
 
