@@ -1,4 +1,8 @@
-"""A real S3 server on loopback, and a gate before it that can be shut."""
+"""A real S3 server on loopback, and a gate before it that can be shut.
+
+Executed, this file is moto's server, with one thing added that S3 has and moto has not: where a put asks whether a name
+is free (``If-None-Match``), nobody else can take the name between the look and the write.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ class S3Server:
     def __init__(self, log: Path, **variables: str) -> None:
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+                [sys.executable, __file__],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -105,3 +109,23 @@ class Gate:
             while data := source.recv(1 << 16):
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
+
+
+def serve() -> None:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import run_simple
+
+    answer = DomainDispatcherApplication(create_backend_app)
+    conditional = threading.Lock()
+
+    def application(request: dict[str, Any], start_response: Any) -> Any:
+        if "HTTP_IF_NONE_MATCH" not in request or request["REQUEST_METHOD"] != "PUT":
+            return answer(request, start_response)
+        with conditional:
+            return answer(request, start_response)
+
+    run_simple("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
+
+
+if __name__ == "__main__":
+    serve()
