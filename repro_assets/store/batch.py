@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from repro_assets.store.objects import LocalObjects
     from repro_assets.store.outlines import Remembered
 
+# Below this size threads spend more on waiting for each other than a second core gains.
+TINY = 16 << 10
 SMALL = 1 << 20
 FEW = 8
 STREAMED = 8 << 20
@@ -221,7 +224,10 @@ class Batch:
             found = {number: item for number, item in found.items() if item[0] not in lost}
         unread = [number for number in range(len(files)) if number not in found]
         whole = [(number, files[number].path, stamps[number].size) for number in unread]
-        for group in self._workers.map(read_group, groups(item for item in whole if item[2] <= STREAMED)):
+        small = [item for item in whole if item[2] <= TINY]
+        middle = [item for item in whole if TINY < item[2] <= STREAMED]
+        read = itertools.chain(map(read_group, groups(small)), self._workers.map(read_group, groups(middle)))
+        for group in read:
             missing = self._missing(item.staged.digest for item in group)
             for item in group:
                 found[item.number] = item.staged.digest, item.staged.form.size

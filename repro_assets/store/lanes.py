@@ -68,11 +68,22 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for thread in self._threads:
-            thread.shutdown(wait=True, cancel_futures=kind is not None)
         if kind is None:
-            for future in self._pending:
-                future.result()
+            self.finish()
+        else:
+            self.abandon()
+
+    def finish(self) -> None:
+        """Wait until all is done, and raise the first error of what was submitted last."""
+        for thread in self._threads:
+            thread.shutdown(wait=True)
+        while self._pending:
+            self._pending.popleft().result()
+
+    def abandon(self) -> None:
+        """Wait for what was begun, and begin nothing more of it."""
+        for thread in self._threads:
+            thread.shutdown(wait=True, cancel_futures=True)
 
 
 def _threads(number: int) -> concurrent.futures.ThreadPoolExecutor:

@@ -350,11 +350,12 @@ class LocalObjects:
         packed: dict[str, list[tuple[int, Digest, Entry]]] = {}
         digests = list(digests)
         entries = self.packs.find_all(digests)
+        alone = self.places.alone(digest for digest in digests if digest not in entries)
         for digest in digests:
             entry = entries.get(digest)
             if entry is not None:
                 packed.setdefault(entry.pack, []).append((entry.offset, digest, entry))
-            elif not os.path.isfile(self.places.path(digest)) or not self._is_whole(digest, codec):  # noqa: PTH113
+            elif digest not in alone or not self._is_whole(digest, codec):
                 lost.add(digest)
         for pack, places in packed.items():
             # In the order of their places, so that the pack is read from its start to its end.

@@ -17,6 +17,7 @@ from repro_assets.errors import MachineError
 from repro_assets.identity.digest import Digest
 from repro_assets.store import durable
 from repro_assets.store.home import Home
+from repro_assets.store.lanes import Lanes
 from repro_assets.store.layout import HEADER_SIZE, Form, header
 from repro_assets.store.pack_index import encode_index
 from repro_assets.store.pack_scanning import MAGIC
@@ -36,6 +37,7 @@ class PackWriter:
         self._descriptor: int | None
         self._descriptor, self._partial = durable.create_temporary(home.temporary)
         self._hashed = xxhash.xxh3_128()
+        self._behind: Lanes | None = None
         self._waiting: list[bytes | memoryview] = [MAGIC]
         self._waiting_size = 0
 
@@ -46,7 +48,10 @@ class PackWriter:
         self._waiting_size += HEADER_SIZE + len(stored)
         self.size += HEADER_SIZE + len(stored)
         if self._waiting_size > 4 * durable.BLOCK:
-            self._write()
+            if self._behind is None:
+                self._behind = Lanes(1)
+            self._behind.submit(0, self._write, self._waiting)
+            self._waiting, self._waiting_size = [], 0
 
     def close(self) -> None:
         """Put the pack on the disk and show it.
@@ -58,7 +63,9 @@ class PackWriter:
         """
         assert self._descriptor is not None
         try:
-            self._write()
+            if self._behind is not None:
+                self._behind.finish()
+            self._write(self._waiting)
             durable.sync_descriptor(self._descriptor)
             durable.ensure_folder(self.home.packs)
             index = encode_index(self.pack, self._records, self.size)
@@ -77,17 +84,18 @@ class PackWriter:
     def abandon(self) -> None:
         """Close the file and remove it if it does not show yet."""
         if self._descriptor is not None:
+            if self._behind is not None:
+                self._behind.abandon()
             os.close(self._descriptor)
             self._descriptor = None
             with contextlib.suppress(FileNotFoundError):
                 self._partial.unlink()
 
-    def _write(self) -> None:
+    def _write(self, parts: list[bytes | memoryview]) -> None:
         assert self._descriptor is not None
-        data = b"".join(self._waiting)
+        data = b"".join(parts)
         self._hashed.update(data)
         durable.write_all(self._descriptor, [data])
-        self._waiting, self._waiting_size = [], 0
 
 
 def encode_pack(pack: str, entries: Iterable[tuple[Digest, Form, bytes]]) -> tuple[bytes, bytes]:

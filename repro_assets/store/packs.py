@@ -81,11 +81,11 @@ class Packs:
 
     def find_all(self, digests: Iterable[Digest]) -> dict[Digest, Entry]:
         """Return where those objects are that some pack has; new packs are looked for once."""
-        asked = {digest: bytes.fromhex(digest.hex) for digest in digests}
-        found = {digest: self._look_up(key) for digest, key in asked.items()}
-        if None in found.values() and self.refresh():
-            found = {digest: self._look_up(key) for digest, key in asked.items()}
-        return {digest: entry for digest, entry in found.items() if entry is not None}
+        asked = list(digests)
+        found = self._look_up_all(asked)
+        if any(digest not in found for digest in asked) and self.refresh():
+            found = self._look_up_all(asked)
+        return found
 
     def holds(self, digest: Digest) -> bool:
         """Tell whether a pack that is there now has an object."""
@@ -293,6 +293,12 @@ class Packs:
         durable.write_file(self.home.quarantine / name, [data], self.home.temporary)
         with self._lock:
             self._aside |= {(entry.pack, entry.offset)}
+
+    def _look_up_all(self, digests: list[Digest]) -> dict[Digest, Entry]:
+        if not self._small and not self._large:
+            return {}
+        found = ((digest, self._look_up(bytes.fromhex(digest.hex))) for digest in digests)
+        return {digest: entry for digest, entry in found if entry is not None}
 
     def _look_up(self, key: bytes) -> Entry | None:
         found = self._small.get(key)

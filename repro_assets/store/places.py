@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -86,6 +86,15 @@ class Places:
     def has(self, digest: Digest) -> bool:
         """Tell whether an object is in place, and not only in the trash."""
         return os.path.isfile(self.path(digest)) or self.packs.holds(digest)  # noqa: PTH113
+
+    def alone(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Return the objects that lie in files of their own."""
+        asked: dict[str, list[Digest]] = {}
+        for digest in digests:
+            asked.setdefault(self.folder(digest), []).append(digest)
+        # A folder that is not there answers for all that would be in it.
+        there = (digest for folder, named in asked.items() if os.path.isdir(folder) for digest in named)  # noqa: PTH112
+        return {digest for digest in there if os.path.isfile(self.path(digest))}  # noqa: PTH113
 
     def has_trashed(self, digest: Digest) -> bool:
         """Tell whether an object is in the trash."""

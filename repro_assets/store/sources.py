@@ -86,18 +86,34 @@ def read_stamped(path: str | os.PathLike[str]) -> tuple[bytes, Stamp]:
     OSError
         If it cannot be read.
     """
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  (Path.open costs as much as the read)
-        before, begun = Stamp.of(os.fstat(file.fileno())), time.time_ns()
-        data = file.readall()
+    # A file object costs as much as the read itself.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        before, begun = Stamp.of(os.fstat(descriptor)), time.time_ns()
+        data = _read_all(descriptor, before.size)
         if not before.rested(begun, _CLOCK_STEP_NS):
             time.sleep(_CLOCK_STEP_NS / 1e9)
-            file.seek(0)
-            if file.readall() != data:
+            if _read_all(descriptor, before.size) != data:
                 raise _changed(path)
-        after = Stamp.of(os.fstat(file.fileno()))
+        after = Stamp.of(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
     if before != after or len(data) != after.size or Stamp.of(os.stat(path)) != after:  # noqa: PTH116
         raise _changed(path)
     return data, after
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    """Read a file that had `size` bytes, from its start, and whatever more there is."""
+    data = os.pread(descriptor, size + 1, 0)
+    if len(data) == size:
+        return data
+    parts = [data]
+    done = len(data)
+    while more := os.pread(descriptor, 1 << 20, done):
+        parts.append(more)
+        done += len(more)
+    return b"".join(parts)
 
 
 def stamp_of(path: str | os.PathLike[str]) -> Stamp:

@@ -19,7 +19,6 @@ import xxhash
 
 from repro_assets.errors import CorruptObject, InvalidInput, MissingObject, SourceChanged
 from repro_assets.identity.digest import Digest
-from repro_assets.store import sources
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.layout import Form, trailer
 from repro_assets.store.objects import LocalObjects, Placement
@@ -270,26 +269,6 @@ def test_a_file_that_is_written_meanwhile_is_refused_or_stored_as_it_was_at_one_
     assert files(home.temporary) == []
 
 
-class WrittenWhileRead(io.FileIO):
-    """A file that is changed in place, once, after it was read."""
-
-    unseen = 0
-
-    def __init__(self, path: str, mode: str, buffering: int) -> None:
-        super().__init__(path)
-        self.changed = False
-
-    def readall(self) -> bytes:
-        data = super().readall()
-        if not self.changed:
-            self.changed = True
-            before = os.fstat(self.fileno()).st_ctime_ns
-            with io.FileIO(self.name, "r+") as writer:
-                writer.write(b"b")
-            WrittenWhileRead.unseen += os.fstat(self.fileno()).st_ctime_ns == before
-        return data
-
-
 @pytest.fixture
 def coarse_clock(tmp_path: Path) -> Iterator[Path]:
     """A file system whose times advance with the kernel's tick, as all did before Linux 6.13."""
@@ -305,14 +284,28 @@ def coarse_clock(tmp_path: Path) -> Iterator[Path]:
 def test_a_change_within_one_step_of_the_file_systems_clock_is_seen(
     objects: LocalObjects, coarse_clock: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    WrittenWhileRead.unseen = 0
-    monkeypatch.setattr(sources, "open", WrittenWhileRead, raising=False)
+    read, changed, unseen = os.pread, set(), 0
+
+    def read_and_change(descriptor: int, size: int, offset: int) -> bytes:
+        nonlocal unseen
+        data = read(descriptor, size, offset)
+        place = os.fspath(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if place not in changed and place.startswith(os.fspath(coarse_clock)):
+            changed.add(place)
+            before = os.fstat(descriptor).st_ctime_ns
+            with io.FileIO(place, "r+") as writer:
+                writer.write(b"b")
+            unseen += os.fstat(descriptor).st_ctime_ns == before
+        return data
+
+    monkeypatch.setattr(os, "pread", read_and_change)
     for number in range(100):
         source = coarse_clock / f"source{number}"
         source.write_bytes(b"a" * 100)
         with pytest.raises(SourceChanged):
             objects.put_file(source)
-    if not WrittenWhileRead.unseen:
+    assert len(changed) == 100
+    if not unseen:
         pytest.skip("every change was given a time of its own")
 
 
