@@ -233,14 +233,13 @@ class Packs:
         places : list
             The entries, in the order of their places.
         """
-        with contextlib.suppress(FileNotFoundError), open(self.path(pack), "rb", buffering=1 << 20) as file:  # noqa: PTH123
+        with contextlib.suppress(FileNotFoundError), open(self.path(pack), "rb", buffering=0) as file:  # noqa: PTH123
             for digest, entry in places:
-                if file.tell() != entry.offset:
-                    file.seek(entry.offset)
-                head = read_header(file.read(HEADER_SIZE))
+                whole = os.pread(file.fileno(), HEADER_SIZE + entry.stored_size, entry.offset)
+                head = read_header(whole[:HEADER_SIZE])
                 if head is None or head[0] != digest or head[1].stored_size != entry.stored_size:
                     continue
-                data = file.read(entry.stored_size)
+                data = whole[HEADER_SIZE:]
                 if xxhash.xxh3_128_digest(data) == head[1].check:
                     yield digest, head[1], data
 

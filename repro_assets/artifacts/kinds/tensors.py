@@ -40,6 +40,8 @@ _WORTH_LARGE_PAGES = 4 << 20
 _LARGE_PART = 8 << 20
 # Handing work to a thread costs as much as reading some small tensors.
 _GROUP_BYTES = 1 << 20
+# Smaller ones are copied once more than needed, and their pack is opened once for all of them.
+_SMALL_PART = 64 << 10
 _WantedPart = tuple[Digest, memoryview]
 _FLOATING = ("float16", "float32", "float64", "complex64", "complex128")
 
@@ -261,8 +263,18 @@ class _Reader:
         return value
 
     def _read(self, parts: list[_WantedPart]) -> None:
+        small: dict[Digest, list[memoryview]] = {}
         for digest, out in parts:
-            self.objects.read_into(digest, out)
+            if len(out) <= _SMALL_PART:
+                small.setdefault(digest, []).append(out)
+        read = dict(self.objects.read_packed(small))
+        for digest, out in parts:
+            data = read.get(digest, b"")
+            if len(data) == len(out):
+                out[:] = data
+            else:
+                # A large one, one that lies alone, or whatever is wrong with it.
+                self.objects.read_into(digest, out)
 
     def node(self, node: Any) -> Any:
         if not isinstance(node, dict):
