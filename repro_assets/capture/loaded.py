@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from repro_assets.capture.scanned import Stamp
+from repro_assets.store.sources import Stamp
 
 _TICK_NS = 10_000_000
 

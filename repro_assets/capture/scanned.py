@@ -1,8 +1,8 @@
-"""Reading source files that may change under the reader, and remembering what was found in them.
+"""Remembering what was found in source files.
 
-Laws: bytes count only if the file's stamp (size, mtime, ctime, inode) is the same before and after they were read. A
-remembered finding or digest counts only under an unchanged stamp, and only if the file had rested for a second before
-it was scanned, because two writes within one tick of the file system's clock leave one stamp.
+Laws: a remembered finding or digest counts only under an unchanged stamp (size, mtime, ctime, inode), and only if the
+file had rested for a second before it was scanned, because two writes within one tick of the file system's clock leave
+one stamp.
 """
 
 from __future__ import annotations
@@ -13,54 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from repro_assets.capture.secrets import RULES_VERSION, Finding, find_secrets
-from repro_assets.errors import SourceChanged, from_os_error
+from repro_assets.errors import from_os_error
 from repro_assets.identity.digest import Digest
 from repro_assets.store import sealed
+from repro_assets.store.sources import Stamp, read_stable
 
 _REST_NS = 1_000_000_000
 _FORMAT = 2
-
-
-class Stamp(NamedTuple):
-    """State of a file, as far as the file system tells without reading it."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, state: os.stat_result) -> Stamp:
-        """Take the four fields from what `os.stat` gave."""
-        return cls(state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
-
-
-def read_stable(path: str | os.PathLike[str], expected: Stamp | None = None) -> bytes:
-    """Read a whole file that must not change meanwhile.
-
-    Parameters
-    ----------
-    path : path-like
-        A regular file.
-    expected : Stamp, optional
-        Its state when it was captured.
-
-    Raises
-    ------
-    SourceChanged
-        If its state was not the expected one, or changed while it was read.
-    OSError
-        If it cannot be read.
-    """
-    with open(path, "rb") as file:  # noqa: PTH123  (called for every source file; Path.open costs as much as the read)
-        before = Stamp.of(os.fstat(file.fileno()))
-        data = file.read()
-        after = Stamp.of(os.fstat(file.fileno()))
-    if before != after or len(data) != after.size or Stamp.of(os.stat(path)) != after:  # noqa: PTH116
-        raise SourceChanged(f"{os.fspath(path)} changed while it was read", "run again when nothing writes to it")
-    if expected is not None and expected != after:
-        raise SourceChanged(f"{os.fspath(path)} changed after it was captured", "run again when nothing writes to it")
-    return data
 
 
 class Scanned(NamedTuple):

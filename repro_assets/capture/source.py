@@ -26,10 +26,11 @@ from repro_assets.capture.exclusions import Exclusions
 from repro_assets.capture.git import Facts, Worktree, find_top
 from repro_assets.capture.level import Level
 from repro_assets.capture.remembered import Remembered
-from repro_assets.capture.scanned import ScanCache, Stamp
+from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.secrets import find_secrets, redact_text, told
 from repro_assets.capture.source_tree import LeftOut, SourceCapture, SourceFile
 from repro_assets.errors import InvalidInput, InvalidValue, ReproError, SourceChanged
+from repro_assets.store.sources import Stamp
 
 LIMIT = 50 * 1024 * 1024
 """Largest file, in bytes, that is taken unless the caller says otherwise."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from repro_assets.capture.loaded import changed_modules
-from repro_assets.capture.scanned import Stamp, read_stable
 from repro_assets.identity.digest import Digest
+from repro_assets.store.sources import Stamp, read_stable
 
 
 class LeftOut(NamedTuple):
