@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -21,8 +20,9 @@ from pathlib import Path
 
 from repro_assets.capture.imports import ANALYSIS_VERSION, Analysis, Import, analyse
 from repro_assets.capture.packages import used_distributions
-from repro_assets.errors import InvalidInput, UnknownName, from_os_error
+from repro_assets.errors import InvalidInput, UnknownName
 from repro_assets.identity.canonical import digest_of
+from repro_assets.store import sealed
 
 STOPS = (
     "repro_assets.recording",
@@ -221,7 +221,7 @@ def _analysis(data: bytes, place: Path, cache: Path | None) -> Analysis:
     if known is None:
         known = analyse(data, str(place))
         if cache is not None:
-            _keep(cache / f"{key}.json", known)
+            sealed.keep(cache / f"{key}.json", {"version": ANALYSIS_VERSION, **asdict(known)})
     _analyses[key] = known
     return known
 
@@ -230,7 +230,7 @@ def _cached(file: Path) -> Analysis | None:
     if not file.is_file():
         return None
     try:
-        read = json.loads(file.read_text("utf-8"))
+        read = sealed.unseal(file.read_bytes())
         if read["version"] != ANALYSIS_VERSION:
             return None
         imports = tuple(Import(each["level"], each["module"], tuple(each["names"])) for each in read["imports"])
@@ -238,16 +238,6 @@ def _cached(file: Path) -> Analysis | None:
         return Analysis(read["digest"], imports, tuple(read["exported"]), lazy)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # only time is lost: the file itself is analysed again
-
-
-def _keep(file: Path, analysis: Analysis) -> None:
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps({"version": ANALYSIS_VERSION, **asdict(analysis)}), "utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        raise from_os_error(error, file) from error
 
 
 def _read(place: Path) -> bytes:

@@ -15,8 +15,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from repro_assets.errors import from_os_error
-
 _REST_NS = 1_000_000_000
 _FORMAT = 1
 
@@ -106,12 +104,5 @@ class Remembered:
             return
         from repro_assets.store import sealed
 
-        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(sealed.seal({"version": self._version, "entries": self._entries}))
-            temporary.replace(self._file)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise from_os_error(error, self._file) from error
+        sealed.keep(self._file, {"version": self._version, "entries": self._entries})
         self._changed = False

@@ -7,13 +7,11 @@ one stamp.
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from repro_assets.capture.secrets import RULES_VERSION, Finding, find_secrets
-from repro_assets.errors import from_os_error
 from repro_assets.identity.digest import Digest
 from repro_assets.store import sealed
 from repro_assets.store.sources import Stamp, read_stable
@@ -98,14 +96,7 @@ class ScanCache:
                 for path, (stamp, found) in self._entries.items()
             },
         }
-        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(sealed.seal(written))
-            temporary.replace(self._file)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise from_os_error(error, self._file) from error
+        sealed.keep(self._file, written)
         self._changed = False
 
     def _load(self, file: Path) -> None:

@@ -7,13 +7,12 @@ answered is not asked again until its storage of runs has changed.
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from repro_assets.catalog import queries
 from repro_assets.catalog.projection import refresh
-from repro_assets.errors import MachineError, from_os_error
-from repro_assets.store import durable, sealed
+from repro_assets.errors import MachineError
+from repro_assets.store import sealed
 from repro_assets.store.home import Home
 
 _FINAL = ("SUCCESS", "FAILURE", "CANCELED")
@@ -53,7 +52,7 @@ def settle(home: Home) -> dict[str, str]:
         return {}
     found, final = _ask(home, waiting)
     if final:
-        _keep_question(home, {**question, "storage": _storage(home)})
+        sealed.keep(home.cache / "settled.json", {**question, "storage": _storage(home)})
     if found:
         refresh(home)
     return found
@@ -101,14 +100,3 @@ def _last_question(home: Home) -> Any:
     except (FileNotFoundError, ValueError):
         # The note can be deleted at any time; without it Dagster is asked once more.
         return None
-
-
-def _keep_question(home: Home, question: dict[str, Any]) -> None:
-    path = home.cache / "settled.json"
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    try:
-        durable.ensure_folder(home.cache)
-        partial.write_bytes(sealed.seal(question))
-        partial.rename(path)
-    except OSError as error:
-        raise from_os_error(error, path) from error

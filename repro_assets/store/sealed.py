@@ -7,11 +7,16 @@ with no other members than such files had: a sealed one whose seal is damaged ne
 
 from __future__ import annotations
 
+import contextlib
 import json
+import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import xxhash
+
+from repro_assets.errors import from_os_error
 
 _SEAL = b',"xxh3":"'
 
@@ -20,6 +25,25 @@ def seal(members: Mapping[str, Any]) -> bytes:
     """Return the sealed file that holds these members."""
     body = json.dumps(members, separators=(",", ":")).encode()[:-1]
     return body + _SEAL + xxhash.xxh3_64_hexdigest(body).encode() + b'"}\n'
+
+
+def keep(path: Path, members: Mapping[str, Any]) -> None:
+    """Write a sealed file that can be made again: whole or not at all, and not forced to the disk.
+
+    Raises
+    ------
+    DiskFull, NotWritable, MachineError
+        If it cannot be written.
+    """
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(seal(members))
+        partial.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise from_os_error(error, path) from error
 
 
 def is_sealed(data: bytes) -> bool:
