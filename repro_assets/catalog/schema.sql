@@ -612,6 +612,7 @@ CREATE TABLE checkpoints (
     digest VARCHAR NOT NULL,
     step BIGINT NOT NULL,
     metrics JSON NOT NULL,
+    parent VARCHAR,
     record VARCHAR NOT NULL,
     time TIMESTAMP NOT NULL
 );
@@ -623,6 +624,7 @@ COMMENT ON COLUMN checkpoints.identifier IS 'Id within the type.';
 COMMENT ON COLUMN checkpoints.digest IS 'The artifact.';
 COMMENT ON COLUMN checkpoints.step IS 'Step after which it was saved.';
 COMMENT ON COLUMN checkpoints.metrics IS 'Metrics at that step.';
+COMMENT ON COLUMN checkpoints.parent IS 'Digest of the checkpoint before it in this run, or of the one that the run was resumed from.';
 COMMENT ON COLUMN checkpoints.record IS 'Id of the record.';
 COMMENT ON COLUMN checkpoints.time IS 'When, UTC.';
 

@@ -152,7 +152,10 @@ class PackagesUsed(Payload):
 
 @dataclass(frozen=True, slots=True)
 class CheckpointSaved(Payload):
-    """A checkpoint of a run; `name` is its display name ``checkpoint_<type>_<id>``."""
+    """A checkpoint of a run; `name` is its display name ``checkpoint_<type>_<id>``.
+
+    `parent` is the digest of the checkpoint before it in this run, or of the one that the run was resumed from.
+    """
 
     kind: ClassVar[str] = "checkpoint"
     run_id: str
@@ -162,6 +165,7 @@ class CheckpointSaved(Payload):
     digest: str
     step: int
     metrics: dict[str, float] = field(default_factory=dict)
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

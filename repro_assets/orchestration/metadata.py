@@ -61,7 +61,7 @@ def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[
             {name: {"mean": item.mean, "max": item.greatest} for name, item in sorted(run.readings.items())}
         )
     if run.checkpoints:
-        found["checkpoints"] = dg.MetadataValue.json(run.checkpoints)
+        found["checkpoints"] = dg.MetadataValue.json(list(run.checkpoints))
     curves = {name: points for name, points in run.curves.items() if len(points) > 1}
     if curves:
         found["curve"] = dg.MetadataValue.md(f"![curves]({picture(curves, product.collection or run.started.name)})")

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.determinism.seeds import Seeds
-from repro_assets.errors import InvalidValue
+from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing, used
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import torch
 
 BUFFER_ROWS = 100_000
+RESUME = "resume"
+"""Slot of the input that is a checkpoint to go on from."""
 
 COMPLETED = "COMPLETED"
 FAILED = "FAILED"
@@ -95,6 +97,10 @@ class Run:
         The step of the metric that was logged last, of those with a step.
     readings : dict
         Summary of each reading of the machine so far.
+    checkpoints : dict
+        Digest of each checkpoint that was saved and not let go, by its display name.
+    resumed_from : str or None
+        Digest of the checkpoint that the run goes on from, which is its input `RESUME`.
     span : Span
         The run's own span, which begins and ends with it.
     """
@@ -108,7 +114,8 @@ class Run:
         self.seeds = Seeds(started.seed or 0)
         self.state: str | None = None
         self.outputs: dict[str, Artifact] = {}
-        self.checkpoints: list[str] = []
+        self.checkpoints: dict[str, str] = {}
+        self.resumed_from: str | None = None
         self.params: dict[str, Any] = {}
         self.last_metrics: dict[str, float] = {}
         self.curves: dict[str, list[tuple[int, float]]] = {}
@@ -184,6 +191,8 @@ class Run:
         self._record(
             run_records.RunInput(self.run_id, slot, str(artifact.digest), asset, partition, artifact.run_id, pinned)
         )
+        if slot == RESUME:
+            self.resumed_from = str(artifact.digest)
 
     def checkpoint(
         self,
@@ -193,19 +202,51 @@ class Run:
         *,
         step: int,
         metrics: Mapping[str, float] | None = None,
+        parent: str | None = None,
     ) -> Artifact:
-        """Store a checkpoint under the display name ``checkpoint_<kind>_<identifier>``."""
+        """Store a checkpoint under the display name ``checkpoint_<kind>_<identifier>``.
+
+        Parameters
+        ----------
+        kind : str
+            Its type.
+        identifier : int or str
+            Its id within the type.
+        value : object
+            A value, or the handle of a stored artifact: one that has another name already.
+        step : int
+            After which it is.
+        metrics : mapping, optional
+            Figures at that step.
+        parent : str, optional
+            Digest of the checkpoint before it.
+        """
         self._refuse_if_ended()
         name = f"checkpoint_{kind}_{identifier}"
         with tracing.span(name, "checkpoint", run_id=self.run_id, home=self.home, step=step):
-            artifact = repository.put(self.home, value, name=f"{self.run_id}/{name}")
+            stored = value if isinstance(value, Artifact) else repository.put(self.home, value)
+            artifact = dataclasses.replace(stored, name=f"{self.run_id}/{name}")
             self._record(
                 run_records.CheckpointSaved(
-                    self.run_id, name, kind, str(identifier), str(artifact.digest), step, dict(metrics or {})
+                    self.run_id, name, kind, str(identifier), str(artifact.digest), step, dict(metrics or {}), parent
                 )
             )
-        self.checkpoints.append(name)
+        self.checkpoints[name] = str(artifact.digest)
         return artifact
+
+    def forget_checkpoint(self, name: str) -> None:
+        """Record that a checkpoint of this run need not be kept; collection takes what nothing else names.
+
+        Raises
+        ------
+        UnknownName
+            If the run has saved no such checkpoint, or has let it go already.
+        """
+        digest = self.checkpoints.get(name)
+        if digest is None:
+            raise UnknownName(f"run {self.run_id} has no checkpoint {name}")
+        self._record(run_records.CheckpointDeleted(self.run_id, name, digest))
+        del self.checkpoints[name]
 
     def log_output(
         self,

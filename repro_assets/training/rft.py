@@ -32,12 +32,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
-from repro_assets.recording.tracing import Laps
 from repro_assets.training import optimization, policy, rollout, task
 from repro_assets.training.augmentation import augment
+from repro_assets.training.loop import Generators, Loop, LoopConfig
 from repro_assets.training.policy import Policy
 from repro_assets.training.rollout import Episodes
 
@@ -48,10 +48,8 @@ if TYPE_CHECKING:
 _CHUNK = 128
 
 
-class RftConfig(BaseModel):
+class RftConfig(LoopConfig):
     """Settings of reinforcement fine-tuning."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(default=250, ge=1, le=100_000, description="updates")
     images_per_step: int = Field(default=32, ge=1, le=4096, description="images, and so groups, in an update")
@@ -71,7 +69,7 @@ class RftConfig(BaseModel):
     noise: float = Field(default=0.05, ge=0, le=1, description="augmentation: noise, standard deviation of full ink")
     log_every: int = Field(default=5, ge=1, description="updates between points of the training curve")
     validate_every: int = Field(default=25, ge=1, description="updates between validations")
-    checkpoint_every: int = Field(default=50, ge=1, description="updates between checkpoints")
+    checkpoint_every: int = Field(default=50, ge=0, description="updates between checkpoints; 0: only the last")
     fingerprint_every: int = Field(default=25, ge=1, description="updates between fingerprints of the parameters")
 
 
@@ -92,7 +90,7 @@ def train_rft(
         Gives the seeds; takes ``train/reward``, ``train/accuracy`` and ``train/looks`` (of the sampled episodes),
         ``train/loss``, ``train/divergence``, ``train/entropy`` (nats an action), ``train/informative_groups`` (share
         with rewards that differ), ``train/learning_rate``, ``train/gradient_norm``, ``validation/accuracy``,
-        ``validation/looks`` and ``validation/reward`` (greedy), checkpoints of the kind ``step`` and fingerprints.
+        ``validation/looks`` and ``validation/reward`` (greedy), checkpoints and fingerprints.
     config : RftConfig
         Settings.
     model : mapping
@@ -118,17 +116,26 @@ def train_rft(
     shown, shown_labels = task.labelled("validation", validation)
     reference, learner = policy.from_value(model), policy.from_value(model)
     optimizer = optimization.adamw(learner, config.weight_decay)
-    generators = {name: run.seeds.torch(f"rft/{name}") for name in ("batches", "augmentation", "rollouts")}
+    generators = Generators({name: run.seeds.torch(f"rft/{name}") for name in ("batches", "augmentation", "rollouts")})
     batches = optimization.Batches(len(pictures), config.images_per_step, generators["batches"])
-    done = 0
-    if resume is not None:
-        done = optimization.restore(resume, "rft", config, learner, optimizer, batches, generators)
-    else:
-        run.log_metrics(rollout.validate(learner, shown, shown_labels, config.look_cost), 0)
 
-    with Laps("epoch", "epoch") as epochs:
-        for step in range(done + 1, config.steps + 1):
-            epochs.at((step - 1) * config.images_per_step // len(pictures))
+    def validate() -> dict[str, float]:
+        return rollout.validate(learner, shown, shown_labels, config.look_cost)
+
+    if resume is None:
+        run.log_metrics(validate(), 0)
+    with Loop(
+        run,
+        "rft",
+        config,
+        config.steps,
+        {"model": learner, "optimizer": optimizer, "sampler": batches, "generators": generators},
+        tensors=learner.state_dict,
+        validate=validate,
+        epoch=lambda step: (step - 1) * config.images_per_step // len(pictures),
+        resume=resume,
+    ) as loop:
+        for step in loop:
             chosen = batches.next()
             seen = augment(
                 pictures[chosen],
@@ -148,35 +155,20 @@ def train_rft(
                 step, config.steps, config.warm_up, config.final_rate
             )
             norm = optimization.update(learner, optimizer, loss, rate, config.clip_norm)
-
-            last = step == config.steps
-            if step % config.log_every == 0 or last:
-                informative = rewards.reshape(-1, config.group_size)
-                run.log_metrics(
-                    {
-                        "train/reward": float(rewards.double().mean()),
-                        "train/accuracy": float((episodes.answers == truth).double().mean()),
-                        "train/looks": float(episodes.looks.double().mean()),
-                        "train/loss": float(loss.detach()),
-                        "train/divergence": divergence,
-                        "train/entropy": entropy,
-                        "train/informative_groups": float(
-                            (informative.amax(dim=1) > informative.amin(dim=1)).double().mean()
-                        ),
-                        "train/learning_rate": rate,
-                        "train/gradient_norm": norm,
-                    },
-                    step,
-                )
-            if step % config.fingerprint_every == 0 or last:
-                run.log_fingerprints(step, learner.state_dict())
-            measured = None
-            if step % config.validate_every == 0 or last:
-                measured = rollout.validate(learner, shown, shown_labels, config.look_cost)
-                run.log_metrics(measured, step)
-            if step % config.checkpoint_every == 0 or last:
-                state = optimization.state_of("rft", config, step, learner, optimizer, batches, generators)
-                run.checkpoint("step", step, state, step=step, metrics=measured)
+            groups = rewards.reshape(-1, config.group_size)
+            loop.log(
+                lambda: {
+                    "train/reward": float(rewards.double().mean()),
+                    "train/accuracy": float((episodes.answers == truth).double().mean()),
+                    "train/looks": float(episodes.looks.double().mean()),
+                    "train/loss": float(loss.detach()),
+                    "train/divergence": divergence,
+                    "train/entropy": entropy,
+                    "train/informative_groups": float((groups.amax(dim=1) > groups.amin(dim=1)).double().mean()),
+                    "train/learning_rate": rate,
+                    "train/gradient_norm": norm,
+                }
+            )
     return policy.to_value(learner)
 
 

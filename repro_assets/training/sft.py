@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from repro_assets.errors import InvalidInput
-from repro_assets.recording.tracing import Laps
 from repro_assets.training import optimization, policy, rollout, task
 from repro_assets.training.augmentation import augment
 from repro_assets.training.filtering import read_traces
+from repro_assets.training.loop import Generators, Loop, LoopConfig
 from repro_assets.training.policy import Architecture, Policy
 
 if TYPE_CHECKING:
@@ -42,10 +42,8 @@ if TYPE_CHECKING:
     from repro_assets.recording.run import Run
 
 
-class SftConfig(BaseModel):
+class SftConfig(LoopConfig):
     """Settings of supervised fine-tuning."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(default=600, ge=1, le=100_000, description="updates")
     batch_size: int = Field(default=128, ge=1, le=4096, description="traces in an update")
@@ -61,10 +59,6 @@ class SftConfig(BaseModel):
     heads: int = Field(default=4, ge=1, le=32, description="attention heads; must divide the width")
     feed_forward: int = Field(default=256, ge=4, le=4096, description="hidden width of the feed-forward part")
     look_cost: float = Field(default=0.01, ge=0, le=1, description="price of a look in the logged validation reward")
-    log_every: int = Field(default=10, ge=1, description="updates between points of the training curve")
-    validate_every: int = Field(default=100, ge=1, description="updates between validations")
-    checkpoint_every: int = Field(default=200, ge=1, description="updates between checkpoints")
-    fingerprint_every: int = Field(default=50, ge=1, description="updates between fingerprints of the parameters")
 
 
 class _Examples(NamedTuple):
@@ -90,7 +84,7 @@ def train_sft(
     run : Run
         Gives the seeds; takes ``train/loss``, ``train/accuracy`` (share of actions predicted), ``train/learning_rate``,
         ``train/gradient_norm``, ``validation/accuracy``, ``validation/looks`` and ``validation/reward`` (all greedy),
-        checkpoints of the kind ``step`` and fingerprints.
+        checkpoints and fingerprints.
     config : SftConfig
         Settings.
     traces : pandas.DataFrame
@@ -121,15 +115,21 @@ def train_sft(
     shape = Architecture(width=config.width, layers=config.layers, heads=config.heads, feed_forward=config.feed_forward)
     model = Policy(shape, run.seeds.torch("sft/initialisation"))
     optimizer = optimization.adamw(model, config.weight_decay)
-    generators = {name: run.seeds.torch(f"sft/{name}") for name in ("batches", "augmentation")}
+    generators = Generators({name: run.seeds.torch(f"sft/{name}") for name in ("batches", "augmentation")})
     batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
-    done = 0
-    if resume is not None:
-        done = optimization.restore(resume, "sft", config, model, optimizer, batches, generators)
 
-    with Laps("epoch", "epoch") as epochs:
-        for step in range(done + 1, config.steps + 1):
-            epochs.at((step - 1) * config.batch_size // len(examples.rows))
+    with Loop(
+        run,
+        "sft",
+        config,
+        config.steps,
+        {"model": model, "optimizer": optimizer, "sampler": batches, "generators": generators},
+        tensors=model.state_dict,
+        validate=lambda: rollout.validate(model, shown, labels, config.look_cost),
+        epoch=lambda step: (step - 1) * config.batch_size // len(examples.rows),
+        resume=resume,
+    ) as loop:
+        for step in loop:
             chosen = batches.next()
             seen = augment(
                 pictures[examples.rows[chosen]],
@@ -141,27 +141,14 @@ def train_sft(
             loss, accuracy = imitation_loss(model, seen, examples.actions[chosen])
             rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
             norm = optimization.update(model, optimizer, loss, rate, config.clip_norm)
-
-            last = step == config.steps
-            if step % config.log_every == 0 or last:
-                run.log_metrics(
-                    {
-                        "train/loss": float(loss.detach()),
-                        "train/accuracy": accuracy,
-                        "train/learning_rate": rate,
-                        "train/gradient_norm": norm,
-                    },
-                    step,
-                )
-            if step % config.fingerprint_every == 0 or last:
-                run.log_fingerprints(step, model.state_dict())
-            measured = None
-            if step % config.validate_every == 0 or last:
-                measured = rollout.validate(model, shown, labels, config.look_cost)
-                run.log_metrics(measured, step)
-            if step % config.checkpoint_every == 0 or last:
-                state = optimization.state_of("sft", config, step, model, optimizer, batches, generators)
-                run.checkpoint("step", step, state, step=step, metrics=measured)
+            loop.log(
+                lambda: {
+                    "train/loss": float(loss.detach()),
+                    "train/accuracy": accuracy,
+                    "train/learning_rate": rate,
+                    "train/gradient_norm": norm,
+                }
+            )
     return policy.to_value(model)
 
 

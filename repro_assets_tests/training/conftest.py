@@ -23,6 +23,7 @@ class MemoryArtifact:
     def __init__(self, kind: str, value: Any) -> None:
         self.kind = kind
         self._value = copy.deepcopy(value)
+        self.digest = digest_of(value)
 
     def load(self) -> Any:
         return copy.deepcopy(self._value)
@@ -38,6 +39,9 @@ class MemoryRun:
         self.curves: dict[str, list[tuple[int | None, float]]] = {}
         self.checkpoints: dict[str, MemoryArtifact] = {}
         self.checkpoint_metrics: dict[str, dict[str, float]] = {}
+        self.parents: dict[str, str | None] = {}
+        self.forgotten: list[str] = []
+        self.resumed_from: str | None = None
         self.fingerprints: dict[int, dict[str, str]] = {}
 
     def log_params(self, params: Any) -> None:
@@ -54,12 +58,23 @@ class MemoryRun:
     def last(self, name: str) -> float:
         return self.curves[name][-1][1]
 
-    def checkpoint(self, kind: str, identifier: Any, value: Any, *, step: int, metrics: Any = None) -> MemoryArtifact:
-        assert_plain(value)
+    def checkpoint(
+        self, kind: str, identifier: Any, value: Any, *, step: int, metrics: Any = None, parent: str | None = None
+    ) -> MemoryArtifact:
         name = f"checkpoint_{kind}_{identifier}"
-        self.checkpoints[name] = MemoryArtifact("tensors", value)
+        if not isinstance(value, MemoryArtifact):
+            assert_plain(value)
+            value = MemoryArtifact("tensors", value)
+        self.checkpoints[name], self.parents[name] = value, parent
         self.checkpoint_metrics[name] = dict(metrics or {})
-        return self.checkpoints[name]
+        return value
+
+    def forget_checkpoint(self, name: str) -> None:
+        assert name in self.checkpoints
+        self.forgotten.append(name)
+
+    def flush(self) -> None:
+        """Everything is where it stays."""
 
     def log_fingerprints(self, step: int, tensors: Any) -> None:
         self.fingerprints[step] = {
@@ -69,16 +84,37 @@ class MemoryRun:
 
 
 def assert_plain(value: Any) -> None:
-    """Only dictionaries with string names, lists, tensors, arrays and JSON scalars can be stored."""
+    """Only dictionaries with names or numbers, lists, tuples, tensors, arrays and JSON scalars can be stored."""
     if isinstance(value, dict):
-        assert all(isinstance(name, str) for name in value), list(value)
+        assert all(isinstance(name, str | int) for name in value), list(value)
         for part in value.values():
             assert_plain(part)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for part in value:
             assert_plain(part)
     else:
         assert value is None or isinstance(value, bool | int | float | str | torch.Tensor | np.ndarray), type(value)
+
+
+def digest_of(value: Any) -> str:
+    """A digest of the content of a plain value, for want of a store."""
+    digest = hashlib.sha256()
+
+    def take(part: Any) -> None:
+        if isinstance(part, dict):
+            for name in sorted(part, key=repr):
+                digest.update(repr(name).encode())
+                take(part[name])
+        elif isinstance(part, list | tuple):
+            for item in part:
+                take(item)
+        elif isinstance(part, torch.Tensor):
+            digest.update(part.detach().contiguous().numpy().tobytes())
+        else:
+            digest.update(repr(part).encode())
+
+    take(value)
+    return digest.hexdigest()
 
 
 def assert_equal_bits(one: Any, other: Any) -> None:

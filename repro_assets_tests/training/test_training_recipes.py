@@ -56,7 +56,7 @@ def test_sft_records_its_curves_checkpoints_and_fingerprints(trained):
 
 def test_the_last_checkpoint_holds_the_model_that_is_returned(trained, tuned, equal_bits):
     for (run, model), last in ((trained, "checkpoint_step_40"), (tuned, "checkpoint_step_6")):
-        equal_bits(model, run.checkpoints[last].load()["model"])
+        equal_bits(model, {"state": run.checkpoints[last].load()["parts"]["model"]})
 
 
 def as_a_store_returns_it(value):
@@ -109,13 +109,19 @@ def test_a_recipe_neither_reads_nor_moves_the_global_generators(new_run, splits,
     equal_bits(*models)
 
 
+def without(value, name):
+    return {key: part for key, part in value.items() if key != name}
+
+
 def test_a_checkpoint_of_another_config_recipe_or_data_is_refused(new_run, splits, kept, trained, tuned):
     state = trained[0].checkpoints["checkpoint_step_20"].load()
     cases = [
         ("learning_rate", SHORT_SFT.model_copy(update={"learning_rate": 0.5}), kept, state),
         ("rft", SHORT_SFT, kept, tuned[0].checkpoints["checkpoint_step_3"].load()),
         ("examples", SHORT_SFT, kept.iloc[:-1], state),
-        ("sampler", SHORT_SFT, kept, {name: part for name, part in state.items() if name != "sampler"}),
+        ("has no sampler", SHORT_SFT, kept, {**state, "parts": without(state["parts"], "sampler")}),
+        ("has no globals", SHORT_SFT, kept, without(state, "globals")),
+        ("model.blocks.*is missing", SHORT_SFT, kept, {**state, "parts": {**state["parts"], "model": {}}}),
     ]
     for message, config, traces, resume in cases:
         with pytest.raises(InvalidInput, match=message):

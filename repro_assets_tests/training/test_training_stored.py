@@ -1,9 +1,10 @@
 """The recipes on a real run and a real store, instead of values held in memory."""
 
-import numpy as np
 import pytest
+import torch
 
 from repro_assets.artifacts import repository
+from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.run import begin
 from repro_assets.store.home import make_store
@@ -44,17 +45,12 @@ def test_a_chain_of_stored_values_has_the_bits_of_one_in_memory(home, run, new_r
     assert digests[0] == digests[1]
 
 
-def test_training_goes_on_from_a_stored_checkpoint(home, run, new_run, splits, equal_bits, monkeypatch):
+def test_training_goes_on_from_a_stored_checkpoint(home, run, new_run, splits, equal_bits):
     kept = filter_and_score(run, FilterConfig(), generate_traces(run, TracesConfig(per_image=1), splits["sft"]))
     config = SftConfig(steps=6, checkpoint_every=3)
-    stored = {}
-    keep = run.checkpoint
-    monkeypatch.setattr(
-        run, "checkpoint", lambda kind, name, value, **more: stored.update({name: keep(kind, name, value, **more)})
-    )
     model = train_sft(run, config, kept, splits["sft"], splits["validation"])
-    state = stored[3].load()
+    state = repository.by_digest(home, Digest.parse(run.checkpoints["checkpoint_step_3"])).load()
     assert state["step"] == 3
-    assert np.asarray(state["generators"]["batches"]).dtype == np.uint8
+    assert state["parts"]["generators"]["batches"].dtype == torch.uint8
     again = train_sft(new_run(0), config, kept, splits["sft"], splits["validation"], resume=state)
     equal_bits(model, again)
