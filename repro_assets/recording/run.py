@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import operator
 import secrets
 import threading
@@ -22,7 +21,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.artifacts import repository
@@ -33,6 +31,7 @@ from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing, used
 from repro_assets.recording.flushing import flusher
+from repro_assets.recording.readings import Summary
 from repro_assets.recording.redaction import redact, redact_start
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
@@ -52,26 +51,6 @@ INTERRUPTED = "INTERRUPTED"
 def new_run_id() -> str:
     """Return 16 random hexadecimal digits; any 8 of the first tell two runs apart."""
     return secrets.token_hex(8)
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a run remembers of one reading."""
-
-    count: int = 0
-    total: float = 0.0
-    greatest: float = -math.inf
-
-    def add(self, value: float) -> None:
-        """Take a value."""
-        self.count += 1
-        self.total += value
-        self.greatest = max(self.greatest, value)
-
-    @property
-    def mean(self) -> float:
-        """Mean of the values so far, of which there is one at least."""
-        return self.total / self.count
 
 
 class Run:
