@@ -179,3 +179,33 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from repro_assets.journal import artifact_records, run_records
+from repro_assets.journal.segments import Journal
+journal = Journal(Path(sys.argv[1]) / "journal")
+name = sys.argv[2]
+journal.append(run_records.RunStarted(name, "asset", name, parent_run_id="the-parent"))
+print("started", flush=True)
+step = 0
+while True:
+    journal.append(run_records.Metrics(name, [["loss", step + k, 1.0, time.time()] for k in range(10)]))
+    step += 10
+    time.sleep(0.002)
+"""
+
+
+@pytest.fixture
+def start_writing(home: Home, start: Callable[..., subprocess.Popen[str]]) -> Callable[[str], subprocess.Popen[str]]:
+    """Starts a process that writes one run until it is killed."""
+
+    def start_writer(run_id: str) -> subprocess.Popen[str]:
+        writer = start(WRITER, home.root, run_id)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "started\n"
+        return writer
+
+    return start_writer
