@@ -1,0 +1,40 @@
+"""The catalog is asked in SQL, and made again from the journal."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+
+def test_sql_answers_alike_in_every_format(repro, home, tmp_path):
+    import pandas
+
+    query = "SELECT run_id, seed, params, started_at FROM runs_wide ORDER BY seed"
+    rows = repro("sql", query, "--json").document
+    assert [row["seed"] for row in rows] == [1, 2, 3]
+    table = list(csv.DictReader(io.StringIO(repro("sql", query, "--format", "csv").out)))
+    assert [row["run_id"] for row in table] == [row["run_id"] for row in rows]
+    assert [row["started_at"] for row in table] == [row["started_at"] for row in rows]
+    target = tmp_path / "rows.parquet"
+    assert repro("sql", query, "--format", "parquet", "--output", target).code == 0
+    assert pandas.read_parquet(target)["seed"].tolist() == [1, 2, 3]
+    shown = repro("sql", query)
+    assert all(row["run_id"] in shown.out for row in rows)
+    assert "\x1b" not in shown.out
+
+
+def test_markup_in_a_name_is_shown_as_it_is(repro, home, tmp_path):
+    shown = repro("sql", "SELECT '[bold]x[/bold] [/]' AS name, chr(27) || '[31mred' AS red")
+    assert shown.code == 0
+    assert "[bold]x[/bold] [/]" in shown.out
+    assert "\x1b" not in shown.out
+
+
+def test_the_catalog_is_made_again_from_the_journal(repro, home):
+    before = repro("runs", "list", "--json").document
+    home.catalog.unlink()
+    done = repro("catalog", "rebuild", "--json").document
+    assert done["ok"] is True
+    assert done["tables"]["runs"] == 3
+    assert done["rows"] == sum(done["tables"].values())
+    assert repro("runs", "list", "--json").document == before

@@ -1,0 +1,40 @@
+"""Runs are listed, shown and compared."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+
+def test_runs_are_listed_newest_first_and_chosen_by_sql(repro, home):
+    rows = repro("runs", "list", "--json").document
+    assert [row["run_id"][:8] for row in rows] == ["cccccccc", "bbbbbbbb", "aaaaaaaa"]
+    assert rows[0]["state"] == "FAILED"
+    assert datetime.fromisoformat(rows[0]["started_at"]).utcoffset() == timedelta(0)
+    chosen = repro("runs", "list", "--where", "seed = 2", "--json").document
+    assert [row["seed"] for row in chosen] == [2]
+    assert len(repro("runs", "list", "--limit", 1, "--json").document) == 1
+
+
+def test_a_run_shows_its_whole_record_and_its_command(repro, home):
+    record = repro("runs", "show", "last", "--json").document
+    assert record["run_id"] == "cccccccc33333333"
+    assert record["error"]["message"] == "the loss became NaN"
+    assert record["command"] == "repro replay cccccccc33333333"
+    assert [item["slot"] for item in record["inputs"]] == ["given"]
+    (loss,) = record["metrics"]
+    assert loss["value"] == "NaN"
+    shown = repro("runs", "show", "last~1")
+    assert "model-bbbbbbbb22222222" in shown.out
+
+
+def test_the_best_run_has_the_smallest_loss(repro, home):
+    rows = repro("runs", "best", "loss", "--json").document
+    assert [(row["run_id"][:8], row["value"]) for row in rows] == [("bbbbbbbb", 0.125), ("aaaaaaaa", 0.25)]
+    assert repro("runs", "best", "loss", "--mode", "max", "--limit", 1, "--json").document[0]["value"] == 0.25
+
+
+def test_durations_are_shown_to_a_tenth_of_a_second(repro, home):
+    exact = {row["run_id"]: row["seconds"] for row in repro("runs", "list", "--json").document}
+    header, _, *lines = repro("runs", "list").out.splitlines()
+    assert header.split()[-1] == "seconds"
+    assert [float(line.split()[-1]) for line in lines] == [round(value, 1) for value in exact.values()]
