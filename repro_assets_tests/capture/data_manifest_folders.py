@@ -1,4 +1,4 @@
-"""Folders for the tests of data manifests."""
+"""Data manifests of folders, and what verifying them says."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ from typing import Any
 
 from repro_assets.capture.data_manifest.creation import create_manifest, write_manifest
 from repro_assets.capture.data_manifest.verification import FAILURES, Verification, verify_manifest
-
-
-def write(root: Path, files: dict[str, str | bytes]) -> Path:
-    """Write files, by relative path."""
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return root
 
 
 def made(path: Path, output: Path, **asked: Any) -> Path:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_manifest_folders import made, sums, verdict, without_roots_rights, write
+from data_manifest_folders import made, sums, verdict, without_roots_rights
+from folders import write
 
 from repro_assets.capture.data_manifest.creation import check_output, create_manifest, write_manifest
 from repro_assets.capture.data_manifest.document import digest_of, document_of, encode, parse, read_manifest

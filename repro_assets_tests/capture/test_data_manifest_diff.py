@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from data_manifest_folders import made, write
+from data_manifest_folders import made
+from folders import write
 
 from repro_assets.capture.data_manifest.comparison import compare_manifests, difference
 from repro_assets.capture.data_manifest.listing import DataManifest, Item

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from data_manifest_folders import made, verdict, write
+from data_manifest_folders import made, verdict
+from folders import write
 
 from repro_assets.capture.data_manifest.creation import create_manifest
 from repro_assets.errors import InvalidValue

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_manifest_folders import made, told, verdict, write
+from data_manifest_folders import made, told, verdict
+from folders import write
 
 from repro_assets.capture.data_manifest.document import digest_of
 from repro_assets.capture.data_manifest.verification import verify_manifest
