@@ -14,22 +14,12 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import batch as module
 from repro_assets.store import staging
 from repro_assets.store.batch import FEW, SMALL
-from repro_assets.store.home import Home, make_store
+from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
 from repro_assets.store.packs import Packs
 from repro_assets.store.staging import Known, Part, SourceFile
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
-
-
-@pytest.fixture
-def objects(home: Home) -> LocalObjects:
-    return open_objects(home)
 
 
 def fresh(home: Home) -> LocalObjects:
@@ -239,14 +229,6 @@ def test_putting_what_is_whole_writes_nothing(home: Home, objects: LocalObjects)
         batch.put_all(parts)
         assert batch.written == set()
     assert sorted(path for path in home.root.rglob("*") if path.is_file()) == files
-
-
-def test_what_is_only_in_the_trash_is_put_again(home: Home, objects: LocalObjects) -> None:
-    digest = objects.put(b"trashed")
-    home.trash.mkdir(exist_ok=True)
-    objects.path(digest).rename(home.trash / digest.hex)
-    assert objects.put(b"trashed") == digest
-    assert objects.path(digest).is_file()
 
 
 def test_a_file_that_cannot_be_read_leaves_nothing(home: Home, objects: LocalObjects, tmp_path: Path) -> None:

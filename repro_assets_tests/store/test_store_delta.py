@@ -14,19 +14,12 @@ from hypothesis import strategies as st
 from repro_assets.errors import CorruptObject, MissingObject
 from repro_assets.identity.digest import Digest
 from repro_assets.store import delta, planes
-from repro_assets.store.home import make_store
 from repro_assets.store.layout import RAW, Form, trailer
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.opening import open_objects
 
 GENERATOR = numpy.random.default_rng(7)
 OLD = (GENERATOR.standard_normal(40_000) * 0.02).astype(numpy.float32)
 NEW = (OLD * (1 + 1e-4 * GENERATOR.standard_normal(OLD.size))).astype(numpy.float32)
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjects:
-    return open_objects(make_store(tmp_path / "store"))
 
 
 def as_difference(objects: LocalObjects, data: bytes, base: bytes, base_digest: Digest | None = None) -> Digest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy
 import pytest
@@ -13,19 +12,12 @@ import xxhash
 from repro_assets.errors import CorruptObject
 from repro_assets.identity.digest import Digest
 from repro_assets.store import codecs, planes
-from repro_assets.store.home import make_store
 from repro_assets.store.layout import Form, trailer
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.opening import open_objects
 from repro_assets.store.staging import Part
 
 # So many blocks that some are waited for, and the last one is shorter.
 WEIGHTS = numpy.random.default_rng(3).normal(0, 0.02, 9 * planes.BLOCK_ITEMS + 5).astype("<f4").tobytes()
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjects:
-    return open_objects(make_store(tmp_path / "store"))
 
 
 @pytest.fixture(params=["alone", "with helpers"])

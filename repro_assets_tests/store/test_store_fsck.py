@@ -12,17 +12,10 @@ from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import FORMAT, Entry, Manifest
 from repro_assets.store.fsck import check
-from repro_assets.store.home import make_store
 from repro_assets.store.layout import Form, trailer
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.opening import open_objects
 
 PARTS = (b"first" * 100, b"shared" * 100, b"last" * 100)
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjects:
-    return open_objects(make_store(tmp_path / "store"))
 
 
 @pytest.fixture

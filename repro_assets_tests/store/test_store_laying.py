@@ -9,18 +9,11 @@ import pytest
 
 from repro_assets.errors import CorruptObject, MissingObject
 from repro_assets.identity.digest import Digest
-from repro_assets.store.home import make_store
 from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.opening import open_objects
 from repro_assets.store.staging import Part
 
 LARGE = os.urandom(3 << 20)
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjects:
-    return open_objects(make_store(tmp_path / "store"))
 
 
 def flip(path: Path, place: int) -> None:

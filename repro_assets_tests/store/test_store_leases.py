@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -22,11 +21,6 @@ from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
 
 ONE, TWO, THREE = (Digest.of(content) for content in (b"one", b"two", b"three"))
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
 
 
 def age(home: Home, seconds: float) -> None:

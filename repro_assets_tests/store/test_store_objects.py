@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import tracemalloc
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,32 +18,14 @@ import xxhash
 
 from repro_assets.errors import CorruptObject, InvalidInput, MissingObject, SourceChanged
 from repro_assets.identity.digest import Digest
-from repro_assets.store.home import Home, make_store
+from repro_assets.store.home import Home
 from repro_assets.store.layout import Form, trailer
 from repro_assets.store.objects import LocalObjects, Placement
-from repro_assets.store.opening import open_objects
 
-TEXT = b"The quick brown fox" * 20
 # Nothing makes these bytes smaller, so they are stored as they are.
 CONTENT = hashlib.shake_128(b"content").digest(380)
+
 TRAILER = 64
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
-
-
-@pytest.fixture
-def objects(home: Home) -> LocalObjects:
-    return open_objects(home, {"zlib": inflate})
-
-
-def inflate(stored: bytes) -> bytes:
-    try:
-        return zlib.decompress(stored)
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
 
 
 def files(folder: Path) -> list[Path]:
@@ -174,32 +155,6 @@ def test_bytes_under_a_valid_trailer_are_still_hashed_by_verify(home: Home, obje
     with pytest.raises(CorruptObject, match="another digest"):
         objects.verify(digest)
     assert not objects.has(digest)
-
-
-def test_a_codec_is_no_part_of_the_identity(objects: LocalObjects) -> None:
-    digest = objects.put_encoded(TEXT, "zlib", zlib.compress(TEXT))
-    assert digest == Digest.of(TEXT)
-    assert objects.read(digest) == TEXT
-    objects.verify(digest)
-    placement = objects.placement(digest)
-    assert (placement.codec, placement.size) == ("zlib", len(TEXT))
-    assert placement.stored_size < len(TEXT)
-    # The raw form can be had from any, so this writes nothing.
-    objects.put(TEXT)
-    assert objects.placement(digest) == placement
-
-
-def test_who_asks_for_a_codec_gets_it_where_the_raw_form_is_stored_already(objects: LocalObjects) -> None:
-    digest = objects.put(CONTENT)
-    objects.put_encoded(CONTENT, "zlib", zlib.compress(CONTENT))
-    assert objects.read_stored(digest) == (zlib.compress(CONTENT), "zlib")
-    assert objects.read(digest) == CONTENT
-
-
-def test_a_stored_form_of_other_bytes_is_found_by_verify(objects: LocalObjects) -> None:
-    digest = objects.put_encoded(CONTENT, "zlib", zlib.compress(b"other"))
-    with pytest.raises(CorruptObject, match="another digest"):
-        objects.verify(digest)
 
 
 def test_foreign_files_are_no_objects(home: Home, objects: LocalObjects) -> None:

@@ -27,11 +27,6 @@ ALONE = "large"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
-
-
-@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose files have rested: twelve that share a pack, one that lies alone, and what is no file."""
     root = tmp_path / "project"

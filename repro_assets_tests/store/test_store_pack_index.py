@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-import pytest
 from packed import CONTENTS, assert_reads, flip, packed
 
-from repro_assets.store.home import Home, make_store
+from repro_assets.store.home import Home
 from repro_assets.store.pack_index import PackIndex
 from repro_assets.store.pack_scanning import scan
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
 
 
 def test_a_lost_index_is_made_again_by_a_read(home: Home) -> None:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from packed import CONTENTS, assert_reads, flip, fresh, packed
 
 from repro_assets.errors import MissingObject
 from repro_assets.identity.digest import Digest
-from repro_assets.store.home import Home, make_store
+from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE
 from repro_assets.store.pack_scanning import gaps, scan
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
 
 
 def test_a_pack_describes_itself(home: Home) -> None:

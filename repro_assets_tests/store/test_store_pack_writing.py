@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 import xxhash
 from packed import CONTENTS
 
 from repro_assets.identity.digest import Digest
-from repro_assets.store.home import Home, make_store
+from repro_assets.store.home import Home
 from repro_assets.store.layout import Form
 from repro_assets.store.pack_writing import PackWriter, encode_pack
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
 
 
 def test_a_pack_that_was_abandoned_leaves_nothing(home: Home) -> None:

@@ -21,11 +21,6 @@ from repro_assets.store.pack_writing import PackWriter
 from repro_assets.store.packs import Packs
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
-
-
 def test_a_whole_copy_is_read_once_the_damaged_one_is_set_aside(home: Home) -> None:
     other = make_store(home.root.parent / "other")
     packed(home, CONTENTS)

@@ -25,11 +25,6 @@ from repro_assets.store.opening import open_objects
 from repro_assets.store.repack import Pair, repack
 
 
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjects:
-    return open_objects(make_store(tmp_path / "store"))
-
-
 def steps(number: int, size: int, seed: int = 0) -> list[bytes]:
     """Weights that change a little at each step, the oldest first."""
     generator = numpy.random.default_rng(seed)

@@ -12,15 +12,10 @@ import pytest
 from repro_assets.errors import InvalidInput, SourceChanged
 from repro_assets.identity.digest import Digest
 from repro_assets.store import sources
-from repro_assets.store.home import Home, make_store
+from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
 from repro_assets.store.sources import REST_NS, Stamp, StatCache, read_stable, read_stamped, stamp_of, stream_stable
 from repro_assets.store.staging import SourceFile
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return make_store(tmp_path / "store")
 
 
 @pytest.fixture

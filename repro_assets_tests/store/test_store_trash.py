@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
-
-import pytest
 
 from repro_assets.identity.digest import Digest
-from repro_assets.store.home import make_store
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.opening import open_objects
 from repro_assets.store.staging import Part
 from repro_assets.store.trash import Trash, modified
 
 SMALL = [b"content %d" % number for number in range(10)]
-
-
-@pytest.fixture
-def objects(tmp_path: Path) -> LocalObjects:
-    return open_objects(make_store(tmp_path / "store"))
 
 
 def test_a_lone_object_is_read_in_the_trash_and_its_time_counts_from_the_move(objects: LocalObjects) -> None:
