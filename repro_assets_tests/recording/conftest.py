@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import span_files
 
 from repro_assets.journal.records import Payload
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.journal.segments import list_segments, read_segment
+from repro_assets.recording import tracing
 from repro_assets.recording.run import Run, begin, new_run_id
+from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home, make_store
 
 Recorded = TypeVar("Recorded", bound=Payload)
@@ -61,3 +65,37 @@ def script(home: Home) -> Callable[[str], subprocess.Popen[str]]:
         )
 
     return start
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No trace goes on here that whoever started the tests began."""
+    for name in list(os.environ):
+        if name.startswith("OTEL_") or name in tracing.VARIABLES:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def traced(home: Home) -> Iterator[Home]:
+    tracers.start(home)
+    yield home
+    tracers.flush_files()
+
+
+@pytest.fixture
+def process(home: Home) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Executes a program in a process of its own, after `span_files.OPENING`."""
+
+    def execute(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", span_files.OPENING + program, str(home.root)],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return execute

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from recordings import Records
 
 from repro_assets.capture import monitor
 from repro_assets.capture.monitor import Sample
 from repro_assets.errors import InvalidValue
-from repro_assets.journal import records, run_records
+from repro_assets.journal import run_records
 from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.run import Run, begin, new_run_id, recorded
 from repro_assets.store.home import Home
-
-Records = Callable[[type[records.Payload]], list[Any]]
 
 
 def readings(records_of: Records) -> list[list[Any]]:

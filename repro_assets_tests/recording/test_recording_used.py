@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
-from collections.abc import Callable
-from typing import Any
 
-from repro_assets.journal.records import Payload
+from recordings import Records, Script, finished
+
 from repro_assets.journal.run_records import PackagesUsed
-
-Records = Callable[[type[Payload]], list[Any]]
-Script = Callable[[str], "subprocess.Popen[str]"]
-
-
-def finished(process: subprocess.Popen[str]) -> None:
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
 
 
 def names(used: PackagesUsed) -> set[str]:
