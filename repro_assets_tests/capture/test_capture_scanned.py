@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from source_trees import TOKEN
 
-from repro_assets.capture.scanned import ScanCache, Stamp, read_stable
+from repro_assets.capture.scanned import ScanCache
 from repro_assets.errors import SourceChanged
+from repro_assets.store.sources import Stamp, read_stable
 
 
 def test_a_file_that_grows_while_it_is_read_is_an_error(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from folders import write
 from source_trees import git, paths, reasons
 
 from repro_assets.capture.level import Level
-from repro_assets.capture.scanned import ScanCache, Stamp, read_stable
+from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.source import capture_source
 from repro_assets.errors import InvalidInput, InvalidValue, SourceChanged
+from repro_assets.store.sources import Stamp, read_stable
 
 MARKER = "repro-store.json"
 

@@ -18,7 +18,7 @@ from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.shared_claims import Claims
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.capture.remembered import Remembered
-from repro_assets.capture.scanned import ScanCache, Scanned, Stamp
+from repro_assets.capture.scanned import ScanCache, Scanned
 from repro_assets.catalog import projection, publication
 from repro_assets.errors import CorruptRecord, IntegrityError
 from repro_assets.identity.digest import Digest
@@ -30,6 +30,7 @@ from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote import configured
 from repro_assets.store.remote.bucket import Bucket
 from repro_assets.store.remote.objects import RemoteObjects
+from repro_assets.store.sources import Stamp
 from repro_assets.store.verified import VerifiedPass
 
 KEY = Digest.of(b"work")
