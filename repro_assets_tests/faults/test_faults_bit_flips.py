@@ -24,7 +24,7 @@ from repro_assets.errors import CorruptRecord, IntegrityError
 from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import settling
 from repro_assets.recording import reuse
-from repro_assets.store import exclusive
+from repro_assets.store import exclusive, sealed
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote import configured
@@ -104,7 +104,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         remembered = Remembered(home.cache / folder, name)
         remembered.put(str(KEY), [["0" * 32]], "an answer")
         remembered.save()
-    settling._keep_question(home, {"runs": ["a" * 16], "storage": [["runs.db", 1, 2]]})
+    sealed.keep(home.cache / "settled.json", {"runs": ["a" * 16], "storage": [["runs.db", 1, 2]]})
     projection.refresh(home)
     dead = LocalObjects(home).put(TRASHED)
     LocalObjects(home).path(dead).rename(home.trash / dead.hex)
