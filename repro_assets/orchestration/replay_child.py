@@ -21,7 +21,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import pins, replayed_runs
 from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.recording import logs
-from repro_assets.recording.run import describe
+from repro_assets.recording.redaction import describe
 from repro_assets.replay.plan import Plan, Result
 from repro_assets.store.home import Home, open_store
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
-from repro_assets.capture.secrets import find_secrets
+from repro_assets.capture.secrets import find_secrets, redact_text
 from repro_assets.journal.run_records import RunStarted
 
 FIELDS = ("name", "experiment", "tags", "mode", "settings", "config", "plan")
@@ -61,6 +62,15 @@ def redact_start(started: RunStarted) -> RunStarted:
     if not changed:
         return started
     return dataclasses.replace(started, **changed, warnings=[*started.warnings, *warnings])
+
+
+def describe(error: BaseException) -> dict[str, str]:
+    """Return type, message and whole trace of an error, past the secret scanner."""
+    return {
+        "type": f"{type(error).__module__}.{type(error).__qualname__}",
+        "message": redact_text(str(error)),
+        "trace": redact_text("".join(traceback.format_exception(error))),
+    }
 
 
 def _walk(value: Any, path: str, name: str, found: list[str]) -> Any:

@@ -18,7 +18,6 @@ import operator
 import secrets
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,7 @@ from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing, used
 from repro_assets.recording.flushing import flusher
 from repro_assets.recording.readings import Summary
-from repro_assets.recording.redaction import redact, redact_start
+from repro_assets.recording.redaction import describe, redact, redact_start
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
 
@@ -419,14 +418,3 @@ def recorded(run: Run, interruptions: tuple[type[BaseException], ...] = ()) -> I
         run.end(FAILED, error)
         raise
     run.end(COMPLETED)
-
-
-def describe(error: BaseException) -> dict[str, str]:
-    """Return type, message and whole trace of an error, past the secret scanner."""
-    from repro_assets.capture.secrets import redact_text
-
-    return {
-        "type": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": redact_text(str(error)),
-        "trace": redact_text("".join(traceback.format_exception(error))),
-    }

@@ -135,6 +135,15 @@ def _deterministic_single_thread():
     torch.use_deterministic_algorithms(strict)
 
 
+@pytest.fixture
+def globals_as_before():
+    """Whatever a test draws from the global generators, the next one finds them as they were."""
+    before = torch.get_rng_state(), np.random.get_state()
+    yield
+    torch.set_rng_state(before[0])
+    np.random.set_state(before[1])
+
+
 @pytest.fixture(scope="session")
 def new_run():
     return MemoryRun
