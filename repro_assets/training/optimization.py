@@ -5,6 +5,7 @@ Laws: a learning rate is a function of step and config alone; a batch order is a
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -48,6 +49,14 @@ class Batches:
             wanted -= len(taken)
             parts.append(taken)
         return torch.cat(parts)
+
+    def copy(self) -> Batches:
+        """Return batches that go on as these would, and leave these as they are."""
+        generator = torch.Generator(device=self.generator.device)
+        generator.set_state(self.generator.get_state())
+        other = copy.copy(self)
+        other.generator = generator
+        return other
 
     def state_dict(self) -> dict[str, Any]:
         """Return the present order, int64 [count], and the position in it; the generator is a part of its own."""

@@ -116,7 +116,8 @@ def train_rft(
     shown, shown_labels = task.labelled("validation", validation)
     reference, learner = policy.from_value(model), policy.from_value(model)
     optimizer = optimization.adamw(learner, config.weight_decay)
-    generators = Generators({name: run.seeds.torch(f"rft/{name}") for name in ("batches", "augmentation", "rollouts")})
+    generators = Generators({name: run.seeds.torch(f"rft/{name}") for name in ("batches", "rollouts")})
+    seed = run.seeds.derive("rft/augmentation")
     batches = optimization.Batches(len(pictures), config.images_per_step, generators["batches"])
 
     def validate() -> dict[str, float]:
@@ -139,7 +140,9 @@ def train_rft(
             chosen = batches.next()
             seen = augment(
                 pictures[chosen],
-                generators["augmentation"],
+                seed,
+                step,
+                chosen,
                 rotation=config.rotation,
                 shift=config.shift,
                 noise=config.noise,

@@ -1,7 +1,8 @@
 """Supervised fine-tuning: the policy learns to take the actions of the kept traces.
 
 Loss: cross-entropy of the next action given the coarse view and the looks so far, mean over all actions of the batch.
-The images are augmented anew at every step; the actions stay those chosen on the clean image.
+The images are augmented anew at every step, by this process or by workers; the actions stay those chosen on the clean
+image.
 
 Laws: the model that is returned is the one after the last step, no step is chosen by its validation figures; equal
 inputs, config and seed give equal bits; continuing from a checkpoint gives the bits of never having stopped.
@@ -20,8 +21,9 @@ Deviations from plain imitation learning:
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +37,7 @@ from repro_assets.training.augmentation import augment
 from repro_assets.training.filtering import read_traces
 from repro_assets.training.loop import Generators, Loop, LoopConfig
 from repro_assets.training.policy import Architecture, Policy
+from repro_assets.training.preparing import prepared
 
 if TYPE_CHECKING:
     import pandas
@@ -59,6 +62,9 @@ class SftConfig(LoopConfig):
     heads: int = Field(default=4, ge=1, le=32, description="attention heads; must divide the width")
     feed_forward: int = Field(default=256, ge=4, le=4096, description="hidden width of the feed-forward part")
     look_cost: float = Field(default=0.01, ge=0, le=1, description="price of a look in the logged validation reward")
+    workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the one that trains")
+
+    CHANGES_NO_BITS: ClassVar[frozenset[str]] = LoopConfig.CHANGES_NO_BITS | {"workers"}
 
 
 class _Examples(NamedTuple):
@@ -115,10 +121,15 @@ def train_sft(
     shape = Architecture(width=config.width, layers=config.layers, heads=config.heads, feed_forward=config.feed_forward)
     model = Policy(shape, run.seeds.torch("sft/initialisation"))
     optimizer = optimization.adamw(model, config.weight_decay)
-    generators = Generators({name: run.seeds.torch(f"sft/{name}") for name in ("batches", "augmentation")})
+    generators = Generators({"batches": run.seeds.torch("sft/batches")})
+    seed = run.seeds.derive("sft/augmentation")
     batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
 
-    with Loop(
+    def prepare(step: int, chosen: Tensor) -> Tensor:
+        shown = pictures[examples.rows[chosen]]
+        return augment(shown, seed, step, chosen, rotation=config.rotation, shift=config.shift, noise=config.noise)
+
+    loop = Loop(
         run,
         "sft",
         config,
@@ -128,16 +139,11 @@ def train_sft(
         validate=lambda: rollout.validate(model, shown, labels, config.look_cost),
         epoch=lambda step: (step - 1) * config.batch_size // len(examples.rows),
         resume=resume,
-    ) as loop:
+    )
+    ahead = prepared(batches, prepare, range(loop.done + 1, config.steps + 1), config.workers)
+    with loop, contextlib.closing(ahead) as ready:
         for step in loop:
-            chosen = batches.next()
-            seen = augment(
-                pictures[examples.rows[chosen]],
-                generators["augmentation"],
-                rotation=config.rotation,
-                shift=config.shift,
-                noise=config.noise,
-            )
+            chosen, seen = next(ready)
             loss, accuracy = imitation_loss(model, seen, examples.actions[chosen])
             rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
             norm = optimization.update(model, optimizer, loss, rate, config.clip_norm)

@@ -84,6 +84,7 @@ RECIPES: dict[str, Train] = {
     "sft, best and few": functools.partial(
         _train_sft, checkpoint_every=1, checkpoint_keep=2, checkpoint_best="validation/reward", validate_every=2
     ),
+    "sft, two workers": functools.partial(_train_sft, checkpoint_every=1, validate_every=8, workers=2),
     "sft, waiting for each": functools.partial(_train_sft, checkpoint_every=5, checkpoint_in_background=False),
     "rft": functools.partial(_train_rft, checkpoint_every=1, validate_every=6),
 }

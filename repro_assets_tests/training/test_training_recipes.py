@@ -5,7 +5,6 @@ from pydantic import ValidationError
 
 from repro_assets.errors import InvalidInput
 from repro_assets.training import optimization, policy, rollout, task
-from repro_assets.training.augmentation import augment
 from repro_assets.training.filtering import FilterConfig, filter_and_score
 from repro_assets.training.rft import RftConfig, group_advantages, grpo_loss, train_rft
 from repro_assets.training.sft import SftConfig, train_sft
@@ -233,24 +232,3 @@ def test_an_update_that_is_not_finite_changes_nothing(trained, equal_bits):
     with pytest.raises(FloatingPointError):
         optimization.update(learner, optimizer, learner.head.bias.sum() * torch.inf, 0.1, 1.0)
     equal_bits(policy.to_value(learner), trained[1])
-
-
-def test_augmentation_of_strength_zero_is_the_identity_and_otherwise_moves_every_image(splits):
-    images = task.scale(splits["rft"]["images"][:50])
-    still = augment(images, torch.Generator().manual_seed(0), rotation=0, shift=0, noise=0)
-    assert torch.equal(still, images)
-    moved = augment(images, torch.Generator().manual_seed(0), rotation=10, shift=0.12, noise=0.05)
-    assert moved.shape == images.shape
-    assert float(moved.min()) >= 0
-    assert float(moved.max()) <= 1
-    assert bool(((moved - images).abs().amax(dim=(1, 2)) > 0.02).all())
-
-
-def test_a_shift_of_one_pixel_moves_the_image_by_one_pixel():
-    image = torch.zeros(200, 8, 8)
-    image[:, 3:5, 3:5] = 1
-    moved = augment(image, torch.Generator().manual_seed(0), rotation=0, shift=0.25, noise=0)
-    places = torch.arange(8, dtype=torch.float32)
-    centre = (moved.sum(dim=1) * places).sum(dim=1) / moved.sum(dim=(1, 2)) - 3.5
-    assert float(centre.abs().max()) <= 1.001
-    assert float(centre.abs().max()) > 0.95
