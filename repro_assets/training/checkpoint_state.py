@@ -45,7 +45,7 @@ def envelope(
         "config": dict(config),
         "step": step,
         "memory": dict(memory),
-        "globals": save_rng_states(),
+        "globals": _packed(save_rng_states()),
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
 
@@ -80,8 +80,26 @@ def restore(
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
             raise InvalidInput(f"the checkpoint's {name} does not fit: {error!r}", _REMEDY) from error
-    load_rng_states(value["globals"])
+    load_rng_states(_unpacked(value["globals"]))
     return int(value["step"]), value["memory"]
+
+
+# The words of the two Mersenne twisters: as JSON they would be most of a checkpoint's manifest, and encoding that would
+# hold up the steps that are made meanwhile.
+_WORDS = (("python", "words"), ("numpy", "keys"))
+
+
+def _packed(states: dict[str, Any]) -> dict[str, Any]:
+    for name, words in _WORDS:
+        states[name] = {**states[name], words: torch.tensor(states[name][words], dtype=torch.int64)}
+    return states
+
+
+def _unpacked(states: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **states,
+        **{name: {**states[name], words: torch.as_tensor(states[name][words]).tolist()} for name, words in _WORDS},
+    }
 
 
 def _check_envelope(
