@@ -47,7 +47,8 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
     dict
         The columns of `runs`, and ``params``, ``metrics`` (last, smallest, greatest and their steps), ``system`` (mean
         and greatest of what the machine did), ``missing_readings`` (sensor to reason), ``trace_id``, ``slowest_spans``
-        (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``, ``evaluations``, ``checks``, ``replays``,
+        (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``, ``resumed`` (what it went on from),
+        ``resumed_by`` (what went on from it), ``evaluations``, ``checks``, ``replays``,
         ``seeds``, ``used_packages`` (name to version), ``source_facts``, ``environment_summary``, ``error`` (None or
         type, message, trace), ``children`` (runs under a parent run) and ``command``, which executes the run again from
         its record; for an asset also ``fresh_command``, which materializes it again from the working tree with the same
@@ -105,10 +106,15 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             ("checkpoints", "checkpoints", "step, name"),
             ("evaluations", "evaluations", "name"),
             ("checks", "checks", "time, name"),
+            ("resumed", "resumes", "time"),
         ):
             record[name] = of_run(
                 f"SELECT * EXCLUDE (run_id, record) FROM {table} WHERE run_id = $run ORDER BY {order}"
             )
+        record["resumed_by"] = of_run(
+            "SELECT s.run_id, s.checkpoint, s.step, r.state, r.replay_of, s.time FROM resumes s "
+            "LEFT JOIN runs r USING (run_id) WHERE s.resumed_run_id = $run ORDER BY s.time, s.run_id"
+        )
         record["replays"] = of_run("SELECT * EXCLUDE (record) FROM replays WHERE original_run = $run ORDER BY time")
         sources = of_run("SELECT * EXCLUDE (run_id, record, source) FROM sources WHERE run_id = $run")
         record["source_facts"] = sources[0] if sources else None

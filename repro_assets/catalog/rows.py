@@ -213,6 +213,7 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     run_records.CheckpointDeleted: "deleted_checkpoints",
     artifact_records.ArtifactEvicted: "evictions",
     run_records.RunTraced: "run_traces",
+    run_records.RunResumed: "resumes",
 }
 
 

@@ -628,6 +628,24 @@ COMMENT ON COLUMN checkpoints.parent IS 'Digest of the checkpoint before it in t
 COMMENT ON COLUMN checkpoints.record IS 'Id of the record.';
 COMMENT ON COLUMN checkpoints.time IS 'When, UTC.';
 
+CREATE TABLE resumes (
+    run_id VARCHAR NOT NULL,
+    resumed_run_id VARCHAR NOT NULL,
+    checkpoint VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    step BIGINT NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE resumes IS 'Which runs go on from a checkpoint of another run.';
+COMMENT ON COLUMN resumes.run_id IS 'The run that goes on.';
+COMMENT ON COLUMN resumes.resumed_run_id IS 'The run that saved the checkpoint.';
+COMMENT ON COLUMN resumes.checkpoint IS 'Name of the checkpoint.';
+COMMENT ON COLUMN resumes.digest IS 'The artifact, which is also an input of the run, in the slot resume.';
+COMMENT ON COLUMN resumes.step IS 'Step after which it was saved; the run begins with the next one.';
+COMMENT ON COLUMN resumes.record IS 'Id of the record.';
+COMMENT ON COLUMN resumes.time IS 'When, UTC.';
+
 CREATE TABLE evaluations (
     run_id VARCHAR NOT NULL,
     name VARCHAR NOT NULL,

@@ -24,6 +24,26 @@ COMMENT ON COLUMN metrics_last.step_of_smallest IS 'Step of the smallest value.'
 COMMENT ON COLUMN metrics_last.step_of_greatest IS 'Step of the greatest value.';
 COMMENT ON COLUMN metrics_last.points IS 'Number of points.';
 
+CREATE VIEW curves AS
+WITH RECURSIVE line AS (
+    SELECT run_id, run_id AS logged_by, NULL::BIGINT AS up_to
+    FROM (SELECT run_id FROM metrics UNION SELECT run_id FROM resumes)
+    -- UNION, not UNION ALL: it ends also where damaged records make two runs continue each other.
+    UNION
+    SELECT l.run_id, r.resumed_run_id, least(r.step, coalesce(l.up_to, r.step))
+    FROM line l JOIN resumes r ON r.run_id = l.logged_by
+)
+SELECT l.run_id, m.name, m.step, m.value, m.time, l.logged_by
+FROM line l JOIN metrics m ON m.run_id = l.logged_by
+WHERE l.up_to IS NULL OR m.step <= l.up_to;
+COMMENT ON VIEW curves IS 'Metric points of runs with those of the runs that they go on from, each step once: of a run that was continued, the points up to the step of the checkpoint.';
+COMMENT ON COLUMN curves.run_id IS 'The run whose curve it is.';
+COMMENT ON COLUMN curves.name IS 'Name of the metric.';
+COMMENT ON COLUMN curves.step IS 'Step; empty only for a point of the run itself.';
+COMMENT ON COLUMN curves.value IS 'Value; may be NaN or infinite.';
+COMMENT ON COLUMN curves.time IS 'When it was logged, UTC.';
+COMMENT ON COLUMN curves.logged_by IS 'The run that logged it: this one, or one that it goes on from.';
+
 CREATE VIEW system_summary AS
 SELECT run_id, name, avg(value) AS mean, max(value) AS greatest, count(*) AS samples
 FROM system_metrics

@@ -30,6 +30,8 @@ _LISTS = (
     "system",
     "slowest_spans",
     "checkpoints",
+    "resumed",
+    "resumed_by",
     "evaluations",
     "checks",
     "replays",

@@ -26,6 +26,7 @@ from repro_assets.journal.run_records import (
     RunEnded,
     RunInput,
     RunOutput,
+    RunResumed,
     RunStarted,
     RunTraced,
     SeedsUsed,
@@ -58,5 +59,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         PackagesUsed,
         RunTraced,
         ReadingsMissing,
+        RunResumed,
     )
 }

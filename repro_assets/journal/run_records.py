@@ -80,6 +80,18 @@ class RunInput(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class RunResumed(Payload):
+    """A run goes on from a checkpoint of another run, after that one's `step`; the checkpoint is also its input."""
+
+    kind: ClassVar[str] = "run_resumed"
+    run_id: str
+    resumed_run_id: str
+    checkpoint: str
+    digest: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunOutput(Payload):
     """A run wrote an artifact. `name` is the display name, `version` the claimed version of `collection`."""
 

@@ -81,6 +81,7 @@ def test_every_example_on_the_page_answers(home, recorder, traced, span):
         run_records.RunOutput("RUN", "dataset", nothing, "dataset-cota_sft-v1", asset="data/cota_sft"),
         run_records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
         run_records.ReplayMade("RUN", None, "identical"),
+        run_records.RunResumed("OTHER", "RUN", "checkpoint_step_10", nothing, 10),
         run_records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
         run_records.ReadingsMissing("RUN", {"gpu": "no driver"}),
     )

@@ -1,0 +1,76 @@
+"""Runs that go on from checkpoints of others: their curves, and what a person is shown of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from repro_assets.catalog.descriptions import show_run
+from repro_assets.catalog.queries import rows
+from repro_assets.identity.digest import Digest
+from repro_assets.journal import run_records
+from repro_assets.journal.segments import Journal
+from repro_assets.store.home import Home
+
+NOTHING = str(Digest.of(b""))
+
+
+def points(first: int, last: int, value: float) -> list[list[Any]]:
+    return [["loss", step, value, float(step)] for step in range(first, last + 1)]
+
+
+def record(home: Home, *payloads: Any) -> None:
+    journal = Journal(home.journal)
+    journal.append(*payloads)
+    journal.close()
+
+
+def test_a_curve_shows_each_step_once_over_a_chain_of_runs(home: Home) -> None:
+    record(
+        home,
+        # The first reached step 7 and had saved step 5; the second reached 12 and had saved 10; the third began again.
+        run_records.Metrics("one", [*points(1, 7, 1.0), ["note", None, 3.0, 0.0]]),
+        run_records.Metrics("two", points(6, 12, 2.0)),
+        run_records.Metrics("three", points(11, 14, 3.0)),
+        run_records.RunResumed("two", "one", "checkpoint_step_5", NOTHING, 5),
+        run_records.RunResumed("three", "two", "checkpoint_step_10", NOTHING, 10),
+        # Another branch goes back behind what the second had begun with.
+        run_records.RunResumed("early", "one", "checkpoint_step_2", NOTHING, 2),
+    )
+
+    def curve(run: str) -> list[tuple[int, str]]:
+        found = rows(home, "SELECT step, logged_by FROM curves WHERE run_id = ? AND name = 'loss' ORDER BY step", [run])
+        return [(row["step"], row["logged_by"]) for row in found]
+
+    whole = [*((step, "one") for step in range(1, 6)), *((step, "two") for step in range(6, 11))]
+    assert curve("three") == [*whole, *((step, "three") for step in range(11, 15))]
+    assert curve("two") == [*whole[:5], *((step, "two") for step in range(6, 13))]
+    assert curve("one") == [(step, "one") for step in range(1, 8)]
+    assert curve("early") == [(1, "one"), (2, "one")]
+    # A point without a step has no place in somebody else's curve.
+    assert rows(home, "SELECT run_id FROM curves WHERE name = 'note'") == [{"run_id": "one"}]
+
+
+def test_runs_that_say_they_continue_each_other_end_the_question(home: Home) -> None:
+    record(
+        home,
+        run_records.Metrics("one", points(1, 3, 1.0)),
+        run_records.RunResumed("one", "two", "checkpoint_step_2", NOTHING, 2),
+        run_records.RunResumed("two", "one", "checkpoint_step_3", NOTHING, 3),
+    )
+    assert rows(home, "SELECT count(*) > 0 AS some FROM curves WHERE run_id = 'one'") == [{"some": True}]
+
+
+def test_a_run_says_what_it_went_on_from_and_what_went_on_from_it(home: Home) -> None:
+    record(
+        home,
+        run_records.RunStarted("one", "asset", "first"),
+        run_records.RunStarted("two", "asset", "second"),
+        run_records.RunResumed("two", "one", "checkpoint_step_5", NOTHING, 5),
+        run_records.RunEnded("two", "COMPLETED"),
+    )
+    first, second = show_run(home, "one"), show_run(home, "two")
+    (before,) = second["resumed"]
+    assert (before["resumed_run_id"], before["checkpoint"], before["step"]) == ("one", "checkpoint_step_5", 5)
+    (after,) = first["resumed_by"]
+    assert (after["run_id"], after["state"], after["step"]) == ("two", "COMPLETED", 5)
+    assert first["resumed"] == second["resumed_by"] == []
