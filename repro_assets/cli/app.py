@@ -29,6 +29,12 @@ def _run(app: typer.Typer) -> None:
     app.command("run")(run.run)
 
 
+def _train(app: typer.Typer) -> None:
+    from repro_assets.cli import train
+
+    app.command("train")(train.train)
+
+
 def _runs(app: typer.Typer) -> None:
     from repro_assets.cli import runs
 
@@ -104,6 +110,7 @@ def _doctor(app: typer.Typer) -> None:
 _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "init": _init,
     "run": _run,
+    "train": _train,
     "runs": _runs,
     "sql": _sql,
     "artifacts": _artifacts,
@@ -170,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def execute() -> object:
         _refuse_empty(words)
-        return program(words)(words, prog_name="repro", standalone_mode=False)
+        return program(words)(words, prog_name="repro", standalone_mode=False, obj=words)
 
     return exit_code_of(execute)
 

@@ -3,63 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from repro_assets.cli import run_flags
 from repro_assets.cli.options import AsJson, Verbose
 
 if TYPE_CHECKING:
+    from repro_assets.determinism.mode import Mode
     from repro_assets.orchestration.request import RunAnswer, RunRequest
+    from repro_assets.store.home import Home
 
 _SHOWN = ("seed", "asset", "partition", "name", "version", "digest", "reused", "run_id")
 
 
 def run(
+    context: typer.Context,
     select: Annotated[
         list[str] | None, typer.Option(metavar="KEYS", help="Assets to materialize; the default job if left out.")
     ] = None,
-    partition: Annotated[str | None, typer.Option(metavar="P", help="Partition key.")] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Root seed.")] = None,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="RANGES", help="Several seeds, as one study: 0-4 or 1,3.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="ASSET.FIELD=VALUE", help="A hyperparameter of an asset.")
-    ] = None,
-    input_: Annotated[
-        list[str] | None, typer.Option("--input", metavar="ASSET=ARTIFACT", help="Pin an upstream asset.")
-    ] = None,
-    capture_level: Annotated[
-        str | None, typer.Option(metavar="L", help="basic, standard or complete (or 1, 2, 3).")
-    ] = None,
-    deterministic: Annotated[
-        bool | None, typer.Option("--deterministic/--no-deterministic", help="Deterministic algorithms only.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads of torch.")] = None,
-    monitor: Annotated[
-        bool | None, typer.Option("--monitor/--no-monitor", help="Sample what the machine does meanwhile.")
-    ] = None,
-    monitor_interval: Annotated[float | None, typer.Option(metavar="S", help="Seconds between two samples.")] = None,
-    exp_name: Annotated[str | None, typer.Option(metavar="S", help="Experiment that the runs belong to.")] = None,
-    tags: Annotated[list[str] | None, typer.Option(metavar="A,B", help="Tags of the runs.")] = None,
-    trial: Annotated[
-        bool | None, typer.Option("--trial", help="The products never become what others load by default.")
-    ] = None,
-    force: Annotated[bool | None, typer.Option("--force", help="Execute even if the same work is done.")] = None,
-    strict: Annotated[
-        bool | None, typer.Option("--strict", help="Fail where a setting that changes bits does not hold.")
-    ] = None,
-    executor: Annotated[str | None, typer.Option(metavar="E", help="in_process or multiprocess.")] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML or JSON with these words.")] = None,
+    partition: run_flags.Partition = None,
+    seed: run_flags.Seed = None,
+    seeds: run_flags.Seeds = None,
+    set_: run_flags.Set = None,
+    input_: run_flags.Input = None,
+    capture_level: run_flags.CaptureLevel = None,
+    deterministic: run_flags.Deterministic = None,
+    threads: run_flags.Threads = None,
+    monitor: run_flags.Monitor = None,
+    monitor_interval: run_flags.MonitorInterval = None,
+    exp_name: run_flags.ExpName = None,
+    tags: run_flags.Tags = None,
+    trial: run_flags.Trial = None,
+    force: run_flags.Force = None,
+    strict: run_flags.Strict = None,
+    executor: run_flags.Executor = None,
+    resume: run_flags.Resume = None,
+    config: run_flags.Config = None,
     job: Annotated[str | None, typer.Option(metavar="NAME", help="A job instead of a selection.")] = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> int:
     """Materialize assets; identical work that is done already is reused."""
     from repro_assets.cli.answering import here, readable
-    from repro_assets.cli.run_options import Words, check_pins, listed, pairs, parsed, read_words, requests
+    from repro_assets.cli.run_options import Words, check_names, listed, pairs, parsed, read_words, requests
 
     words = Words(
         select=listed(select or ()),
@@ -79,19 +69,23 @@ def run(
         force=force,
         strict=strict,
         executor=executor,
+        resume=resume,
         job=job,
     )
     if config is not None:
-        words = words.over(read_words(config))
+        words = words.over(read_words(config, Words))
     asked, mode = requests(words)
-    if words.input:
-        # A wrong name is found before the slow start of the executing process.
-        check_pins(readable(), words.input)
-    answers = _execute_all(here(make=True), asked, mode, verbose)
-    return _answered(asked[: len(answers)], answers, as_json, study=words.seeds is not None)
+    # A wrong name is found before the slow start of the executing process.
+    check_names(words, readable)
+    home = here(make=True)
+    answers = execute_all(home, asked, mode, verbose)
+    code = _answered(asked[: len(answers)], answers, as_json, study=words.seeds is not None)
+    say_how_to_go_on(home, answers[-1], context, several=words.seeds is not None)
+    return code
 
 
-def _execute_all(home: Any, asked: list[Any], mode: Any, verbose: bool) -> list[RunAnswer]:
+def execute_all(home: Home, asked: list[RunRequest], mode: Mode, verbose: bool) -> list[RunAnswer]:
+    """Execute requests one after the other, up to the first with which the others would fail too."""
     from repro_assets.cli.answering import say, stopped_like_ctrl_c
     from repro_assets.cli.progress import shown_log
     from repro_assets.orchestration import refusals
@@ -109,6 +103,50 @@ def _execute_all(home: Any, asked: list[Any], mode: Any, verbose: bool) -> list[
         if refusals.exit_code(answers) not in (0, 1):
             break
     return answers
+
+
+def say_how_to_go_on(home: Home, answer: RunAnswer, context: typer.Context, *, several: bool) -> None:
+    """Say which command goes on with a training that was stopped and has a checkpoint.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    answer : RunAnswer
+        What became of it.
+    context : typer.Context
+        Holds the words of this command line.
+    several : bool
+        Whether it was one of several seeds, each of which then finds its own.
+    """
+    from repro_assets.cli.answering import say
+    from repro_assets.errors import IntegrityError, RequestError
+    from repro_assets.orchestration import refusals
+    from repro_assets.recording import resumption
+
+    if answer.run_id is None or refusals.exit_code([answer]) in (0, RequestError.exit_code):
+        return
+    try:
+        found = resumption.find(home, answer.run_id)
+    except (RequestError, IntegrityError):
+        # Nothing under it trains, or nothing was saved.
+        return
+    words = without_option(context.obj or [context.info_name or "run"], "--resume")
+    target = resumption.AUTO if several else answer.run_id
+    command = shlex.join(["repro", *words, "--resume", target])
+    say(f"go on from {found.name} (step {found.step}) with: {command}")
+
+
+def without_option(words: Sequence[str], option: str) -> list[str]:
+    """Return a command line without an option and its value."""
+    kept: list[str] = []
+    given = iter(words)
+    for word in given:
+        if word == option:
+            next(given, None)
+        elif not word.startswith(f"{option}="):
+            kept.append(word)
+    return kept
 
 
 def _answered(asked: list[RunRequest], answers: list[RunAnswer], as_json: bool, *, study: bool) -> int:

@@ -11,12 +11,13 @@ import difflib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 from repro_assets.errors import InvalidInput, InvalidValue
+from repro_assets.recording.resumption import AUTO
 
 if TYPE_CHECKING:
     from repro_assets.determinism.mode import Mode
@@ -38,6 +39,7 @@ _RUN_WIDE = {
     "tags": "--tags",
     "trial": "--trial",
 }
+W = TypeVar("W", bound="Words")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -49,6 +51,8 @@ class Words:
     ----------
     select, tags : list of str
         Assets; tags of the runs.
+    resume : str
+        What the training among the assets goes on from: a run, a checkpoint, ``RUN@TIME``, or ``auto``.
     set : dict
         Value by ``asset.field``.
     input : dict
@@ -75,11 +79,12 @@ class Words:
     strict: bool | None = None
     executor: str | None = None
     job: str | None = None
+    resume: str | None = None
 
-    def over(self, file: Words) -> Words:
+    def over(self, file: Self) -> Self:
         """Return these words, and what they leave unsaid from `file`; fields and inputs are merged one by one."""
-        merged = Words()
-        for item in fields(Words):
+        merged = type(self)()
+        for item in fields(self):
             mine, theirs = getattr(self, item.name), getattr(file, item.name)
             if isinstance(mine, dict):
                 setattr(merged, item.name, {**theirs, **mine})
@@ -92,8 +97,17 @@ class Words:
         return merged
 
 
-def read_words(path: Path) -> Words:
-    """Read a YAML or JSON file that holds the words of ``repro run``.
+def read_words(path: Path, kind: type[W], command: str = "run") -> W:
+    """Read a YAML or JSON file that holds the words of a command.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : type
+        The words that are known: `Words`, or more.
+    command : str
+        Which command of ``repro`` they are for, for messages.
 
     Raises
     ------
@@ -115,18 +129,18 @@ def read_words(path: Path) -> Words:
         raw = {}
     if not isinstance(raw, dict):
         raise InvalidInput(f"{path} is not a mapping of words to values", "write it like: seed: 3")
-    kinds = get_type_hints(Words)
+    kinds = get_type_hints(kind)
     said: dict[str, Any] = {}
     for name, value in raw.items():
         word = str(name).replace("-", "_")
         if word not in kinds:
             close = difflib.get_close_matches(word, kinds, n=2)
             raise InvalidValue(
-                f"{path} has the word {name!r}, which repro run does not know",
+                f"{path} has the word {name!r}, which repro {command} does not know",
                 f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(sorted(kinds))}",
             )
         said[word] = _typed(path, word, value, kinds[word])
-    return Words(**said)
+    return kind(**said)
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
@@ -202,6 +216,8 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
         raise InvalidValue("--seed and --seeds exclude each other", "give one")
     if words.job is not None and words.select:
         raise InvalidValue("--job and --select exclude each other", "give one")
+    if words.seeds is not None and words.resume not in (None, AUTO):
+        raise InvalidValue(f"--resume {words.resume} is of one seed, --seeds names several", "give --seed, or auto")
     executor = words.executor or EXECUTORS[0]
     if executor not in EXECUTORS:
         raise InvalidValue(f"{executor!r} is not an executor", f"one of {', '.join(EXECUTORS)}")
@@ -230,6 +246,7 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
         "assets": _asset_config(words),
         "pins": words.input,
         "executor": executor,
+        "resume": words.resume,
         "module": module,
         "attribute": attribute,
     }
@@ -246,18 +263,25 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
     ], mode
 
 
-def check_pins(home: Home, pins: Mapping[str, str]) -> None:
-    """Refuse names of ``--input`` that mean nothing in the store.
+def check_names(words: Words, home: Callable[[], Home]) -> None:
+    """Refuse names of ``--input`` and ``--resume`` that mean nothing in the store, which is opened if there are any.
 
     Raises
     ------
-    UnknownName, AmbiguousName
-        As `resolve_artifact` does.
+    UnknownName, AmbiguousName, MissingObject
+        As `resolve_artifact` and `resumption.find` do.
     """
+    resumed = words.resume if words.resume != AUTO else None
+    if not words.input and resumed is None:
+        return
     from repro_assets.catalog.naming import resolve_artifact
+    from repro_assets.recording import resumption
 
-    for name in pins.values():
-        resolve_artifact(home, name)
+    store = home()
+    for name in words.input.values():
+        resolve_artifact(store, name)
+    if resumed is not None:
+        resumption.find(store, resumed)
 
 
 def _check_interval(seconds: float) -> None:

@@ -21,7 +21,19 @@ class AssetConfig(dg.Config):
     force: bool = Field(default=False, description="Execute even if the same work has been done")
 
 
+class TrainingConfig(AssetConfig):
+    """Where a training begins, beside what every asset's config holds.
+
+    The recipe of an asset with this config takes the value of a checkpoint as its keyword `resume`.
+    """
+
+    resume: str = Field(
+        default="",
+        description="Go on from a run, a checkpoint, RUN@TIME, or auto: the newest unfinished run of this same work",
+    )
+
+
 def hyperparameters(config: Any) -> dict[str, Any]:
     """Return the recipe's own settings of an asset's config."""
     values: dict[str, Any] = config.model_dump(mode="json")
-    return {name: value for name, value in values.items() if name not in AssetConfig.model_fields}
+    return {name: value for name, value in values.items() if name not in TrainingConfig.model_fields}

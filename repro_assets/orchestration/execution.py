@@ -26,8 +26,19 @@ from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse, se
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.orchestration import changes, metadata, naming, parents, pins, replayed_runs, traces, versions
+from repro_assets.orchestration import (
+    changes,
+    metadata,
+    naming,
+    parents,
+    pins,
+    replayed_runs,
+    resuming,
+    traces,
+    versions,
+)
 from repro_assets.orchestration.config import AssetConfig, hyperparameters
+from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.recording import reuse, tracing
 from repro_assets.recording.capturing import Captured, project_root
@@ -85,28 +96,35 @@ class Execution:
                 if self.plan.strict and late:
                     refuse(late)
                 handles = {slot: self._handle(slot, value) for slot, value in inputs.items()}
-                key = self._key(handles, settings)
-                earlier = None if self.plan.force or self.pins else reuse.find(self.plan.home, key)
+                work = self._work(handles, settings)
+                beginning = resuming.beginning(self.plan.home, self.config, work, self.asset, self.partition, self.pins)
+                earlier = None if self.plan.force or self.pins else reuse.find(self.plan.home, beginning.key)
+                if earlier is None:
+                    beginning = beginning.looked_for()
             except BaseException as error:
-                self._begin(settings, None, late).end(FAILED, error)
+                self._begin(settings, late).end(FAILED, error)
                 raise
             if earlier is not None:
                 return self._reused(earlier)
-            run = self._begin(settings, key, late, handles)
+            run = self._begin(settings, late, handles, beginning)
             with recorded(run, (DagsterExecutionInterruptedError,)):
-                return self._executed(run, key, handles)
+                return self._executed(run, beginning, handles)
 
-    def _executed(self, run: Run, key: Digest, handles: Mapping[str, Artifact]) -> list[dg.MaterializeResult[Any]]:
+    def _executed(
+        self, run: Run, beginning: Beginning, handles: Mapping[str, Artifact]
+    ) -> list[dg.MaterializeResult[Any]]:
         for loaded in open_runs.take_inputs(self.step):
             loaded.record(run)
         for slot in self.raw:
             run.use(slot, handles[slot])
+        beginning.record(run)
         run.log_params(hyperparameters(self.config))
         self.context.log.info(f"run {run.run_id}: {naming.recipe_name(self.recipe)}, seed {self.plan.seed}")
         with monitored(run, self.plan.monitor):
             with seeded_globals(run.seeds):
                 with tracing.span("load inputs"):
-                    loaded_values = {slot: artifact.load() for slot, artifact in handles.items()}
+                    given = {**handles, **beginning.arguments}
+                    loaded_values = {slot: artifact.load() for slot, artifact in given.items()}
                 with tracing.span(naming.recipe_name(self.recipe)):
                     made = self.recipe(run, self.config, **loaded_values)
             _check_root(self.context)
@@ -117,7 +135,7 @@ class Execution:
         if run.spans_dropped:
             self.context.log.warning(f"{run.spans_dropped} spans of the trace were lost; nothing else was")
         if not self.pins:
-            reuse.remember(self.plan.home, key, run.run_id, products, metadata.facts(run))
+            reuse.remember(self.plan.home, beginning.key, run.run_id, products, metadata.facts(run))
         return [
             self._result(
                 slot,
@@ -185,14 +203,20 @@ class Execution:
     def _begin(
         self,
         settings: dict[str, Any],
-        key: Digest | None,
         late: Sequence[LateSetting],
         handles: Mapping[str, Artifact] | None = None,
+        beginning: Beginning | None = None,
     ) -> Run:
         with tracing.span("capture"):
             captured = self._captured()
         self.context.log.info(f"{captured.summary()} · seed {self.plan.seed}")
         warnings = [*captured.warnings, *map(str, late)]
+        arguments = dict(handles or {})
+        if beginning is not None:
+            for line in beginning.lines():
+                self.context.log.info(line)
+            warnings += beginning.warnings(captured.document)
+            arguments |= beginning.arguments
         for warning in warnings:
             self.context.log.warning(warning)
         run_id = new_run_id()
@@ -217,7 +241,7 @@ class Execution:
                 capture_level=self.plan.level.value,
                 config=hyperparameters(self.config),
                 code_version=self.code.value,
-                reuse_key=str(key) if key else None,
+                reuse_key=str(beginning.key) if beginning else None,
                 device=settings.get("device"),
                 environment=str(captured.environment.digest),
                 source=self.pins.source if self.pins else _digest_of(captured.source),
@@ -225,7 +249,7 @@ class Execution:
                 host_facts=captured.host_facts,
                 plan={
                     **parents.replay_plan(self.step, self.asset, self.partition),
-                    "arguments": {slot: str(artifact.digest) for slot, artifact in (handles or {}).items()},
+                    "arguments": {slot: str(artifact.digest) for slot, artifact in arguments.items()},
                 },
                 warnings=warnings,
             ),
@@ -257,17 +281,18 @@ class Execution:
                 return f"set {name} of {self.asset} to a file that is there"
         return f"restore it: git checkout -- {missing}"
 
-    def _key(self, handles: Mapping[str, Artifact], settings: dict[str, Any]) -> Digest:
-        return reuse.reuse_key(
-            recipe=naming.recipe_name(self.recipe),
-            code=_identity_of(self.code),
-            config=hyperparameters(self.config),
-            seed=self.plan.seed,
-            mode=dataclasses.asdict(self.plan.mode),
-            settings=settings,
-            partition=self.partition,
-            inputs={slot: str(artifact.digest) for slot, artifact in handles.items()},
-        )
+    def _work(self, handles: Mapping[str, Artifact], settings: dict[str, Any]) -> dict[str, Any]:
+        """Return everything that decides the bits of the outputs, where the recipe begins from the beginning."""
+        return {
+            "recipe": naming.recipe_name(self.recipe),
+            "code": _identity_of(self.code),
+            "config": hyperparameters(self.config),
+            "seed": self.plan.seed,
+            "mode": dataclasses.asdict(self.plan.mode),
+            "settings": settings,
+            "partition": self.partition,
+            "inputs": {slot: str(artifact.digest) for slot, artifact in handles.items()},
+        }
 
 
 def _identity_of(code: CodeVersion) -> dict[str, Any]:

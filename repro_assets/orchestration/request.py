@@ -53,6 +53,10 @@ class RunRequest:
         Tags of Dagster's run.
     executor : str
         ``in_process`` or ``multiprocess``.
+    resume : str or None
+        What the training among the assets goes on from: a run, a checkpoint, ``RUN@TIME``, or ``auto``.
+    with_missing : bool
+        Also materialize what the selection is made from and nobody has materialized yet.
     module, attribute : str
         The definitions.
     """
@@ -65,6 +69,8 @@ class RunRequest:
     pins: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     executor: str = "in_process"
+    resume: str | None = None
+    with_missing: bool = False
     module: str = DEFAULT_MODULE
     attribute: str = "defs"
     format: int = FORMAT

@@ -18,12 +18,13 @@ from sqlalchemy.exc import OperationalError
 from repro_assets import errors
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import InvalidValue, MachineError, ReproError, UnknownName
-from repro_assets.orchestration import parents, refusals, traces
+from repro_assets.orchestration import parents, refusals, selection, traces
 from repro_assets.orchestration.instance import open_instance
 from repro_assets.orchestration.request import RunAnswer, RunRequest
 from repro_assets.recording import logs
 from repro_assets.recording.capturing import project_root
 from repro_assets.recording.redaction import redact
+from repro_assets.recording.resumption import SLOT
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home, find_store
 
@@ -58,7 +59,7 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
     Raises
     ------
     UnknownName
-        If an asset, a job or a partition does not exist.
+        If an asset, a job, a partition or what is to be resumed does not exist.
     InvalidValue
         If a config value does not fit, or looks like a credential: Dagster keeps a run's config as it is.
     """
@@ -67,8 +68,10 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
         request.module, request.attribute, working_directory=str(project_root())
     )
     definition = repository.get_definition()
-    keys = _select(definition, request.selection)
+    keys = selection.selected(definition, request.selection)
     with open_instance(home) as instance:
+        if request.with_missing:
+            keys = selection.with_missing_upstream(definition, keys, request.partition, request.pins, instance)
         if keys:
             implicit = definition.get_implicit_job_def_for_assets(sorted(keys))
             if implicit is None:
@@ -86,7 +89,7 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
         tags = {**request.tags, **_partition_tags(job_def, executed, request.partition, instance)}
         run = instance.create_run_for_job(
             job_def=job_def,
-            run_config=_run_config(job_def, executed, request),
+            run_config=_run_config(job_def, executed, request, home),
             tags=tags,
             asset_selection=frozenset(keys) or None,
             job_code_origin=job.get_python_origin(),
@@ -119,30 +122,6 @@ def _refuse_secrets(request: RunRequest) -> None:
             )
 
 
-def _select(definition: dg.RepositoryDefinition, selection: list[str]) -> set[dg.AssetKey]:
-    graph = definition.asset_graph
-    known = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
-    by_last: dict[str, list[dg.AssetKey]] = {}
-    for key in known.values():
-        by_last.setdefault(key.path[-1], []).append(key)
-    found: set[dg.AssetKey] = set()
-    for text in (item.strip() for entry in selection for item in entry.split(",")):
-        if text in known:
-            found.add(known[text])
-        elif len(by_last.get(text, [])) == 1:
-            found.add(by_last[text][0])
-        elif any(sign in text for sign in '*+:()" ') and text:
-            try:
-                found |= dg.AssetSelection.from_string(text).resolve(graph)
-            except dg.DagsterError as error:
-                raise UnknownName(f"the selection {text!r} does not read: {error}") from error
-        else:
-            near = sorted(name for name in known if text and text in name)[:4] or sorted(known)
-            raise UnknownName(f"there is no asset named {text!r}", f"there are {', '.join(near)}")
-    # One function makes several assets: they are made together.
-    return set(dg.AssetSelection.assets(*found).required_multi_asset_neighbors().resolve(graph)) if found else found
-
-
 def _partition_tags(
     job: dg.JobDefinition, keys: set[dg.AssetKey], partition: str | None, instance: dg.DagsterInstance
 ) -> Mapping[str, str]:
@@ -165,8 +144,11 @@ def _partition_tags(
     return {"dagster/partition": partition}
 
 
-def _run_config(job: dg.JobDefinition, keys: set[dg.AssetKey], request: RunRequest) -> dict[str, Any]:
+def _run_config(job: dg.JobDefinition, keys: set[dg.AssetKey], request: RunRequest, home: Home) -> dict[str, Any]:
     ops: dict[str, dict[str, Any]] = {}
+    if request.resume is not None:
+        for op, checkpoint in selection.resumed(job, keys, home, request.resume).items():
+            ops[op] = {"config": {SLOT: checkpoint}}
     for name, values in request.assets.items():
         ops.setdefault(_op_of(job, keys, name), {}).setdefault("config", {}).update(values)
     for upstream, artifact in request.pins.items():

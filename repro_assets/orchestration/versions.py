@@ -95,6 +95,11 @@ def upstream_event(context: dg.InputContext, partition: str | None) -> UpstreamE
     raise UnknownName(f"{which} has never been materialized", f"run: repro run --select {name}")
 
 
+def is_materialized(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> bool:
+    """Tell whether an asset, or a partition of it, has a materialization that others load by default."""
+    return any(not _is_trial(record) for record in _materializations(instance, key, partition))
+
+
 def pinned_event(context: dg.InputContext, partition: str | None, artifact: Artifact) -> UpstreamEvent:
     """Return the newest materialization that equals a pinned artifact, or an event without a place where none does."""
     for record in _materializations(context.instance, context.asset_key, partition):

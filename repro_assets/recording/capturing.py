@@ -24,6 +24,7 @@ from repro_assets.capture.level import Level
 from repro_assets.capture.notebook import NotebookCapture, capture_notebook
 from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.scanned import ScanCache
+from repro_assets.capture.scheduler import scheduler_job
 from repro_assets.capture.source import capture_source
 from repro_assets.capture.source_tree import SourceCapture, SourceFile
 from repro_assets.errors import SourceChanged
@@ -85,6 +86,8 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
     document = environment.document
     stored = _once(home, "environment", document, lambda: repository.put(home, document, "json", name="environment"))
     host = {**document.get("host", {}), **{name: value for name, value in environment.loaded.items() if value}}
+    if (job := scheduler_job(os.environ)) is not None:
+        host["scheduler_job"] = job
     if environment.missing:
         host["missing"] = environment.missing
     readings = dict(environment.readings)

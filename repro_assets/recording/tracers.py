@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from repro_assets.store.home import Home
+from repro_assets.store.offline import is_offline
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -113,7 +114,7 @@ class Tracers:
 
         if not self._endpoint_known:
             self._endpoint_known = True
-            self._endpoint = span_export.otlp_queue(dict(os.environ))
+            self._endpoint = None if is_offline() else span_export.otlp_queue(dict(os.environ))
         queues = [self._endpoint] if self._endpoint is not None else []
         if home is not None and os.environ.get("OTEL_TRACES_EXPORTER") != "none":
             file = span_export.SpanFile(home.traces)

@@ -30,16 +30,6 @@ class ProductVerdict:
     replayed: str | None
 
 
-def setting_differences(original: Mapping[str, Any], replayed: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """List the settings that decide bits and are not the same, nested ones by dotted name."""
-    before, after = _flat(original), _flat(replayed)
-    return [
-        {"setting": name, "original": before.get(name), "replayed": after.get(name)}
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-
-
 def compare_products(
     originals: Mapping[str, tuple[str, str]],
     replayed: Mapping[str, str],
@@ -81,13 +71,3 @@ def metric_pairs(original: Mapping[str, float], replayed: Mapping[str, float]) -
         {"name": name, "original": original.get(name), "replayed": replayed.get(name)}
         for name in sorted(original.keys() | replayed.keys())
     ]
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

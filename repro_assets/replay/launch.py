@@ -21,6 +21,7 @@ from repro_assets.artifacts import repository
 from repro_assets.determinism.fresh_process import run_module
 from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
 from repro_assets.determinism.process_start import warning_filters
+from repro_assets.determinism.setting_differences import setting_differences
 from repro_assets.errors import ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import ReplayMade
@@ -165,7 +166,7 @@ def _execute(work: Path, tree: Path, environment: dict[str, str], timeout: float
 
 def _verdict(run: Recorded, result: Result, seconds: float) -> ReplayMade:
     again = next((item for item in result.replays if item.original == run.run_id), None)
-    differences = compare.setting_differences(run.settings, again.settings) if again is not None else []
+    differences = setting_differences(run.settings, again.settings) if again is not None else []
     comparable = not (differences or result.wrong_code or run.edited_sources)
     made = again.products if again is not None else {}
     products = compare.compare_products(run.products, made, comparable=comparable)

@@ -24,6 +24,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.store import durable
 from repro_assets.store.home import Home
 from repro_assets.store.layout import HEADER_SIZE, RESTORE, TRAILER_SIZE, Form, read_trailer
+from repro_assets.store.offline import is_offline
 from repro_assets.store.packs import Packs, packs_of
 
 _FOLDER = re.compile(r"[0-9a-f]{2}")
@@ -204,7 +205,10 @@ class Places:
 
 def missing(digest: Digest) -> MissingObject:
     """Say that an object is not there."""
-    return MissingObject(f"no bytes are stored under {digest}", "pull them or replay the run")
+    remedy = "pull them or replay the run"
+    if is_offline():
+        remedy = f"no remote was asked, because this is offline: {remedy}"
+    return MissingObject(f"no bytes are stored under {digest}", remedy)
 
 
 def mismatch(digest: Digest) -> CorruptObject:

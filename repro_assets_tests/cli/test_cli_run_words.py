@@ -110,7 +110,7 @@ def test_a_folder_without_definitions_is_no_project(tmp_path):
 
 def test_a_file_that_is_not_there_is_named_once(tmp_path):
     with pytest.raises(InvalidInput) as raised:
-        read_words(tmp_path / "none.yaml")
+        read_words(tmp_path / "none.yaml", Words)
     assert str(raised.value).count("none.yaml") == 1
 
 
@@ -154,7 +154,7 @@ def test_a_flag_wins_over_the_file(tmp_path, ending):
         path.write_text(json.dumps(said))
     else:
         path.write_text("seed: 3\nexp-name: e\ntags: a,b\nset:\n  sft: {steps: 3}\n  rft.steps: 4\ncapture-level: 2\n")
-    file = read_words(path)
+    file = read_words(path, Words)
     merged = Words(seed=4, set={"sft.steps": 5}).over(file)
     assert (merged.seed, merged.exp_name, merged.tags, merged.capture_level) == (4, "e", ["a", "b"], "2")
     assert merged.set == {"sft.steps": 5, "rft.steps": 4}
@@ -175,7 +175,7 @@ def test_a_file_that_does_not_fit_is_refused_by_its_name(tmp_path, text, error, 
     path = tmp_path / "run.yaml"
     path.write_text(text)
     with pytest.raises(error, match=said) as raised:
-        read_words(path)
+        read_words(path, Words)
     assert str(path) in str(raised.value)
 
 

@@ -6,7 +6,7 @@ import dagster as dg
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.orchestration.code import asset_version
-from repro_assets.orchestration.config import AssetConfig
+from repro_assets.orchestration.config import TrainingConfig
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
 from repro_assets.orchestration.resource import Repro
 from repro_assets.training.rft import RftConfig, train_rft
@@ -16,11 +16,11 @@ GROUP = "training"
 OWNERS = ["team:ml"]
 
 
-class SftAsset(SftConfig, AssetConfig):
+class SftAsset(SftConfig, TrainingConfig):
     """Config of the asset ``models/sft``."""
 
 
-class RftAsset(RftConfig, AssetConfig):
+class RftAsset(RftConfig, TrainingConfig):
     """Config of the asset ``models/rft``."""
 
 

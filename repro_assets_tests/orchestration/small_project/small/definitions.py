@@ -7,7 +7,7 @@ import pandas as pd
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.orchestration.code import asset_version
-from repro_assets.orchestration.config import AssetConfig
+from repro_assets.orchestration.config import AssetConfig, TrainingConfig
 from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.orchestration.resource import Repro
 from small import recipes
@@ -70,6 +70,16 @@ def slow(context: dg.AssetExecutionContext, repro: Repro, config: SmallConfig) -
     return repro.execute(context, recipes.slow, config, {})
 
 
+class TrainedConfig(recipes.Steps, TrainingConfig):
+    """Config of the asset that can be resumed."""
+
+
+@dg.asset(code_version=asset_version(recipes.trained), ins={"up": dg.AssetIn(key=["plain", "up"])})
+def trained(context: dg.AssetExecutionContext, repro: Repro, config: TrainedConfig, up: Artifact) -> Made:
+    """An asset that is trained in steps."""
+    return repro.execute(context, recipes.trained, config, {"source": up})
+
+
 dynamic = dg.DynamicPartitionsDefinition(name="days")
 
 
@@ -87,6 +97,7 @@ assets = [
     failing,
     noise,
     slow,
+    trained,
     daily,
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
+from repro_assets.errors import InvalidInput
 
 
 class Settings(BaseModel):
@@ -47,6 +50,32 @@ def joined(run: Any, config: Settings, source: dict[str, Any], twice: dict[str, 
         Path(flag).touch()
         raise RuntimeError("failed as the test asked")
     return {"values": np.concatenate([source["values"], twice["values"]])}
+
+
+class Steps(Settings):
+    """A training in steps."""
+
+    steps: int = Field(default=6, ge=1)
+    rate: float = 0.5
+
+
+def trained(run: Any, config: Steps, source: dict[str, Any], *, resume: Any = None) -> dict[str, Any]:
+    """Add noise of its own in each step and save every second one; die at a step, if the test asks for it."""
+    values, done = source["values"], 0
+    if resume is not None:
+        values, done = resume["values"], resume["step"]
+        if resume["rate"] != config.rate:
+            raise InvalidInput("the checkpoint was made with another rate", "start from the beginning")
+    seed = run.seeds.derive("trained")
+    for step in range(done + 1, config.steps + 1):
+        values = values * config.rate + np.random.default_rng([seed, step]).standard_normal(config.size)
+        run.log_metric("norm", float(np.abs(values).sum()), step)
+        if step % 2 == 0:
+            run.checkpoint("step", step, {"values": values, "step": step, "rate": config.rate}, step=step)
+        if os.environ.get("SMALL_KILL_AT") == str(step):
+            run.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return {"values": values}
 
 
 def broken(run: Any, config: Settings) -> dict[str, Any]:

@@ -1,0 +1,166 @@
+"""``repro train``."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from repro_assets.cli import run_flags
+from repro_assets.cli.options import AsJson, Verbose
+
+if TYPE_CHECKING:
+    from repro_assets.orchestration.request import RunAnswer
+    from repro_assets.store.home import Home
+
+
+def train(
+    context: typer.Context,
+    mode: Annotated[str | None, typer.Option(metavar="MODE", help="sft, rft, ttrl or morphogenesis.")] = None,
+    problem: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Problem to train on, where a mode has several.")
+    ] = None,
+    resume: run_flags.Resume = None,
+    project: Annotated[str | None, typer.Option(metavar="S", help="Project of the runs: their tag project=S.")] = None,
+    offline: Annotated[
+        bool | None, typer.Option("--offline", help="Ask no remote and contact no exporter of traces.")
+    ] = None,
+    partition: run_flags.Partition = None,
+    seed: run_flags.Seed = None,
+    seeds: run_flags.Seeds = None,
+    set_: run_flags.Set = None,
+    input_: run_flags.Input = None,
+    capture_level: run_flags.CaptureLevel = None,
+    deterministic: run_flags.Deterministic = None,
+    threads: run_flags.Threads = None,
+    monitor: run_flags.Monitor = None,
+    monitor_interval: run_flags.MonitorInterval = None,
+    exp_name: run_flags.ExpName = None,
+    tags: run_flags.Tags = None,
+    trial: run_flags.Trial = None,
+    force: run_flags.Force = None,
+    strict: run_flags.Strict = None,
+    executor: run_flags.Executor = None,
+    config: run_flags.Config = None,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> int:
+    """Train a model; what it is made from and nobody has made yet is made first."""
+    from repro_assets.cli.answering import here, readable
+    from repro_assets.cli.run import execute_all, say_how_to_go_on
+    from repro_assets.cli.run_options import check_names, listed, pairs, parsed, read_words
+    from repro_assets.cli.training_words import TrainingWords, training_requests
+    from repro_assets.store import offline as network
+
+    words = TrainingWords(
+        mode=mode,
+        problem=problem,
+        project=project,
+        offline=offline,
+        partition=partition,
+        seed=seed,
+        seeds=seeds,
+        set={name: parsed(value) for name, value in pairs(set_ or (), "--set").items()},
+        input=pairs(input_ or (), "--input"),
+        capture_level=capture_level,
+        deterministic=deterministic,
+        threads=threads,
+        monitor=monitor,
+        monitor_interval=monitor_interval,
+        exp_name=exp_name,
+        tags=listed(tags or ()),
+        trial=trial,
+        force=force,
+        strict=strict,
+        executor=executor,
+        resume=resume,
+    )
+    if config is not None:
+        words = words.over(read_words(config, TrainingWords, "train"))
+    asset, asked, settings = training_requests(words)
+    with network.offline() if words.offline else contextlib.nullcontext():
+        # A wrong name is found before the slow start of the executing process.
+        check_names(words, readable)
+        home = here(make=True)
+        answers = execute_all(home, asked, settings, verbose)
+        several = words.seeds is not None
+        code = _answered(home, asset, answers, as_json, several=several)
+        say_how_to_go_on(home, answers[-1], context, several=several)
+    return code
+
+
+def _answered(home: Home, asset: str, answers: list[RunAnswer], as_json: bool, *, several: bool) -> int:
+    from repro_assets.cli.answering import say, say_error
+    from repro_assets.cli.rendering import print_facts, print_json, print_table, short
+    from repro_assets.orchestration import refusals
+
+    documents = [_document(home, asset, answer) for answer in answers if answer.run_id is not None]
+    code = refusals.exit_code(answers)
+    if as_json and documents:
+        print_json(documents if several else documents[0])
+    elif not as_json:
+        for document in documents:
+            model = document["model"] or {}
+            resumed = document["resumed"] or {}
+            facts = {
+                "state": document["state"],
+                "seed": document["seed"],
+                "model": f"{model['name']}, version {model['version']}, {short(model['digest'])}" if model else None,
+                "goes on from": f"{resumed['run_id']}/{resumed['checkpoint']}" if resumed else None,
+                "made earlier": document["reused"] or None,
+            }
+            print_facts(
+                {name: value for name, value in facts.items() if value is not None}, f"run {document['run_id']}"
+            )
+            if document["metrics"]:
+                print_table([{"metric": name, "last": value} for name, value in document["metrics"].items()])
+    for answer in answers:
+        for line in refusals.lines(answer):
+            say_error(line)
+    if code == 0 and not as_json:
+        say(f"next: repro runs show {documents[-1]['run_id']}   or   repro replay {documents[-1]['run_id']}")
+    return code
+
+
+def _document(home: Home, asset: str, answer: RunAnswer) -> dict[str, Any]:
+    """Return the JSON answer for one training.
+
+    `run_id` is None where the training did not begin, because something upstream failed.
+    """
+    from repro_assets.catalog import queries
+
+    product = next((each for each in answer.products if each["asset"] == asset), None)
+    run_id = product["run_id"] if product is not None else None
+    with queries.connect(home) as connection:
+
+        def of_run(sql: str) -> list[dict[str, Any]]:
+            return queries.read_rows(connection, sql, {"run": run_id})
+
+        if run_id is None:
+            began = queries.read_rows(
+                connection,
+                "SELECT run_id FROM runs WHERE parent_run_id = $parent AND asset = $asset ORDER BY started_at DESC",
+                {"parent": answer.run_id, "asset": asset},
+            )
+            run_id = began[0]["run_id"] if began else None
+        seeds = of_run("SELECT seed FROM runs WHERE run_id = $run")
+        last = of_run(
+            "SELECT name, last(value ORDER BY step NULLS FIRST, time) AS value FROM curves "
+            "WHERE run_id = $run GROUP BY name ORDER BY name"
+        )
+        resumed = of_run(
+            "SELECT resumed_run_id AS run_id, checkpoint, step FROM resumes WHERE run_id = $run ORDER BY time DESC"
+        )
+    return {
+        "run_id": run_id,
+        "parent_run_id": answer.run_id,
+        "state": answer.state,
+        "seed": seeds[0]["seed"] if seeds else None,
+        "model": {name: product[name] for name in ("name", "version", "digest")} if product is not None else None,
+        "reused": bool(product and product["reused"]),
+        "resumed": resumed[0] if resumed else None,
+        "metrics": {row["name"]: row["value"] for row in last},
+        "products": answer.products,
+        "errors": answer.errors,
+    }
