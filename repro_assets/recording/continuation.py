@@ -75,7 +75,7 @@ def differences(
         return [f"nothing is known of run {checkpoint.run_id}, which saved the checkpoint"]
     found = [f"the {what} {difference}" for what, difference in _differences(then, work)]
     found += _environment_differences(home, checkpoint.run_id, then["environment"], environment)
-    if not found and key_of(home, work, checkpoint) != reuse_key(**work):
+    if not found and str(key_of(home, work, checkpoint)) != then["reuse_key"]:
         found.append("the reuse key is another, though nothing that is recorded differs")
     return found
 
