@@ -2,8 +2,8 @@
 
 Laws: everything goes to stderr; the process is read until it has closed its end, so it never blocks on a full pipe;
 where it ends without an answer, the last thing that it said is shown. A step that was stopped is INTERRUPTED, as in the
-record: Dagster logs it as failed and names the reason in the next line. What was captured, and a run's warning, are
-shown once.
+record: Dagster logs it as failed and names the reason in the next line. What was captured, where a training begins that
+was asked to go on, and a run's warning, are shown once.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from repro_assets.cli.answering import say
 from repro_assets.errors import ReproError
+from repro_assets.recording import progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _EVENT = re.compile(
     r" - dagster - \w+ - .* - (?P<step>\S+) - STEP_(?P<event>START|SUCCESS|FAILURE|SKIPPED|UP_FOR_RETRY) - (?P<text>.*)"
@@ -26,7 +31,10 @@ _EVENT = re.compile(
 _WARNING = re.compile(
     r" - (?:dagster - WARNING - \S+ - \S+ - \S+|repro_assets\.\S+ - WARNING - \[[^\]]*\]) - (?P<text>.+)"
 )
-_CAPTURED = re.compile(r" - dagster - INFO - \S+ - \S+ - \S+ - (?P<text>captured \((?:basic|standard|complete)\) · .+)")
+_CAPTURED = re.compile(
+    r" - dagster - INFO - \S+ - \S+ - \S+ - "
+    r"(?P<text>captured \((?:basic|standard|complete)\) · .+|\S+ (?:goes on|starts) from .+)"
+)
 _STOPPED = re.compile(r"(\w+\.)*(DagsterExecutionInterruptedError|KeyboardInterrupt)\b")
 _SHOWN_EVERY_SECONDS = 0.2
 _BAR_WIDTH = 30
@@ -102,6 +110,40 @@ def bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
         yield show
     finally:
         sys.stderr.write("\r\x1b[K")
+
+
+@contextlib.contextmanager
+def steps_bar(path: Path) -> Iterator[None]:
+    """Show on a terminal how far the process is that writes its progress to `path`; nothing where stderr is a pipe."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # It clears itself, and what is printed meanwhile stands above it.
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        ended = threading.Event()
+        thread = threading.Thread(target=_show_steps, args=(path, bars, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _show_steps(path: Path, bars: Progress, ended: threading.Event) -> None:
+    tasks: dict[str, TaskID] = {}
+    while not ended.wait(_SHOWN_EVERY_SECONDS):
+        found = progress.read(path)
+        for what, task in tasks.items():
+            bars.update(task, visible=found is not None and found.what == what)
+        if found is not None:
+            if found.what not in tasks:
+                tasks[found.what] = bars.add_task(found.what, total=found.steps)
+            bars.update(tasks[found.what], completed=found.step)
 
 
 def step_line(line: str) -> str | None:

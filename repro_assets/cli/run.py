@@ -87,7 +87,7 @@ def run(
 def execute_all(home: Home, asked: list[RunRequest], mode: Mode, verbose: bool) -> list[RunAnswer]:
     """Execute requests one after the other, up to the first with which the others would fail too."""
     from repro_assets.cli.answering import say, stopped_like_ctrl_c
-    from repro_assets.cli.progress import shown_log
+    from repro_assets.cli.progress import shown_log, steps_bar
     from repro_assets.orchestration import refusals
     from repro_assets.orchestration.request import execute
 
@@ -98,7 +98,7 @@ def execute_all(home: Home, asked: list[RunRequest], mode: Mode, verbose: bool) 
         if len(asked) > 1:
             say(f"seed {request.settings['seed']} ({number} of {len(asked)})")
         with shown_log(verbose, warned) as log:
-            answers.append(execute(home, request, mode, log))
+            answers.append(execute(home, request, mode, log, None if verbose else steps_bar))
         # Another seed does not help against a wrong request or a full disk; it may against a failure of its own.
         if refusals.exit_code(answers) not in (0, 1):
             break

@@ -40,7 +40,7 @@ from repro_assets.orchestration import (
 from repro_assets.orchestration.config import AssetConfig, hyperparameters
 from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
-from repro_assets.recording import reuse, tracing
+from repro_assets.recording import progress, reuse, tracing
 from repro_assets.recording.capturing import Captured, project_root
 from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.run import FAILED, Run, begin, new_run_id, recorded
@@ -120,7 +120,8 @@ class Execution:
         beginning.record(run)
         run.log_params(hyperparameters(self.config))
         self.context.log.info(f"run {run.run_id}: {naming.recipe_name(self.recipe)}, seed {self.plan.seed}")
-        with monitored(run, self.plan.monitor):
+        steps = hyperparameters(self.config).get("steps")
+        with monitored(run, self.plan.monitor), progress.reported(run, self.asset, steps):
             with seeded_globals(run.seeds):
                 with tracing.span("load inputs"):
                     given = {**handles, **beginning.arguments}

@@ -6,6 +6,7 @@ before Python and CUDA start, and waits.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +23,7 @@ from typing import IO, Any
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import warning_filters
 from repro_assets.errors import InvalidInput, MachineError
+from repro_assets.recording import progress
 from repro_assets.recording.capturing import project_root
 from repro_assets.store.home import VARIABLE, Home
 
@@ -154,7 +157,13 @@ def environment(home: Home, mode: Mode) -> dict[str, str]:
     }
 
 
-def execute(home: Home, request: RunRequest, mode: Mode, log: IO[bytes] | None = None) -> RunAnswer:
+def execute(
+    home: Home,
+    request: RunRequest,
+    mode: Mode,
+    log: IO[bytes] | None = None,
+    watch: Callable[[Path], contextlib.AbstractContextManager[None]] | None = None,
+) -> RunAnswer:
     """Start the executing process, wait for it, and return its answer.
 
     The child has a session of its own, so that Ctrl-C reaches it once, from here; this process waits for its last
@@ -170,6 +179,8 @@ def execute(home: Home, request: RunRequest, mode: Mode, log: IO[bytes] | None =
         The mode whose variables the process is started with.
     log : file, optional
         Where the child's output goes; this process's stderr if left out.
+    watch : callable, optional
+        Gives the scope in which it is executed, for the file that then says how far it is (`recording.progress`).
 
     Raises
     ------
@@ -179,13 +190,18 @@ def execute(home: Home, request: RunRequest, mode: Mode, log: IO[bytes] | None =
         If it ended so because it was interrupted.
     """
     interrupted = False
-    with tempfile.TemporaryDirectory(prefix="repro-run-") as folder:
-        asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
+    with contextlib.ExitStack() as scopes:
+        folder = Path(scopes.enter_context(tempfile.TemporaryDirectory(prefix="repro-run-")))
+        asked, answered = folder / "request.json", folder / "answer.json"
         asked.write_text(json.dumps(dataclasses.asdict(request)))
+        variables = environment(home, mode)
+        if watch is not None:
+            variables[progress.VARIABLE] = str(folder / "progress.json")
+            scopes.enter_context(watch(folder / "progress.json"))
         process = subprocess.Popen(
             [sys.executable, "-m", CHILD, str(asked), str(answered)],
             cwd=project_root(),
-            env=environment(home, mode),
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=log or sys.stderr.fileno(),
             stderr=log,
