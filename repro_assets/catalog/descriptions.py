@@ -243,4 +243,6 @@ def _fresh_command(record: dict[str, Any]) -> str:
     for item in record["inputs"]:
         if item["asset"] is not None:
             words += ["--input", f"{item['asset']}={item['digest']}"]
+    for item in record["resumed"]:
+        words += ["--resume", f"{item['resumed_run_id']}/{item['checkpoint']}"]
     return shlex.join([*words, *(["--trial"] if record["trial"] else []), "--force"])

@@ -120,7 +120,7 @@ def say_how_to_go_on(home: Home, answer: RunAnswer, context: typer.Context, *, s
         Whether it was one of several seeds, each of which then finds its own.
     """
     from repro_assets.cli.answering import say
-    from repro_assets.errors import IntegrityError, RequestError
+    from repro_assets.errors import ReproError, RequestError
     from repro_assets.orchestration import refusals
     from repro_assets.recording import resumption
 
@@ -128,8 +128,8 @@ def say_how_to_go_on(home: Home, answer: RunAnswer, context: typer.Context, *, s
         return
     try:
         found = resumption.find(home, answer.run_id)
-    except (RequestError, IntegrityError):
-        # Nothing under it trains, or nothing was saved.
+    except ReproError:
+        # Nothing under it trains, or nothing was saved; what stopped the run itself has been said.
         return
     words = without_option(context.obj or [context.info_name or "run"], "--resume")
     target = resumption.AUTO if several else answer.run_id

@@ -106,7 +106,9 @@ def _answered(home: Home, asset: str, answers: list[RunAnswer], as_json: bool, *
             facts = {
                 "state": document["state"],
                 "seed": document["seed"],
-                "model": f"{model['name']}, version {model['version']}, {short(model['digest'])}" if model else None,
+                "model": f"{model['name']} ({model['collection']}:v{model['version']}), {short(model['digest'])}"
+                if model
+                else None,
                 "goes on from": f"{resumed['run_id']}/{resumed['checkpoint']}" if resumed else None,
                 "made earlier": document["reused"] or None,
             }
@@ -157,10 +159,21 @@ def _document(home: Home, asset: str, answer: RunAnswer) -> dict[str, Any]:
         "parent_run_id": answer.run_id,
         "state": answer.state,
         "seed": seeds[0]["seed"] if seeds else None,
-        "model": {name: product[name] for name in ("name", "version", "digest")} if product is not None else None,
+        "model": None if product is None else _model(product),
         "reused": bool(product and product["reused"]),
         "resumed": resumed[0] if resumed else None,
         "metrics": {row["name"]: row["value"] for row in last},
         "products": answer.products,
         "errors": answer.errors,
+    }
+
+
+def _model(product: dict[str, Any]) -> dict[str, Any]:
+    collection, _, number = str(product["version"] or "").rpartition(":v")
+    version = int(number) if number.isdecimal() else None
+    return {
+        "name": product["name"],
+        "collection": collection or None,
+        "version": version,
+        "digest": product["digest"],
     }

@@ -103,8 +103,9 @@ def beginning(
     UnknownName, AmbiguousName, MissingObject
         As `resumption.find` does.
     """
-    asked = config.resume if isinstance(config, TrainingConfig) else ""
-    checkpoint = None
+    if not isinstance(config, TrainingConfig):
+        return Beginning(home, work, asset, partition, reuse_key(**work))
+    asked, checkpoint = config.resume, None
     if pins is not None:
         checkpoint = resumption.recorded(home, pins.original(asset, partition))
     elif asked and asked != AUTO:

@@ -63,8 +63,8 @@ def test_runs_that_say_they_continue_each_other_end_the_question(home: Home) -> 
 def test_a_run_says_what_it_went_on_from_and_what_went_on_from_it(home: Home) -> None:
     record(
         home,
-        run_records.RunStarted("one", "asset", "first"),
-        run_records.RunStarted("two", "asset", "second"),
+        run_records.RunStarted("one", "asset", "first", asset="models/sft"),
+        run_records.RunStarted("two", "asset", "second", asset="models/sft"),
         run_records.RunResumed("two", "one", "checkpoint_step_5", NOTHING, 5),
         run_records.RunEnded("two", "COMPLETED"),
     )
@@ -74,3 +74,5 @@ def test_a_run_says_what_it_went_on_from_and_what_went_on_from_it(home: Home) ->
     (after,) = first["resumed_by"]
     assert (after["run_id"], after["state"], after["step"]) == ("two", "COMPLETED", 5)
     assert first["resumed"] == second["resumed_by"] == []
+    assert "--resume one/checkpoint_step_5" in second["fresh_command"]
+    assert "--resume" not in first["fresh_command"]
