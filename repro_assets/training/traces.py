@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from repro_assets.training import task
-from repro_assets.training.teacher import fit_teacher
+from repro_assets.training.teacher import Teacher, fit_teacher
 
 if TYPE_CHECKING:
     import pandas
+    from torch import Tensor
 
     from repro_assets.recording.run import Run
 
@@ -81,42 +82,90 @@ def generate_traces(run: Run, config: TracesConfig, split: Mapping[str, Any]) ->
     InvalidInput
         If the split has no labels, or no image of some digit.
     """
-    import pandas
-
     images, true_labels = task.labelled("sft", split)
     teacher = fit_teacher(np.asarray(split["images"]), true_labels.numpy())
-    repeat = config.per_image
-    belief = np.repeat(teacher.coarse_belief(task.coarse_view(images).numpy().astype(np.float64)), repeat, axis=0)
-    evidence = np.repeat(teacher.region_evidence(task.region_pixels(images).numpy().astype(np.float64)), repeat, axis=0)
-    labels = np.repeat(true_labels.numpy(), repeat)
-    draws = _Draws(run, len(labels), config)
-    actions, posteriors, repeats = _episodes(belief, evidence, teacher.separation(), draws, config.answer_above)
+    draws = Draws(run.seeds.numpy("traces/episodes"), len(images) * config.per_image, config)
+    written = write_traces(
+        teacher, images, true_labels, split["image_ids"], draws, config.answer_above, per_image=config.per_image
+    )
     run.log_metrics(
         {
-            "traces": len(labels),
-            "traces/mean_looks": float(np.mean([len(taken) - 1 for taken in actions])),
-            "faults/repeated_look": repeats,
+            "traces": len(written.table),
+            "traces/mean_looks": float(np.mean([len(taken) - 1 for taken in written.table["actions"]])),
+            "faults/repeated_look": written.repeats,
             "faults/random_answer": int(draws.spoilt_answer.sum()),
             "faults/endless": int(draws.endless.sum()),
         }
     )
-    return pandas.DataFrame(
+    return written.table
+
+
+class Written(NamedTuple):
+    """Traces as a table, and how many looks in it were made to repeat an earlier one."""
+
+    table: pandas.DataFrame
+    repeats: int
+
+
+def write_traces(
+    teacher: Teacher, images: Tensor, labels: Tensor, ids: Any, draws: Draws, answer_above: float, per_image: int = 1
+) -> Written:
+    """Let a teacher read images.
+
+    Parameters
+    ----------
+    teacher : Teacher
+        Reads.
+    images, labels : Tensor
+        float32 [n, 8, 8] in 0 to 1, and int64 [n].
+    ids : array
+        [n], ids of the images.
+    draws : Draws
+        The random choices of n * per_image traces.
+    answer_above : float
+        Posterior at which the teacher answers.
+    per_image : int
+        Traces for each image.
+    """
+    import pandas
+
+    belief = np.repeat(teacher.coarse_belief(task.coarse_view(images).numpy().astype(np.float64)), per_image, axis=0)
+    regions = task.region_pixels(images).numpy().astype(np.float64)
+    evidence = np.repeat(teacher.region_evidence(regions), per_image, axis=0)
+    actions, posteriors, repeats = _episodes(belief, evidence, teacher.separation(), draws, answer_above)
+    table = pandas.DataFrame(
         {
-            "image_id": np.repeat(np.asarray(split["image_ids"], dtype=np.int64), repeat),
-            "trace_id": np.arange(len(labels), dtype=np.int64),
-            "label": labels.astype(np.int64),
+            "image_id": np.repeat(np.asarray(ids, dtype=np.int64), per_image),
+            "trace_id": np.arange(len(actions), dtype=np.int64),
+            "label": np.repeat(labels.numpy(), per_image).astype(np.int64),
             "actions": actions,
             "thoughts": [[write_thought(belief) for belief in held] for held in posteriors],
         }
     )
+    return Written(table, repeats)
 
 
-class _Draws:
-    """Every random choice of all traces, drawn beforehand, so that no trace's length moves another's draws."""
+class Draws:
+    """Every random choice of all traces, drawn beforehand, so that no trace's length moves another's draws.
 
-    def __init__(self, run: Run, count: int, config: TracesConfig) -> None:
-        generator = run.seeds.numpy("traces/episodes")
+    Parameters
+    ----------
+    generator : numpy.random.Generator or None
+        Draws them; with None there is no choice left to chance, and no fault.
+    count : int
+        Traces.
+    config : TracesConfig
+        Probabilities.
+    """
+
+    def __init__(self, generator: np.random.Generator | None, count: int, config: TracesConfig) -> None:
         steps = task.MAX_LOOKS
+        if generator is None:
+            self.endless = self.spoilt_answer = np.zeros(count, dtype=bool)
+            self.answer = np.zeros(count, dtype=np.int64)
+            self.anywhere = self.repeats = np.zeros((steps, count), dtype=bool)
+            self.preference = np.zeros((steps, count, task.REGIONS))
+            return
         self.endless = generator.random(count) < config.fault_endless
         self.spoilt_answer = generator.random(count) < config.fault_answer
         self.answer = generator.integers(0, task.DIGITS, count)
@@ -126,7 +175,7 @@ class _Draws:
 
 
 def _episodes(
-    belief: np.ndarray, evidence: np.ndarray, separation: np.ndarray, draws: _Draws, answer_above: float
+    belief: np.ndarray, evidence: np.ndarray, separation: np.ndarray, draws: Draws, answer_above: float
 ) -> tuple[list[list[int]], list[list[np.ndarray]], int]:
     """Play all traces at once; actions and posteriors of each, and how many looks were made to repeat."""
     count = len(belief)

@@ -1,13 +1,14 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics import precision_recall_fscore_support
 
-from repro_assets.errors import CheckFailed, InvalidInput
-from repro_assets.training import evaluation, policy, rollout, task
+from repro_assets.errors import CheckFailed, InvalidInput, UnknownName
+from repro_assets.training import policy, rollout, scores, task
 from repro_assets.training.evaluation import BaselinesConfig, EvaluationConfig, baselines, evaluate
 
 
@@ -51,12 +52,16 @@ def test_accuracy_looks_and_reward_are_those_of_the_episodes(new_run, splits, re
 
 
 def test_a_reader_that_is_always_right_has_full_marks_and_a_blind_one_the_share_of_its_digit():
-    labels = torch.tensor([0, 1, 2, 2, 5])
-    perfect = evaluation.per_class(evaluation.confusion_matrix(labels, labels))
-    assert perfect["precision_macro"] == perfect["recall_macro"] == perfect["f1_macro"] == 1
-    blind = evaluation.per_class(evaluation.confusion_matrix(labels, torch.full((5,), 2)))
-    assert blind["recall_macro"] == 0.25
-    assert blind["precision_macro"] == pytest.approx(0.4 / 4)
+    labels = [0, 1, 2, 2, 5]
+
+    def macro(answers):
+        items = {"label": labels, "answer": answers}
+        benchmark = scores.BENCHMARKS["classification"]
+        return benchmark.compute(benchmark.columns(items).sum(axis=0, keepdims=True))[0].tolist()
+
+    assert macro(labels) == [1, 1, 1]
+    precision, recall, f1 = macro([2] * 5)
+    assert (recall, precision, f1) == pytest.approx((0.25, 0.4 / 4, 2 * 0.4 / 1.4 / 4))
 
 
 def test_sampled_figures_are_a_function_of_the_seed(new_run, splits, model):
@@ -70,9 +75,71 @@ def test_every_single_number_is_logged_and_the_result_is_json(new_run, splits, m
     run = new_run()
     result = evaluate(run, EvaluationConfig(), model, splits["validation"])
     assert json.loads(json.dumps(result)) == result
-    assert {name: run.last(name) for name in run.curves} == {
-        name: value for name, value in result.items() if name not in ("classes", "confusion")
+    numbers = {name: value for name, value in result.items() if isinstance(value, int | float)}
+    ends = {
+        f"{name}/{end}": value
+        for name, pair in result["intervals"].items()
+        for end, value in zip(("low", "high"), pair, strict=True)
     }
+    assert {name: run.last(name) for name in run.curves} == numbers | ends
+    settings = {"n", "look_cost", "samples_per_image"}
+    assert set(numbers) - settings == set(result["intervals"]), "every figure has an interval"
+    for name, (low, high) in result["intervals"].items():
+        assert low <= result[name] <= high
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": b"bytes"}, "the model is a bytes, not a policy"),
+        ({"model": {"weights": [1]}}, "the model has no architecture"),
+        ({"dataset": pd.DataFrame({"a": [1]})}, "the data is a DataFrame"),
+        (
+            {"dataset": {"images": np.zeros((2, 8, 8)), "labels": [1, 2], "image_ids": [3, 3]}},
+            "2 image ids that differ",
+        ),
+    ],
+)
+def test_what_is_no_policy_or_no_split_is_named(new_run, splits, model, changed, said):
+    given = {"model": model, "dataset": splits["validation"], **changed}
+    with pytest.raises(InvalidInput, match=said):
+        evaluate(new_run(), EvaluationConfig(), **given)
+
+
+def test_an_unknown_benchmark_is_refused_with_the_nearest():
+    with pytest.raises(UnknownName, match=r"did you mean classification\?"):
+        scores.check_benchmarks(["clasification"])
+    with pytest.raises(ValueError, match="did you mean answer_and_chain"):
+        EvaluationConfig(benchmarks=["answer_chain"])
+    assert EvaluationConfig(benchmarks=["answer_and_chain", "classification"] * 2).benchmarks == list(scores.BENCHMARKS)
+
+
+def test_items_give_the_figures_and_keep_the_order_of_the_split(new_run, splits, reader, model):
+    result = evaluate(new_run(), EvaluationConfig(benchmarks=[]), model, splits["validation"])
+    items = result["items"]
+    assert items["image_id"] == splits["validation"]["image_ids"].tolist()
+    assert items["label"] == splits["validation"]["labels"].tolist()
+    images, _ = task.labelled("validation", splits["validation"])
+    assert items["answer"] == rollout.play(reader, images).answers.tolist()
+    assert result["accuracy_greedy"] == np.mean(np.equal(items["answer"], items["label"]))
+    assert result["accuracy_sampled"] == pytest.approx(np.mean(items["right_sampled"]))
+    assert result["looks_sampled"] == pytest.approx(np.mean(items["looks_sampled"]))
+    assert "precision_macro" not in result and "classes" not in result
+    unnamed = {name: value for name, value in splits["validation"].items() if name != "image_ids"}
+    assert evaluate(new_run(), EvaluationConfig(), model, unnamed)["items"]["image_id"] == list(range(97))
+
+
+def test_resamples_and_sampled_episodes_have_seeds_of_their_own(new_run, splits, model):
+    few, many = (
+        evaluate(new_run(), EvaluationConfig(samples_per_image=count), model, splits["test"]) for count in (2, 32)
+    )
+    assert few["intervals"]["accuracy_greedy"] == many["intervals"]["accuracy_greedy"]
+
+    def width(result):
+        low, high = result["intervals"]["accuracy_sampled"]
+        return high - low
+
+    assert width(many) < 0.6 * width(few)
 
 
 def test_data_without_labels_or_a_broken_model_is_refused(new_run, splits, model):
