@@ -17,9 +17,12 @@ assets: list[dg.AssetsDefinition] = [
     datasets.splits,
     datasets.cota_raw,
     datasets.cota_sft,
+    datasets.references,
+    datasets.filtered,
     models.sft,
     models.rft,
     *evaluations.evaluations,
+    evaluations.any_evaluation,
     evaluations.baselines,
 ]
 

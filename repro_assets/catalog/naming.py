@@ -9,6 +9,7 @@ one.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from repro_assets.artifacts import names, repository
@@ -52,6 +53,27 @@ def resolve_artifact(home: Home, text: str, *, deleted: bool = False) -> Artifac
         remedy = f"did you mean {', '.join(near)}" if near else "see: repro artifacts list"
         raise UnknownName(f"there is no artifact named {text!r}", remedy)
     return found
+
+
+def known_artifact(home: Home, text: str) -> Artifact:
+    """Return what `resolve_artifact` does, under the name that the catalog has for it, with a version if it has any.
+
+    Raises
+    ------
+    UnknownName, AmbiguousName
+        As `resolve_artifact`.
+    """
+    artifact = resolve_artifact(home, text)
+    digest = [str(artifact.digest)]
+    named = queries.rows(home, "SELECT name FROM artifact_names WHERE digest = ?", digest)
+    if artifact.collection is None:
+        first = (
+            "SELECT collection, version FROM versions ANTI JOIN deleted_versions USING (collection, version) "
+            "WHERE digest = ? ORDER BY time, collection, version LIMIT 1"
+        )
+        for row in queries.rows(home, first, digest):
+            artifact = dataclasses.replace(artifact, collection=row["collection"], version=row["version"])
+    return dataclasses.replace(artifact, name=named[0]["name"] if named else artifact.name)
 
 
 def _alias(home: Home, collection: str, alias: str) -> Artifact:

@@ -35,6 +35,18 @@ def _train(app: typer.Typer) -> None:
     app.command("train")(train.train)
 
 
+def _evaluate(app: typer.Typer) -> None:
+    from repro_assets.cli import evaluate
+
+    app.command("evaluate")(evaluate.evaluate)
+
+
+def _filter(app: typer.Typer) -> None:
+    from repro_assets.cli import filter
+
+    app.command("filter")(filter.filter_)
+
+
 def _runs(app: typer.Typer) -> None:
     from repro_assets.cli import runs
 
@@ -111,6 +123,8 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "init": _init,
     "run": _run,
     "train": _train,
+    "evaluate": _evaluate,
+    "filter": _filter,
     "runs": _runs,
     "sql": _sql,
     "artifacts": _artifacts,

@@ -1,4 +1,4 @@
-"""From the words of ``repro run`` to requests: flags, a file with the same words, and what neither says.
+"""From the words of ``repro run`` and its kin to requests: flags, a file with the same words, and what neither says.
 
 Laws: a flag wins over the file; a word that is not known is refused with its nearest neighbours; ``--set`` names a
 field of one asset, never a run-wide setting, which has a flag of its own; values read as JSON where they are JSON, else
@@ -20,10 +20,13 @@ from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.recording.resumption import AUTO
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from repro_assets.determinism.mode import Mode
     from repro_assets.orchestration.request import RunRequest
     from repro_assets.store.home import Home
 
+Said = TypeVar("Said", bound="DataclassInstance")
 EXECUTORS = ("in_process", "multiprocess")
 MOST_SEEDS = 1000
 _RUN_WIDE = {
@@ -39,7 +42,6 @@ _RUN_WIDE = {
     "tags": "--tags",
     "trial": "--trial",
 }
-W = TypeVar("W", bound="Words")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 
 
@@ -83,13 +85,7 @@ class Words:
 
     def over(self, file: Self) -> Self:
         """Return these words, and what they leave unsaid from `file`; fields and inputs are merged one by one."""
-        merged = type(self)()
-        for item in fields(self):
-            mine, theirs = getattr(self, item.name), getattr(file, item.name)
-            if isinstance(mine, dict):
-                setattr(merged, item.name, {**theirs, **mine})
-            else:
-                setattr(merged, item.name, theirs if mine is None or mine == [] else mine)
+        merged = merge(self, file)
         if self.seed is not None and self.seeds is None:
             merged.seeds = None
         if self.seeds is not None and self.seed is None:
@@ -97,17 +93,29 @@ class Words:
         return merged
 
 
-def read_words(path: Path, kind: type[W], command: str = "run") -> W:
+def merge(mine: Said, file: Said) -> Said:
+    """Return words of one command, what they leave unsaid taken from `file`; mappings are merged name by name."""
+    merged = type(mine)()
+    for item in fields(mine):
+        said, theirs = getattr(mine, item.name), getattr(file, item.name)
+        if isinstance(said, dict):
+            setattr(merged, item.name, {**theirs, **said})
+        else:
+            setattr(merged, item.name, theirs if said is None or said == [] else said)
+    return merged
+
+
+def read_words(path: Path, words: type[Said], command: str = "repro run") -> Said:
     """Read a YAML or JSON file that holds the words of a command.
 
     Parameters
     ----------
     path : Path
         The file.
-    kind : type
-        The words that are known: `Words`, or more.
+    words : type
+        A dataclass whose fields are the command's words, all of them with defaults.
     command : str
-        Which command of ``repro`` they are for, for messages.
+        What a person calls it, for errors.
 
     Raises
     ------
@@ -129,18 +137,18 @@ def read_words(path: Path, kind: type[W], command: str = "run") -> W:
         raw = {}
     if not isinstance(raw, dict):
         raise InvalidInput(f"{path} is not a mapping of words to values", "write it like: seed: 3")
-    kinds = get_type_hints(kind)
+    kinds = get_type_hints(words)
     said: dict[str, Any] = {}
     for name, value in raw.items():
         word = str(name).replace("-", "_")
         if word not in kinds:
             close = difflib.get_close_matches(word, kinds, n=2)
             raise InvalidValue(
-                f"{path} has the word {name!r}, which repro {command} does not know",
+                f"{path} has the word {name!r}, which {command} does not know",
                 f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(sorted(kinds))}",
             )
         said[word] = _typed(path, word, value, kinds[word])
-    return kind(**said)
+    return words(**said)
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
@@ -314,7 +322,7 @@ def _asset_config(words: Words) -> dict[str, dict[str, Any]]:
 
 
 def _typed(path: Path, word: str, value: Any, kind: Any) -> Any:
-    if word in ("select", "tags"):
+    if kind == list[str]:
         items = value if isinstance(value, list) else [value]
         return listed([str(item) for item in items])
     if word == "set" and isinstance(value, dict):

@@ -77,7 +77,7 @@ def train(
         resume=resume,
     )
     if config is not None:
-        words = words.over(read_words(config, TrainingWords, "train"))
+        words = words.over(read_words(config, TrainingWords, "repro train"))
     asset, asked, settings = training_requests(words)
     with network.offline() if words.offline else contextlib.nullcontext():
         # A wrong name is found before the slow start of the executing process.

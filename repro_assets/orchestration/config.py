@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from pydantic import Field
+
+
+class Named(NamedTuple):
+    """An input that is called by an artifact's name and is no asset's product for Dagster."""
+
+    artifact: str
 
 
 class AssetConfig(dg.Config):
@@ -19,6 +25,19 @@ class AssetConfig(dg.Config):
         description="Pin an upstream asset: its name to an artifact (NAME, NAME:v3, NAME@alias, sha256:…)",
     )
     force: bool = Field(default=False, description="Execute even if the same work has been done")
+
+    def named(self, *slots: str, optional: str = "") -> dict[str, Named]:
+        """Return the inputs of an asset without upstreams, whose `inputs` name what it reads.
+
+        Parameters
+        ----------
+        *slots : str
+            Inputs that it needs; one without a name is refused where the run has begun, so that this is on record.
+        optional : str
+            One that it also reads where it is named.
+        """
+        asked = [*slots, *(slot for slot in (optional,) if slot in self.inputs)]
+        return {slot: Named(self.inputs.get(slot, "")) for slot in asked}
 
 
 class TrainingConfig(AssetConfig):

@@ -21,6 +21,7 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.code_version import CodeVersion, code_version
 from repro_assets.capture.level import Level
+from repro_assets.catalog.naming import known_artifact
 from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse, settings_record
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
@@ -37,7 +38,7 @@ from repro_assets.orchestration import (
     traces,
     versions,
 )
-from repro_assets.orchestration.config import AssetConfig, hyperparameters
+from repro_assets.orchestration.config import AssetConfig, Named, hyperparameters
 from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.recording import progress, reuse, tracing
@@ -81,15 +82,16 @@ class Execution:
         self.pins = pins.active()
         self.trial = parents.is_trial(context.run)
         self.raw: list[str] = []
+        self.named: list[str] = []
 
-    def results(self, inputs: Mapping[str, Artifact | Path]) -> list[dg.MaterializeResult[Any]]:
+    def results(self, inputs: Mapping[str, Artifact | Path | Named]) -> list[dg.MaterializeResult[Any]]:
         """Reuse or execute, and describe each product."""
         dagster_run = self.context.run.run_id
         parent = dagster_run if self.pins is None else self.pins.parent
         with traces.of_asset(self.plan.home, dagster_run, parent, self.asset, self.partition):
             return self._results(inputs)
 
-    def _results(self, inputs: Mapping[str, Artifact | Path]) -> list[dg.MaterializeResult[Any]]:
+    def _results(self, inputs: Mapping[str, Artifact | Path | Named]) -> list[dg.MaterializeResult[Any]]:
         with applied(self.plan.mode) as late:
             settings = settings_record()
             try:
@@ -105,7 +107,7 @@ class Execution:
                 self._begin(settings, late).end(FAILED, error)
                 raise
             if earlier is not None:
-                return self._reused(earlier)
+                return self._reused(earlier, handles)
             run = self._begin(settings, late, handles, beginning)
             with recorded(run, (DagsterExecutionInterruptedError,)):
                 return self._executed(run, beginning, handles)
@@ -118,6 +120,8 @@ class Execution:
         for slot in self.raw:
             run.use(slot, handles[slot])
         beginning.record(run)
+        for slot in self.named:
+            run.use(slot, handles[slot], pinned=True)
         run.log_params(hyperparameters(self.config))
         self.context.log.info(f"run {run.run_id}: {naming.recipe_name(self.recipe)}, seed {self.plan.seed}")
         steps = hyperparameters(self.config).get("steps")
@@ -172,12 +176,12 @@ class Execution:
 
     def _store(self, run: Run, slot: str, value: Any, handles: Mapping[str, Artifact]) -> Artifact:
         names = self.names[slot]
-        display = names.display(run.run_id, handles)
+        display = names.display(run.run_id, handles, hyperparameters(self.config))
         product = run.log_output(
             slot,
             value if isinstance(value, Artifact) else repository.put(self.plan.home, value),
             name=display,
-            collection=None if self.pins else names.collection,
+            collection=None if self.pins else names.versions(handles, hyperparameters(self.config)),
             asset=self.keys[slot].to_user_string(),
             partition=self.partition,
         )
@@ -186,10 +190,10 @@ class Execution:
             run.log_evaluation(display, handles["model"], handles["dataset"], product, run.last_metrics)
         return product
 
-    def _reused(self, earlier: reuse.Earlier) -> list[dg.MaterializeResult[Any]]:
+    def _reused(self, earlier: reuse.Earlier, handles: Mapping[str, Artifact]) -> list[dg.MaterializeResult[Any]]:
         found = []
         for slot, product in earlier.outputs.items():
-            collection = self.names[slot].collection
+            collection = self.names[slot].versions(handles, hyperparameters(self.config))
             claimed = repository.claim(product, collection, run_id=earlier.run_id, trial=self.trial)
             claimed = dataclasses.replace(claimed, run_id=earlier.run_id)
             found.append(self._result(slot, claimed, metadata.of_reuse(earlier, claimed, trial=self.trial)))
@@ -262,13 +266,18 @@ class Execution:
     def _captured(self) -> Captured:
         return parents.captured(self.plan.home, self.context.run.run_id, self.plan.level)
 
-    def _handle(self, slot: str, value: Artifact | Path) -> Artifact:
+    def _handle(self, slot: str, value: Artifact | Path | Named) -> Artifact:
         if isinstance(value, Artifact):
             return value
-        self.raw.append(slot)
+        (self.named if isinstance(value, Named) else self.raw).append(slot)
         if self.pins is not None:
             pinned = Digest.parse(self.pins.input(self.asset, self.partition, slot, None))
-            return repository.by_digest(self.plan.home, pinned, name=str(value))
+            name = value.artifact if isinstance(value, Named) else str(value)
+            return repository.by_digest(self.plan.home, pinned, name=name)
+        if isinstance(value, Named):
+            if not value.artifact:
+                raise InvalidValue(f"{self.asset} has no {slot}", f"name an artifact: inputs: {{{slot}: NAME}}")
+            return known_artifact(self.plan.home, value.artifact)
         path = project_root() / value
         if not path.is_file():
             raise InvalidInput(f"the raw file {value} is missing", self._remedy(value))

@@ -20,7 +20,7 @@ from repro_assets.capture.requirements import validate_environment
 from repro_assets.determinism.mode import Mode
 from repro_assets.errors import CheckFailed
 from repro_assets.orchestration import parents
-from repro_assets.orchestration.config import AssetConfig
+from repro_assets.orchestration.config import AssetConfig, Named
 from repro_assets.orchestration.execution import Execution, StepPlan
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.recording import logs
@@ -104,7 +104,7 @@ class Repro(dg.ConfigurableResource[Any]):
         context: dg.AssetExecutionContext,
         recipe: Callable[..., Any],
         config: AssetConfig,
-        inputs: Mapping[str, Artifact | Path],
+        inputs: Mapping[str, Artifact | Path | Named],
     ) -> dg.MaterializeResult[Any]:
         """Run the recipe of one asset as its own run, or return what the same work gave before.
 
@@ -117,7 +117,8 @@ class Repro(dg.ConfigurableResource[Any]):
         config : AssetConfig
             The asset's config, which is the recipe's config too.
         inputs : mapping
-            Handles by the recipe's parameter names; a Path is a raw file, which becomes an artifact first.
+            Handles by the recipe's parameter names; a Path is a raw file, which becomes an artifact first; a `Named`
+            is looked up.
 
         Returns
         -------
@@ -132,7 +133,7 @@ class Repro(dg.ConfigurableResource[Any]):
         context: dg.AssetExecutionContext,
         recipe: Callable[..., Any],
         config: AssetConfig,
-        inputs: Mapping[str, Artifact | Path],
+        inputs: Mapping[str, Artifact | Path | Named],
     ) -> list[dg.MaterializeResult[Any]]:
         """Run the recipe of a multi-asset; it returns a mapping from output names to values."""
         plan = StepPlan(

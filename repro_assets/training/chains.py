@@ -56,7 +56,8 @@ def chain_columns(actions: Array, references: Sequence[Sequence[int]]) -> dict[s
 
 def _looks(actions: Array) -> Array:
     """How often each region is looked at, [n, 16]."""
-    return (actions[:, :, None] == np.arange(task.REGIONS)).sum(axis=1)
+    found: Array = (actions[:, :, None] == np.arange(task.REGIONS)).sum(axis=1)
+    return found
 
 
 def _edit_distance(ours: Array, theirs: Array) -> Array:

@@ -1,9 +1,10 @@
 """How good a model is on a labelled split, and what much simpler readers of the digits reach.
 
 Laws: a figure is computed from the model, the split and the references alone and says whether the actions were greedy
-or sampled; sampled figures use a derived seed (``evaluation/sampled``) and intervals another (``evaluation/bootstrap``),
-so they too are the same every time; nothing is fitted on the split that is evaluated; baselines are fitted on the SFT
-split only. What was measured on each item is kept, so that two evaluations can be compared item by item.
+or sampled; sampled figures use a derived seed (``evaluation/sampled``) and their intervals another one
+(``evaluation/bootstrap``), so they too are the same every time; nothing is fitted on the split that is evaluated;
+baselines are fitted on the SFT split only. What was measured on each item is kept, so that two evaluations can be
+compared item by item.
 
 Precision, recall and F1 are of the greedy answers, per digit and as unweighted means (macro) over the digits that occur
 among the labels. Precision is 0 for a digit that was never answered, F1 is 0 where precision and recall both are.

@@ -11,14 +11,15 @@ guess or a long search low.
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from repro_assets.errors import InvalidInput
 from repro_assets.training import task
+from repro_assets.training.trace_files import COLUMNS
 from repro_assets.training.traces import read_thought
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from repro_assets.recording.run import Run
 
-COLUMNS = ("image_id", "trace_id", "label", "actions", "thoughts")
 REASONS = ("wrong_answer", "repeated_look", "too_many_looks", "low_quality")
 
 
@@ -63,10 +63,27 @@ def filter_and_score(run: Run, config: FilterConfig, traces: pandas.DataFrame) -
     InvalidInput
         If a column is missing, a trace is malformed (the trace is named), or nothing is kept.
     """
-    rows = read_traces(traces)
-    dropped: Counter[str] = Counter()
+    return report(run, sort_out(config, traces))
+
+
+class Sorted(NamedTuple):
+    """The traces that are kept, with their quality, and how many were dropped for each reason."""
+
+    kept: pandas.DataFrame
+    dropped: dict[str, int]
+
+
+def sort_out(config: FilterConfig, traces: pandas.DataFrame) -> Sorted:
+    """Keep or drop each trace by the rules.
+
+    Raises
+    ------
+    InvalidInput
+        If a column is missing or a trace is malformed.
+    """
+    dropped = dict.fromkeys(REASONS, 0)
     kept, qualities = [], []
-    for place, (label, actions, thoughts) in enumerate(rows):
+    for place, (label, actions, thoughts) in enumerate(read_traces(traces)):
         score = quality(actions, thoughts)
         reason = _reason(config, label, actions, score)
         if reason is None:
@@ -74,17 +91,29 @@ def filter_and_score(run: Run, config: FilterConfig, traces: pandas.DataFrame) -
             qualities.append(score)
         else:
             dropped[reason] += 1
-    counts = {f"dropped/{reason}": float(dropped[reason]) for reason in REASONS}
-    run.log_metrics({"traces": float(len(rows)), "kept": float(len(kept)), **counts})
-    if not kept:
-        raise InvalidInput(
-            f"the filter leaves none of {len(rows)} traces ({dict(dropped)})",
-            "lower min_quality_score, raise max_looks, or look at the raw traces",
-        )
-    run.log_metric("quality/mean", float(np.mean(qualities)))
     result = traces.iloc[kept][list(COLUMNS)].reset_index(drop=True)
     result["quality"] = qualities
-    return result
+    return Sorted(result, dropped)
+
+
+def report(run: Run, found: Sorted) -> pandas.DataFrame:
+    """Record how many traces were kept and dropped, and return those that were kept.
+
+    Raises
+    ------
+    InvalidInput
+        If there are none.
+    """
+    total = len(found.kept) + sum(found.dropped.values())
+    counts = {f"dropped/{reason}": float(count) for reason, count in found.dropped.items()}
+    run.log_metrics({"traces": float(total), "kept": float(len(found.kept)), **counts})
+    if found.kept.empty:
+        raise InvalidInput(
+            f"the filter leaves none of {total} traces ({ {name: n for name, n in found.dropped.items() if n} })",
+            "lower min_quality_score, raise max_looks, or look at the raw traces",
+        )
+    run.log_metric("quality/mean", float(np.mean(found.kept["quality"])))
+    return found.kept
 
 
 def quality(actions: list[int], thoughts: list[str]) -> float:
@@ -106,8 +135,17 @@ def _reason(config: FilterConfig, label: int, actions: list[int], score: float) 
     return None
 
 
-def read_traces(traces: pandas.DataFrame) -> list[tuple[int, list[int], list[str]]]:
+def read_traces(
+    traces: pandas.DataFrame, places: Sequence[str] | None = None
+) -> list[tuple[int, list[int], list[str]]]:
     """Check every trace and return its label, actions and thoughts, in the order of the rows.
+
+    Parameters
+    ----------
+    traces : pandas.DataFrame
+        The traces.
+    places : sequence of str, optional
+        Where each stands in a person's file (``line 3``), for the error.
 
     Raises
     ------
@@ -123,9 +161,10 @@ def read_traces(traces: pandas.DataFrame) -> list[tuple[int, list[int], list[str
     known: set[int] = set()
     for place, record in enumerate(traces[list(COLUMNS)].itertuples(index=False, name=None)):
         image_id, trace_id, label, actions, thoughts = record
+        where = f"in row {place}" if places is None else f"in {places[place]}"
         if not _is_whole(trace_id):
-            raise _malformed(f"in row {place}", f"trace_id is {trace_id!r}, not an integer")
-        name = f"{trace_id} (image {image_id})"
+            raise _malformed(where, f"trace_id is {trace_id!r}, not an integer")
+        name = f"{trace_id} (image {image_id})" if places is None else f"{trace_id} {where}"
         if trace_id in known:
             raise _malformed(name, "its trace_id is used twice")
         known.add(trace_id)

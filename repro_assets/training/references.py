@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from repro_assets.recording.run import Run
 
+Trace = tuple[int, int, list[int], list[str]]
+"""Trace id, label, actions and thoughts."""
+
 _NAMED = 5
 
 
@@ -85,10 +88,25 @@ def reference_traces(
     return table
 
 
-def best_trace(candidates: Iterable[tuple[int, int, list[int], list[str]]]) -> int:
-    """Return the trace id of the best of one image's traces, each ``(trace id, label, actions, thoughts)``."""
+def by_image(traces: pandas.DataFrame) -> dict[int, list[Trace]]:
+    """Return the traces of each image.
 
-    def rank(trace: tuple[int, int, list[int], list[str]]) -> tuple[bool, float, int]:
+    Raises
+    ------
+    InvalidInput
+        If one is malformed.
+    """
+    found: dict[int, list[Trace]] = {}
+    keys = zip(traces["image_id"].tolist(), traces["trace_id"].tolist(), strict=True)
+    for (label, actions, thoughts), (image, trace) in zip(read_traces(traces), keys, strict=True):
+        found.setdefault(int(image), []).append((int(trace), label, actions, thoughts))
+    return found
+
+
+def best_trace(candidates: Iterable[Trace]) -> int:
+    """Return the trace id of the best of one image's traces."""
+
+    def rank(trace: Trace) -> tuple[bool, float, int]:
         trace_id, label, actions, thoughts = trace
         return actions[-1] - task.REGIONS == label, quality(actions, thoughts), -trace_id
 
@@ -110,26 +128,22 @@ def actions_for(references: pandas.DataFrame, ids: Iterable[int], labels: Iterab
     InvalidInput
         If a trace is malformed, an image has none, or its traces have another label.
     """
-    by_image: dict[int, list[tuple[int, int, list[int], list[str]]]] = {}
-    rows = read_traces(references)
-    keys = zip(references["image_id"].tolist(), references["trace_id"].tolist(), strict=True)
-    for (image, trace), (label, actions, thoughts) in zip(keys, rows, strict=True):
-        by_image.setdefault(int(image), []).append((int(trace), label, actions, thoughts))
+    known = by_image(references)
     wanted = list(zip(ids, labels, strict=True))
-    missing = [image for image, _ in wanted if image not in by_image]
+    missing = [image for image, _ in wanted if image not in known]
     if missing:
         raise InvalidInput(
             f"{len(missing)} of {len(wanted)} images have no reference trace ({_few(missing)})",
             "give references of these images, or leave the benchmark out",
         )
-    wrong = [image for image, label in wanted if any(trace[1] != label for trace in by_image[image])]
+    wrong = [image for image, label in wanted if any(trace[1] != label for trace in known[image])]
     if wrong:
         raise InvalidInput(
             f"the references of {len(wrong)} images have another label than the data ({_few(wrong)})",
             "give references of the same images",
         )
-    best = {image: best_trace(by_image[image]) for image, _ in wanted}
-    return [next(trace[2] for trace in by_image[image] if trace[0] == best[image]) for image, _ in wanted]
+    best = {image: best_trace(known[image]) for image, _ in wanted}
+    return [next(trace[2] for trace in known[image] if trace[0] == best[image]) for image, _ in wanted]
 
 
 def _few(images: list[int]) -> str:

@@ -74,12 +74,14 @@ def _means(sums: Array) -> Array:
 
 def _quotient(numerator: Array, denominator: Array) -> Array:
     numerator, denominator = np.broadcast_arrays(numerator, denominator)
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+    found: Array = np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+    return found
 
 
 def _confusion_columns(items: Items) -> Array:
     cells = np.asarray(items["label"], dtype=np.int64) * CLASSES + np.asarray(items["answer"], dtype=np.int64)
-    return (cells[:, None] == np.arange(CLASSES**2)).astype(np.float64)
+    found: Array = (cells[:, None] == np.arange(CLASSES**2)).astype(np.float64)
+    return found
 
 
 def _macro(sums: Array) -> Array:
@@ -200,7 +202,7 @@ def scale(benchmarks: Sequence[str], look_cost: float) -> Scale:
 
 
 def _width(part: Benchmark) -> int:
-    return part.columns({name: [0] for name in part.items}).shape[1]
+    return int(part.columns({name: [0] for name in part.items}).shape[1])
 
 
 def measure(

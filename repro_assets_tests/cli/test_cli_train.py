@@ -67,7 +67,7 @@ def test_each_seed_of_a_study_finds_its_own_unfinished_run() -> None:
 
 @pytest.mark.parametrize(("name", "config"), [("sft", SftConfig), ("rft", RftConfig)])
 def test_a_config_file_says_what_holds_without_it(name: str, config: Any) -> None:
-    words = read_words(CONFIGS / f"{name}.yaml", TrainingWords, "train")
+    words = read_words(CONFIGS / f"{name}.yaml", TrainingWords, "repro train")
     assert (words.mode, words.seed) == (name, 0)
     defaults = config().model_dump()
     assert words.set == {field: defaults[field] for field in words.set}

@@ -12,11 +12,14 @@ from repro_assets.orchestration.config import AssetConfig
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
 from repro_assets.orchestration.resource import Repro
 from repro_assets.training.digits import DigitsConfig, SplitConfig, digits_from_csv, split_digits
+from repro_assets.training.filter_file import FilterFileConfig, filter_file
 from repro_assets.training.filtering import FilterConfig, filter_and_score
+from repro_assets.training.references import ReferencesConfig, reference_traces
 from repro_assets.training.traces import TracesConfig, generate_traces
 
 DIGITS_FILE = Path("data/raw/digits.csv")
 GROUP = "data"
+ON_DEMAND = "on_demand"
 OWNERS = ["team:data"]
 
 
@@ -38,6 +41,14 @@ class TracesAsset(TracesConfig, AssetConfig):
 
 class FilterAsset(FilterConfig, AssetConfig):
     """Config of the asset ``data/cota_sft``."""
+
+
+class FilteredAsset(FilterFileConfig, AssetConfig):
+    """Config of the asset ``data/filtered``."""
+
+
+class ReferencesAsset(ReferencesConfig, AssetConfig):
+    """Config of the asset ``data/references``."""
 
 
 @dg.asset(
@@ -116,3 +127,40 @@ def cota_sft(
 ) -> dg.MaterializeResult[Any]:
     """The traces that pass the stated rules, each with its quality score; counts of the dropped by reason."""
     return repro.execute(context, filter_and_score, config, {"traces": cota_raw})
+
+
+@dg.asset(
+    key_prefix="data",
+    group_name=GROUP,
+    kinds={"table"},
+    owners=OWNERS,
+    tags={"stage": "data"},
+    code_version=asset_version(reference_traces),
+    metadata=_named("references"),
+    ins={name: dg.AssetIn(key_prefix="data") for name in ("sft_images", "validation", "test")},
+)
+def references(
+    context: dg.AssetExecutionContext,
+    repro: Repro,
+    config: ReferencesAsset,
+    sft_images: Artifact,
+    validation: Artifact,
+    test: Artifact,
+) -> dg.MaterializeResult[Any]:
+    """The teacher's own traces of the validation and test images, which evaluations compare looks and answers with."""
+    inputs = {"sft_split": sft_images, "validation": validation, "test": test}
+    return repro.execute(context, reference_traces, config, inputs)
+
+
+@dg.asset(
+    key_prefix="data",
+    group_name=ON_DEMAND,
+    kinds={"table"},
+    owners=OWNERS,
+    tags={"stage": "data"},
+    code_version=asset_version(filter_file),
+    metadata=_named("{dataset_name}_{dataset_type}"),
+)
+def filtered(context: dg.AssetExecutionContext, repro: Repro, config: FilteredAsset) -> dg.MaterializeResult[Any]:
+    """The traces of any file that pass the stated rules: ``inputs`` name the stored file."""
+    return repro.execute(context, filter_file, config, config.named("file"))

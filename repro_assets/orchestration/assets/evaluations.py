@@ -1,8 +1,9 @@
-"""Evaluations: what each model reaches on each labelled split, and what simple readers reach."""
+"""Evaluations: what each model reaches on each labelled split, what simple readers reach, and any model on any data."""
 
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.orchestration.code import asset_version
@@ -11,15 +12,23 @@ from repro_assets.orchestration.naming import COLLECTION, DISPLAY
 from repro_assets.orchestration.resource import Repro
 from repro_assets.training.evaluation import BaselinesConfig, EvaluationConfig, evaluate
 from repro_assets.training.evaluation import baselines as measure_baselines
+from repro_assets.training.scores import BENCHMARKS
 
 GROUP = "evaluation"
+ON_DEMAND = "on_demand"
 OWNERS = ["team:ml"]
 MODELS = ("sft", "rft")
 SPLITS = ("validation", "test")
 
 
 class EvaluationAsset(EvaluationConfig, AssetConfig):
-    """Config of an evaluation."""
+    """Config of an evaluation in the graph, which has every benchmark."""
+
+    benchmarks: list[str] = Field(default=list(BENCHMARKS), description=f"what is measured: {', '.join(BENCHMARKS)}")
+
+
+class AnyEvaluationAsset(EvaluationConfig, AssetConfig):
+    """Config of the asset ``evaluations/any``."""
 
 
 class BaselinesAsset(BaselinesConfig, AssetConfig):
@@ -40,17 +49,41 @@ def _evaluation(model_name: str, split: str) -> dg.AssetsDefinition:
         ins={
             "model": dg.AssetIn(key=["models", model_name]),
             "dataset": dg.AssetIn(key=["data", split]),
+            "references": dg.AssetIn(key=["data", "references"]),
         },
     )
     def evaluation(
-        context: dg.AssetExecutionContext, repro: Repro, config: EvaluationAsset, model: Artifact, dataset: Artifact
+        context: dg.AssetExecutionContext,
+        repro: Repro,
+        config: EvaluationAsset,
+        model: Artifact,
+        dataset: Artifact,
+        references: Artifact,
     ) -> dg.MaterializeResult[Any]:
-        return repro.execute(context, evaluate, config, {"model": model, "dataset": dataset})
+        inputs = {"model": model, "dataset": dataset, "references": references}
+        return repro.execute(context, evaluate, config, inputs)
 
     return evaluation
 
 
 evaluations = [_evaluation(model, split) for model in MODELS for split in SPLITS]
+
+
+@dg.asset(
+    name="any",
+    key_prefix="evaluations",
+    group_name=ON_DEMAND,
+    kinds={"json"},
+    owners=OWNERS,
+    tags={"stage": "evaluation"},
+    code_version=asset_version(evaluate),
+    metadata={COLLECTION: "eval-{model}-on-{dataset}", DISPLAY: "eval-{model}-on-{dataset}"},
+)
+def any_evaluation(
+    context: dg.AssetExecutionContext, repro: Repro, config: AnyEvaluationAsset
+) -> dg.MaterializeResult[Any]:
+    """Any model on any labelled data: ``inputs`` name both, and reference traces where a benchmark needs them."""
+    return repro.execute(context, evaluate, config, config.named("model", "dataset", optional="references"))
 
 
 @dg.asset(

@@ -1,0 +1,139 @@
+"""What ``repro evaluate`` and ``repro filter`` share: one asset, made on demand from inputs that a person names.
+
+Laws: what can be refused without executing is refused before the slow start of the executing process; inputs are
+handed on by digest, so what was found here is what is read there; a file is written beside its name and renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro_assets.errors import InvalidInput, InvalidValue
+
+if TYPE_CHECKING:
+    from repro_assets.orchestration.request import RunAnswer
+    from repro_assets.store.home import Home
+
+
+@dataclass(slots=True)
+class DemandWords:
+    """Words of both commands; None, or nothing in a list or mapping, stands for unsaid.
+
+    Parameters
+    ----------
+    set : dict
+        Value by field of the recipe's config.
+    tags : list of str
+        Tags of the run.
+    """
+
+    seed: int | None = None
+    deterministic: bool | None = None
+    threads: int | None = None
+    capture_level: str | None = None
+    exp_name: str | None = None
+    tags: list[str] = field(default_factory=list)
+    trial: bool | None = None
+    force: bool | None = None
+    set: dict[str, Any] = field(default_factory=dict)
+    output: str | None = None
+
+
+def needed(words: Any, *names: str) -> list[str]:
+    """Return words without which there is nothing to do.
+
+    Raises
+    ------
+    InvalidValue
+        If one is not said.
+    """
+    missing = [name for name in names if getattr(words, name) is None]
+    if missing:
+        said = " and ".join(f"--{name.replace('_', '-')}" for name in missing)
+        raise InvalidValue(f"{said} is missing", "give it, or a file with it: --config FILE")
+    return [str(getattr(words, name)) for name in names]
+
+
+def output_of(words: DemandWords) -> Path | None:
+    """Return the file to write, if one is.
+
+    Raises
+    ------
+    InvalidInput
+        If its folder is not there, or it is a folder itself.
+    """
+    if words.output is None:
+        return None
+    path = Path(words.output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InvalidInput(
+            f"{path} cannot be written: {'it is a folder' if path.is_dir() else 'its folder is not there'}",
+            "name a file in a folder that is there",
+        )
+    return path
+
+
+def make(
+    home: Home, asset: str, words: DemandWords, config: Mapping[str, Any], inputs: Mapping[str, str], *, verbose: bool
+) -> RunAnswer:
+    """Materialize one asset from inputs named by their digests, and return what became of it."""
+    from repro_assets.cli.run import execute_all
+    from repro_assets.cli.run_options import Words, requests
+
+    fields = {**config, **words.set, "inputs": dict(inputs)}
+    asked, mode = requests(
+        Words(
+            select=[asset],
+            set={f"{asset}.{name}": value for name, value in fields.items()},
+            **{
+                name: getattr(words, name)
+                for name in ("seed", "deterministic", "threads", "capture_level", "exp_name", "tags", "trial", "force")
+            },
+        )
+    )
+    (answer,) = execute_all(home, asked, mode, verbose)
+    return answer
+
+
+def begun(answer: RunAnswer) -> dict[str, Any]:
+    """Return what is answered of every run that began: of the run that made the product, and of the request."""
+    product = answer.products[0] if answer.products else {}
+    return {
+        "run_id": product.get("run_id"),
+        "parent_run_id": answer.run_id,
+        "state": answer.state,
+        "reused": bool(product.get("reused")),
+    }
+
+
+def named(product: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the version of a product: its name, number and digest."""
+    collection, _, number = str(product["version"]).rpartition(":v")
+    return {"name": collection, "version": int(number), "digest": product["digest"]}
+
+
+def failed(answer: RunAnswer) -> int:
+    """Say why a run did not complete, and return the exit code; 0 where it did."""
+    from repro_assets.cli.answering import say_error
+    from repro_assets.orchestration import refusals
+
+    for line in refusals.lines(answer):
+        say_error(line)
+    return refusals.exit_code([answer])
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file of a person's, whole or not at all.
+
+    Raises
+    ------
+    MachineError
+        If the system refuses.
+    """
+    from repro_assets.store import durable
+
+    target = path.absolute()
+    durable.write_file(target, [content], target.parent)
