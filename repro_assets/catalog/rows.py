@@ -214,6 +214,7 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     artifact_records.ArtifactEvicted: "evictions",
     run_records.RunTraced: "run_traces",
     run_records.RunResumed: "resumes",
+    run_records.WorkReused: "reused_work",
 }
 
 

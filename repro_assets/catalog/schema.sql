@@ -514,6 +514,22 @@ COMMENT ON COLUMN run_outputs.version IS 'That version.';
 COMMENT ON COLUMN run_outputs.record IS 'Id of the record.';
 COMMENT ON COLUMN run_outputs.time IS 'When it was stored, UTC.';
 
+CREATE TABLE reused_work (
+    parent_run_id VARCHAR NOT NULL,
+    run_id VARCHAR NOT NULL,
+    asset VARCHAR,
+    partition VARCHAR,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE reused_work IS 'Work that a parent run needed and an earlier run had done, so that it has no run under this parent.';
+COMMENT ON COLUMN reused_work.parent_run_id IS 'The parent run that needed it.';
+COMMENT ON COLUMN reused_work.run_id IS 'The run that had done it.';
+COMMENT ON COLUMN reused_work.asset IS 'Asset for which it was needed; the run may have made it as another.';
+COMMENT ON COLUMN reused_work.partition IS 'Its partition.';
+COMMENT ON COLUMN reused_work.record IS 'Id of the record.';
+COMMENT ON COLUMN reused_work.time IS 'When, UTC.';
+
 CREATE TABLE versions (
     collection VARCHAR NOT NULL,
     version BIGINT NOT NULL,

@@ -201,6 +201,109 @@ COMMENT ON COLUMN provenance.state IS 'Its state.';
 COMMENT ON COLUMN provenance.trial IS 'True for a trial.';
 COMMENT ON COLUMN provenance.made_at IS 'When the model was stored, UTC.';
 
+CREATE MACRO student_t(degrees) AS CASE
+    WHEN degrees < 1 THEN NULL
+    WHEN degrees <= 30 THEN ([
+        12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
+        2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860,
+        2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423
+    ]::DOUBLE[])[degrees]
+    -- Abramowitz and Stegun 26.7.5, to four digits from here on.
+    ELSE 1.959964::DOUBLE + 2.372271::DOUBLE / degrees + 2.822499::DOUBLE / (degrees * degrees)
+END;
+
+CREATE VIEW study_runs AS
+WITH tagged AS (
+    SELECT run_id, run_kind, substr(tag, 7) AS study
+    FROM (SELECT run_id, run_kind, unnest(tags) AS tag FROM runs WHERE replay_of IS NULL)
+    WHERE starts_with(tag, 'study=')
+)
+SELECT study, run_id, false AS reused FROM tagged WHERE run_kind <> 'parent'
+UNION
+SELECT study, w.run_id, true FROM tagged JOIN reused_work w ON w.parent_run_id = tagged.run_id WHERE run_kind = 'parent';
+COMMENT ON VIEW study_runs IS 'Runs of studies, which repro run --seeds makes, and earlier runs whose work they reused.';
+COMMENT ON COLUMN study_runs.study IS 'The study.';
+COMMENT ON COLUMN study_runs.run_id IS 'The run.';
+COMMENT ON COLUMN study_runs.reused IS 'True where the run was there before the study.';
+
+CREATE VIEW study_metrics AS
+WITH newest AS (
+    SELECT study, asset, partition, seed, m.name AS metric, m.value
+    FROM (SELECT DISTINCT study, run_id FROM study_runs)
+    JOIN runs USING (run_id)
+    JOIN metrics_last m USING (run_id)
+    WHERE state = 'COMPLETED' AND NOT isnan(m.value) AND NOT regexp_matches(m.name, '/(low|high)$')
+    QUALIFY row_number() OVER (PARTITION BY study, asset, partition, seed, m.name ORDER BY started_at DESC, run_id) = 1
+)
+SELECT study, asset, partition, metric, count(*) AS n, avg(value) AS mean, stddev_samp(value) AS sd,
+    mean - student_t(n - 1) * sd / sqrt(n) AS low,
+    mean + student_t(n - 1) * sd / sqrt(n) AS high,
+    list(seed ORDER BY seed) AS seeds
+FROM newest GROUP BY study, asset, partition, metric;
+COMMENT ON VIEW study_metrics IS 'The last values of each metric over the seeds of a study, completed runs only, reused ones included.';
+COMMENT ON COLUMN study_metrics.study IS 'The study.';
+COMMENT ON COLUMN study_metrics.asset IS 'Asset of the runs.';
+COMMENT ON COLUMN study_metrics.partition IS 'Its partition.';
+COMMENT ON COLUMN study_metrics.metric IS 'Name of the metric.';
+COMMENT ON COLUMN study_metrics.n IS 'Seeds that have it.';
+COMMENT ON COLUMN study_metrics.mean IS 'Mean over the seeds.';
+COMMENT ON COLUMN study_metrics.sd IS 'Sample standard deviation; empty for one seed.';
+COMMENT ON COLUMN study_metrics.low IS 'Lower end of the 95 % interval of the mean, by Student''s t; empty for one seed.';
+COMMENT ON COLUMN study_metrics.high IS 'Upper end.';
+COMMENT ON COLUMN study_metrics.seeds IS 'The seeds.';
+
+CREATE VIEW leaderboard AS
+WITH figures AS (
+    SELECT e.model, e.dataset, j.key AS metric, TRY_CAST(e.metrics ->> j.key AS DOUBLE) AS value, e.metrics, e.time
+    FROM evaluations e JOIN runs r USING (run_id), json_each(e.metrics) j
+    WHERE r.state = 'COMPLETED' AND NOT r.trial AND r.replay_of IS NULL
+        AND e.run_id NOT IN (SELECT run_id FROM deleted_runs)
+        AND NOT regexp_matches(j.key, '/(low|high)$') AND j.key NOT IN ('n', 'look_cost', 'samples_per_image')
+), collections AS (
+    SELECT digest, first(collection ORDER BY time, collection) AS collection FROM versions GROUP BY digest
+), makers AS (
+    SELECT o.digest, first(r.config ORDER BY r.started_at, r.run_id) AS config,
+        first(r.code_version ORDER BY r.started_at, r.run_id) AS code_version,
+        first(r.seed ORDER BY r.started_at, r.run_id) AS seed
+    FROM run_outputs o JOIN runs r USING (run_id) WHERE r.replay_of IS NULL GROUP BY o.digest
+), newest AS (
+    SELECT coalesce(mc.collection, mn.name, f.model) AS model, coalesce(dc.collection, dn.name, f.dataset) AS dataset,
+        metric, value, config::VARCHAR AS config, code_version, seed, f.time,
+        TRY_CAST(f.metrics ->> (metric || '/low') AS DOUBLE) AS item_low,
+        TRY_CAST(f.metrics ->> (metric || '/high') AS DOUBLE) AS item_high
+    FROM figures f
+    LEFT JOIN makers ON makers.digest = f.model
+    LEFT JOIN collections mc ON mc.digest = f.model
+    LEFT JOIN collections dc ON dc.digest = f.dataset
+    LEFT JOIN artifact_names mn ON mn.digest = f.model
+    LEFT JOIN artifact_names dn ON dn.digest = f.dataset
+    WHERE value IS NOT NULL AND NOT isnan(value)
+    QUALIFY row_number() OVER (
+        PARTITION BY f.model, coalesce(dc.collection, dn.name, f.dataset), metric ORDER BY f.time DESC
+    ) = 1
+)
+SELECT dataset, metric, model, count(*) AS n, avg(value) AS mean, stddev_samp(value) AS sd,
+    mean - student_t(n - 1) * sd / sqrt(n) AS low,
+    mean + student_t(n - 1) * sd / sqrt(n) AS high,
+    avg(item_low) AS items_low, avg(item_high) AS items_high,
+    list(seed ORDER BY seed) AS seeds, config::JSON AS config, code_version, max(time) AS time
+FROM newest GROUP BY dataset, metric, model, config, code_version;
+COMMENT ON VIEW leaderboard IS 'What models reach, over those that differ in the seed alone: one row for each data set, metric, and model with the config and code that made it. Trials, replays and deleted runs do not count; of a model the newest evaluation on a data set does.';
+COMMENT ON COLUMN leaderboard.dataset IS 'Collection of the data set, whose versions may differ from seed to seed.';
+COMMENT ON COLUMN leaderboard.metric IS 'Name of the metric.';
+COMMENT ON COLUMN leaderboard.model IS 'Collection of the models, else the name of one.';
+COMMENT ON COLUMN leaderboard.n IS 'Models.';
+COMMENT ON COLUMN leaderboard.mean IS 'Mean over the models.';
+COMMENT ON COLUMN leaderboard.sd IS 'Sample standard deviation over the models; empty for one.';
+COMMENT ON COLUMN leaderboard.low IS 'Lower end of the 95 % interval of the mean over models, by Student''s t; empty for one.';
+COMMENT ON COLUMN leaderboard.high IS 'Upper end.';
+COMMENT ON COLUMN leaderboard.items_low IS 'Mean of the lower ends of the evaluations'' own intervals, which are over the items of the data set.';
+COMMENT ON COLUMN leaderboard.items_high IS 'Mean of their upper ends.';
+COMMENT ON COLUMN leaderboard.seeds IS 'Seeds of the runs that made the models.';
+COMMENT ON COLUMN leaderboard.config IS 'Config of these runs; what the models were made from may differ besides.';
+COMMENT ON COLUMN leaderboard.code_version IS 'Version of their code.';
+COMMENT ON COLUMN leaderboard.time IS 'When the newest of the evaluations was made, UTC.';
+
 CREATE MACRO best_run(metric, mode := 'max') AS TABLE
 SELECT r.run_id, r.name, r.asset, r.seed, r.trial, m.value, m.step, r.started_at
 FROM metrics_last m JOIN runs r USING (run_id)

@@ -98,11 +98,17 @@ def make(
     return answer
 
 
-def begun(answer: RunAnswer) -> dict[str, Any]:
-    """Return what is answered of every run that began: of the run that made the product, and of the request."""
+def begun(home: Home, answer: RunAnswer) -> dict[str, Any]:
+    """Return what is answered of every request: the run that made the product, or failed to, and the request's own."""
+    from repro_assets.catalog import queries
+
     product = answer.products[0] if answer.products else {}
+    made_by = product.get("run_id")
+    if made_by is None:
+        failed = queries.rows(home, "SELECT run_id FROM runs WHERE parent_run_id = ?", [answer.run_id])
+        made_by = failed[0]["run_id"] if failed else None
     return {
-        "run_id": product.get("run_id"),
+        "run_id": made_by,
         "parent_run_id": answer.run_id,
         "state": answer.state,
         "reused": bool(product.get("reused")),

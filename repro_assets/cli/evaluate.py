@@ -105,7 +105,7 @@ def evaluate(
     other = None if words.against is None else _artifact(home, words.against)
     given = {slot: str(artifact.digest) for slot, artifact in inputs.items()}
     answer = demand.make(home, ASSET, words, {"benchmarks": list(benchmarks)}, given, verbose=verbose)
-    found: dict[str, Any] = {**demand.begun(answer), "evaluation": None, "metrics": {}}
+    found: dict[str, Any] = {**demand.begun(home, answer), "evaluation": None, "metrics": {}}
     if answer.state == "COMPLETED":
         (product,) = answer.products
         value = by_digest(home, Digest.parse(product["digest"])).load()
@@ -167,7 +167,7 @@ def _show(found: dict[str, Any], classes: list[dict[str, Any]], *, as_json: bool
         ]
         print_table(rows, ("metric", "value", "low", "high"), title=found["evaluation"]["name"])
         if classes:
-            print_table(classes, title="\nclasses")
+            print_table(classes, ("digit", "support", "answered", "precision", "recall", "f1"), title="\nclasses")
         if "against" in found:
             rows = [{"metric": name, **row} for name, row in found["against"]["figures"].items()]
             print_table(rows, title=f"\nless {found['against']['name']} (95 % intervals of the paired difference)")

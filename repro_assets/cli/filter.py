@@ -95,7 +95,7 @@ def filter_(
     written = format_of(target)
     home = here(make=True)
     answer = demand.make(home, ASSET, words, rules, {"file": _stored(home, Path(source), name)}, verbose=verbose)
-    found: dict[str, Any] = {**demand.begun(answer), "artifact": None, "kept": None, "dropped": {}}
+    found: dict[str, Any] = {**demand.begun(home, answer), "artifact": None, "kept": None, "dropped": {}}
     if answer.state == "COMPLETED":
         (product,) = answer.products
         found |= {"artifact": demand.named(product), **_counts(home, str(found["run_id"])), "output": str(target)}

@@ -30,6 +30,7 @@ from repro_assets.journal.run_records import (
     RunStarted,
     RunTraced,
     SeedsUsed,
+    WorkReused,
 )
 
 PAYLOADS: dict[str, type[Payload]] = {
@@ -60,5 +61,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         RunTraced,
         ReadingsMissing,
         RunResumed,
+        WorkReused,
     )
 }

@@ -115,6 +115,17 @@ class RunDeleted(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkReused(Payload):
+    """A parent run needed what `run_id` had made before, so that no run of its own was made for it."""
+
+    kind: ClassVar[str] = "work_reused"
+    parent_run_id: str
+    run_id: str
+    asset: str | None = None
+    partition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointDeleted(Payload):
     """A checkpoint of a run need not be kept any more."""
 

@@ -26,7 +26,8 @@ from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse, settings_record
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.run_records import RunStarted
+from repro_assets.journal.run_records import RunStarted, WorkReused
+from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration import (
     changes,
     metadata,
@@ -198,6 +199,9 @@ class Execution:
             claimed = dataclasses.replace(claimed, run_id=earlier.run_id)
             found.append(self._result(slot, claimed, metadata.of_reuse(earlier, claimed, trial=self.trial)))
         open_runs.take_inputs(self.step)
+        journal_at(self.plan.home.journal).append(
+            WorkReused(self.context.run.run_id, earlier.run_id, self.asset, self.partition)
+        )
         self.context.log.info(f"{self.asset}: the same work was done by run {earlier.run_id}; reused")
         return found
 

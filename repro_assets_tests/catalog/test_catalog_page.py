@@ -71,7 +71,7 @@ def test_every_column_is_explained(schema):
 
 
 def test_every_example_on_the_page_answers(home, recorder, traced, span):
-    recorder.run("RUN", 0, config={"learning_rate": 0.01})
+    recorder.run("RUN", 0, config={"learning_rate": 0.01}, tags=["study=STUDY"])
     recorder.run("OTHER", 1)
     nothing = str(Digest.of(b""))
     recorder.journal.append(
@@ -82,6 +82,7 @@ def test_every_example_on_the_page_answers(home, recorder, traced, span):
         run_records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
         run_records.ReplayMade("RUN", None, "identical"),
         run_records.RunResumed("OTHER", "RUN", "checkpoint_step_10", nothing, 10),
+        run_records.EvaluationMade("RUN", "eval", "model", "data", nothing, {"accuracy_greedy": 0.9}),
         run_records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
         run_records.ReadingsMissing("RUN", {"gpu": "no driver"}),
     )
