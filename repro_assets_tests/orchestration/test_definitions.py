@@ -19,20 +19,25 @@ data/cota_raw <- data/sft_images | data | team:data | table | dataset-cota_raw |
 data/cota_rft <- data/digits | data | team:data | numpy | dataset-cota_rft | dataset-cota_rft-v{version}
 data/cota_sft <- data/cota_raw | data | team:data | table | dataset-cota_sft | dataset-cota_sft-v{version}
 data/digits <-  | data | team:data | csv,numpy | dataset-digits | dataset-digits-v{version}
+data/filtered <-  | on_demand | team:data | table | dataset-{dataset_name}_{dataset_type} \
+| dataset-{dataset_name}_{dataset_type}-v{version}
+data/references <- data/sft_images data/test data/validation | data | team:data | table | dataset-references \
+| dataset-references-v{version}
 data/sft_images <- data/digits | data | team:data | numpy | dataset-sft_images | dataset-sft_images-v{version}
 data/stream <- data/digits | data | team:data | numpy | dataset-stream | dataset-stream-v{version}
 data/test <- data/digits | data | team:data | numpy | dataset-test | dataset-test-v{version}
 data/validation <- data/digits | data | team:data | numpy | dataset-validation | dataset-validation-v{version}
+evaluations/any <-  | on_demand | team:ml | json | eval-{model}-on-{dataset} | eval-{model}-on-{dataset}
 evaluations/baselines <- data/sft_images data/test | evaluation | team:ml | json,scikitlearn | eval-baselines-on-test \
 | eval-baselines-on-test-v{version}
-evaluations/rft_on_test <- data/test models/rft | evaluation | team:ml | json | eval-rft-on-test \
+evaluations/rft_on_test <- data/references data/test models/rft | evaluation | team:ml | json | eval-rft-on-test \
 | eval-{model}-on-{dataset}
-evaluations/rft_on_validation <- data/validation models/rft | evaluation | team:ml | json | eval-rft-on-validation \
+evaluations/rft_on_validation <- data/references data/validation models/rft | evaluation | team:ml | json \
+| eval-rft-on-validation | eval-{model}-on-{dataset}
+evaluations/sft_on_test <- data/references data/test models/sft | evaluation | team:ml | json | eval-sft-on-test \
 | eval-{model}-on-{dataset}
-evaluations/sft_on_test <- data/test models/sft | evaluation | team:ml | json | eval-sft-on-test \
-| eval-{model}-on-{dataset}
-evaluations/sft_on_validation <- data/validation models/sft | evaluation | team:ml | json | eval-sft-on-validation \
-| eval-{model}-on-{dataset}
+evaluations/sft_on_validation <- data/references data/validation models/sft | evaluation | team:ml | json \
+| eval-sft-on-validation | eval-{model}-on-{dataset}
 models/rft <- data/cota_rft data/validation models/sft | training | team:ml | torch | model-rft | model-{run}
 models/sft <- data/cota_sft data/sft_images data/validation | training | team:ml | torch | model-sft | model-{run}
 """

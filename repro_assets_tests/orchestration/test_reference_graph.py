@@ -44,7 +44,7 @@ def test_the_graph_gives_equal_bits_in_another_place_and_executor_and_replays_id
     second.variables = {"PYTHONHASHSEED": "999", "OTEL_SDK_DISABLED": "true"}
     asked = {"module": "repro_assets.definitions", "assets": FEW}
     one = first.run(**asked)
-    assert len(first.digests(one)) == 15
+    assert len(first.digests(one)) == 16
     two = second.run(**asked, executor="multiprocess", settings={"force": True, "monitor": False})
     assert first.digests(one) == second.digests(two)
     kinds = {row["kind"] for row in first.rows("SELECT DISTINCT kind FROM spans")}
@@ -59,7 +59,7 @@ def test_the_graph_gives_equal_bits_in_another_place_and_executor_and_replays_id
         "SELECT name, count(*) AS n, bool_and(passed) AS passed FROM checks GROUP BY name ORDER BY name"
     )
     assert checks == [
-        {"name": name, "n": 15, "passed": True} for name in ("environment_captured", "lineage_sound", "products_verify")
+        {"name": name, "n": 16, "passed": True} for name in ("environment_captured", "lineage_sound", "products_verify")
     ]
     evaluations = first.rows("SELECT model, dataset, metrics FROM evaluations")
     assert all("accuracy_greedy" in row["metrics"] and "load_1min" not in row["metrics"] for row in evaluations)
@@ -72,7 +72,7 @@ def test_the_graph_gives_equal_bits_in_another_place_and_executor_and_replays_id
     with (tmp_path / "replay.log").open("wb") as log:
         report = replay(first.home, one["run_id"], log=log)
     assert report.verdict == "identical", report.document()
-    assert len(report.document()["products"]) == 15
+    assert len(report.document()["products"]) == 16
 
 
 def test_a_missing_or_malformed_raw_file_fails_the_run_and_names_file_line_and_remedy(
