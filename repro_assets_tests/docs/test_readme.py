@@ -31,6 +31,7 @@ RESULTS = PROJECT / "docs" / "results.md"
 REPLAY = PROJECT / "docs" / "replay.md"
 DETERMINISM = PROJECT / "docs" / "determinism.md"
 ENVIRONMENT = PROJECT / "docs" / "environment.md"
+EVALUATION = PROJECT / "docs" / "evaluation.md"
 PAGES = (README, *sorted((PROJECT / "docs").rglob("*.md")))
 SHORT = {"sft": "sft.steps=20", "rft": "rft.steps=2"}
 BIN = Path(sys.executable).parent
@@ -131,6 +132,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     root = tmp_path_factory.mktemp("readme") / "project"
     shutil.copytree(PROJECT / "repro_assets", root / "repro_assets", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(PROJECT / "data" / "raw", root / "data" / "raw")
+    shutil.copytree(PROJECT / "configs", root / "configs")
     for name in ("pyproject.toml", "workspace.yaml", ".gitignore"):
         shutil.copy(PROJECT / name, root / name)
     git = ["git", "-c", "user.name=reader", "-c", "user.email=reader@example.com", "-c", "commit.gpgsign=false"]
@@ -148,7 +150,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     [
         command
         for command in dict.fromkeys(
-            shown for page in (README, REPLAY, DETERMINISM, ENVIRONMENT) for shown in _commands(page)
+            shown for page in (README, REPLAY, DETERMINISM, ENVIRONMENT, EVALUATION) for shown in _commands(page)
         )
         if "--force" not in command
     ],
@@ -174,7 +176,7 @@ def test_the_python_of_the_page_on_determinism_does_what_it_says(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "query", [query for page in (README, RESULTS, REPLAY, ENVIRONMENT) for query in _blocks(page, "sql")]
+    "query", [query for page in (README, RESULTS, REPLAY, ENVIRONMENT, EVALUATION) for query in _blocks(page, "sql")]
 )
 def test_each_query_is_answered(copy: Copy, query: str) -> None:
     if "FROM replays" in query and "0" in copy.sql("SELECT count(*) FROM replays").split():
@@ -183,7 +185,7 @@ def test_each_query_is_answered(copy: Copy, query: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", _blocks(ENVIRONMENT, "python"))
+@pytest.mark.parametrize("program", [*_blocks(ENVIRONMENT, "python"), *_blocks(EVALUATION, "python")])
 def test_each_program_runs(copy: Copy, program: str) -> None:
     copy.say(["python", "-c", program])
 
