@@ -9,7 +9,7 @@ import pytest
 
 from repro_assets.cli.evaluate import EvaluateWords
 from repro_assets.cli.filter import TYPES, FilterWords
-from repro_assets.cli.run_options import read_words_of
+from repro_assets.cli.run_options import read_words
 from repro_assets.training import filter_file
 from repro_assets.training.evaluation import EvaluationConfig
 from repro_assets.training.trace_files import FORMATS
@@ -22,7 +22,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
     [("evaluate", EvaluateWords, EvaluationConfig), ("filter", FilterWords, filter_file.FilterFileConfig)],
 )
 def test_each_example_reads_and_its_settings_are_the_recipes(name, words, recipe):
-    said = read_words_of(CONFIGS / f"{name}.yaml", words, f"repro {name}")
+    said = read_words(CONFIGS / f"{name}.yaml", words, f"repro {name}")
     assert said.set and recipe(**said.set)
     benchmarks = getattr(said, "benchmark", [])
     assert EvaluationConfig(benchmarks=benchmarks).benchmarks == benchmarks
