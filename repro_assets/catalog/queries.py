@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
+from repro_assets.metric_direction import lower_is_better
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
-_LOWER_IS_BETTER = ("loss", "error", "perplexity", "mse", "mae", "rmse", "kl", "seconds", "dropped")
 _RUN_COLUMNS = (
     "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
     "started_at, seconds, error_type, error_message, parent_run_id"
@@ -140,8 +140,7 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
     metric : str
         Name of the metric.
     mode : str, optional
-        ``max`` or ``min``. If left out, ``min`` for names in which a word is loss, error, perplexity, mse, mae, rmse,
-        kl, seconds or dropped, else ``max``; every row says which.
+        ``max`` or ``min``. If left out, the name decides (`repro_assets.metric_direction`); every row says which.
     limit : int, optional
         At most so many.
 
@@ -153,8 +152,7 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
         If no run has such a metric; near names are given.
     """
     if mode is None:
-        words = metric.lower().replace("/", "_").replace("-", "_").replace(".", "_").split("_")
-        mode = "min" if any(word in _LOWER_IS_BETTER for word in words) else "max"
+        mode = "min" if lower_is_better(metric) else "max"
     if mode not in ("max", "min"):
         raise InvalidValue(f"{mode!r} is not a mode", "max or min")
     found = rows(
