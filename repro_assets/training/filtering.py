@@ -2,7 +2,7 @@
 
 Laws: a malformed trace stops the filter, a bad one is dropped and counted; every trace is either kept or counted under
 exactly one reason, the first that applies in the order of `REASONS`; the filter reads the table's columns alone; kept
-rows keep their order and get the column ``quality``.
+rows keep their order and get the columns ``quality`` and ``difficulty`` (`repro_assets.training.difficulty`).
 
 Quality, in 0 to 1: half the posterior that the last thought gives the digit answered (0 where it names others), half
 the share of the `MAX_LOOKS` looks that were not needed, 1 - looks / 8. So a confident, short trace scores high, a lucky
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from repro_assets.errors import InvalidInput
 from repro_assets.training import task
+from repro_assets.training.difficulty import trace_difficulty
 from repro_assets.training.trace_files import COLUMNS
 from repro_assets.training.traces import read_thought
 
@@ -47,7 +48,8 @@ def filter_and_score(run: Run, config: FilterConfig, traces: pandas.DataFrame) -
     Parameters
     ----------
     run : Run
-        Takes the metrics ``traces``, ``kept``, ``dropped/<reason>`` for every reason, and ``quality/mean``.
+        Takes the metrics ``traces``, ``kept``, ``dropped/<reason>`` for every reason, ``quality/mean`` and
+        ``difficulty/mean``.
     config : FilterConfig
         The rules.
     traces : pandas.DataFrame
@@ -56,7 +58,7 @@ def filter_and_score(run: Run, config: FilterConfig, traces: pandas.DataFrame) -
     Returns
     -------
     pandas.DataFrame
-        The kept rows with the column ``quality`` (float64), index 0, 1, ....
+        The kept rows with the columns ``quality`` and ``difficulty`` (float64), index 0, 1, ....
 
     Raises
     ------
@@ -82,17 +84,18 @@ def sort_out(config: FilterConfig, traces: pandas.DataFrame) -> Sorted:
         If a column is missing or a trace is malformed.
     """
     dropped = dict.fromkeys(REASONS, 0)
-    kept, qualities = [], []
+    kept, qualities, difficulties = [], [], []
     for place, (label, actions, thoughts) in enumerate(read_traces(traces)):
         score = quality(actions, thoughts)
         reason = _reason(config, label, actions, score)
         if reason is None:
             kept.append(place)
             qualities.append(score)
+            difficulties.append(trace_difficulty(label, actions, thoughts))
         else:
             dropped[reason] += 1
     result = traces.iloc[kept][list(COLUMNS)].reset_index(drop=True)
-    result["quality"] = qualities
+    result["quality"], result["difficulty"] = qualities, difficulties
     return Sorted(result, dropped)
 
 
@@ -112,7 +115,7 @@ def report(run: Run, found: Sorted) -> pandas.DataFrame:
             f"the filter leaves none of {total} traces ({ {name: n for name, n in found.dropped.items() if n} })",
             "lower min_quality_score, raise max_looks, or look at the raw traces",
         )
-    run.log_metric("quality/mean", float(np.mean(found.kept["quality"])))
+    run.log_metrics({f"{name}/mean": float(np.mean(found.kept[name])) for name in ("quality", "difficulty")})
     return found.kept
 
 
