@@ -48,10 +48,10 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         The columns of `runs`, and ``params``, ``metrics`` (last, smallest, greatest and their steps), ``system`` (mean
         and greatest of what the machine did), ``missing_readings`` (sensor to reason), ``trace_id``, ``slowest_spans``
         (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``, ``resumed`` (what it went on from),
-        ``resumed_by`` (what went on from it), ``evaluations``, ``checks``, ``replays``,
-        ``seeds``, ``used_packages`` (name to version), ``source_facts``, ``environment_summary``, ``error`` (None or
-        type, message, trace), ``children`` (runs under a parent run) and ``command``, which executes the run again from
-        its record; for an asset also ``fresh_command``, which materializes it again from the working tree with the same
+        ``resumed_by`` (what went on from it), ``evaluations``, ``curriculum``, ``checks``, ``replays``, ``seeds``,
+        ``used_packages`` (name to version), ``source_facts``, ``environment_summary``, ``error`` (None or type,
+        message, trace), ``children`` (runs under a parent run) and ``command``, which executes the run again from its
+        record; for an asset also ``fresh_command``, which materializes it again from the working tree with the same
         settings.
 
     Raises
@@ -105,6 +105,7 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             ("outputs", "run_outputs", "slot, partition, digest"),
             ("checkpoints", "checkpoints", "step, name"),
             ("evaluations", "evaluations", "name"),
+            ("curriculum", "curriculum", "step, time"),
             ("checks", "checks", "time, name"),
             ("resumed", "resumes", "time"),
         ):

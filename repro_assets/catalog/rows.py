@@ -157,7 +157,7 @@ def _writable(value: Any) -> Any:
 
 
 _JSON_FIELDS = {
-    "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics",
+    "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics", "mix",
 }  # fmt: skip
 _INTEGER_FIELDS = {"seed", "size", "parts", "version", "step"}
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
@@ -207,6 +207,7 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     artifact_records.VersionClaimed: "versions",
     run_records.CheckpointSaved: "checkpoints",
     run_records.EvaluationMade: "evaluations",
+    run_records.CurriculumChanged: "curriculum",
     run_records.CheckMade: "checks",
     artifact_records.VersionDeleted: "deleted_versions",
     run_records.RunDeleted: "deleted_runs",

@@ -682,6 +682,28 @@ COMMENT ON COLUMN evaluations.metrics IS 'Key numbers.';
 COMMENT ON COLUMN evaluations.record IS 'Id of the record.';
 COMMENT ON COLUMN evaluations.time IS 'When, UTC.';
 
+CREATE TABLE curriculum (
+    run_id VARCHAR NOT NULL,
+    step BIGINT NOT NULL,
+    from_stage VARCHAR,
+    to_stage VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    metrics JSON NOT NULL,
+    mix JSON NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE curriculum IS 'How hard the examples of a training were, change by change.';
+COMMENT ON COLUMN curriculum.run_id IS 'The run that trained.';
+COMMENT ON COLUMN curriculum.step IS 'Updates made when it was decided.';
+COMMENT ON COLUMN curriculum.from_stage IS 'Stage before; null at the start.';
+COMMENT ON COLUMN curriculum.to_stage IS 'Stage from then on.';
+COMMENT ON COLUMN curriculum.reason IS 'start, criteria, max_steps, rollback, pace or losses.';
+COMMENT ON COLUMN curriculum.metrics IS 'Figures that decided, as smoothed.';
+COMMENT ON COLUMN curriculum.mix IS 'Share of simple, medium and hard examples from then on.';
+COMMENT ON COLUMN curriculum.record IS 'Id of the record.';
+COMMENT ON COLUMN curriculum.time IS 'When, UTC.';
+
 CREATE TABLE fingerprints (
     run_id VARCHAR NOT NULL,
     step BIGINT NOT NULL,

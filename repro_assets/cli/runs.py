@@ -33,6 +33,7 @@ _LISTS = (
     "resumed",
     "resumed_by",
     "evaluations",
+    "curriculum",
     "checks",
     "replays",
     "children",

@@ -14,6 +14,7 @@ from repro_assets.journal.run_records import (
     CheckMade,
     CheckpointDeleted,
     CheckpointSaved,
+    CurriculumChanged,
     EvaluationMade,
     Fingerprints,
     Metrics,
@@ -62,5 +63,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         ReadingsMissing,
         RunResumed,
         WorkReused,
+        CurriculumChanged,
     )
 }

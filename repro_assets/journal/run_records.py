@@ -205,6 +205,23 @@ class EvaluationMade(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class CurriculumChanged(Payload):
+    """A curriculum changed after `step` updates, for `reason`; `metrics` are the figures that decided, as smoothed.
+
+    `from_stage` is None at the start; `mix` is the share of each level of difficulty from then on.
+    """
+
+    kind: ClassVar[str] = "curriculum_changed"
+    run_id: str
+    step: int
+    from_stage: str | None
+    to_stage: str
+    reason: str
+    metrics: dict[str, float]
+    mix: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprints(Payload):
     """XXH3-128 of each named tensor after `step`."""
 

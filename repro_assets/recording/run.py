@@ -295,6 +295,20 @@ class Run:
             )
         )
 
+    def log_curriculum(
+        self,
+        step: int,
+        from_stage: str | None,
+        to_stage: str,
+        reason: str,
+        metrics: Mapping[str, float],
+        mix: Mapping[str, float],
+    ) -> None:
+        """Record that the curriculum changed after `step` updates, and the mix from then on."""
+        self._record(
+            run_records.CurriculumChanged(self.run_id, step, from_stage, to_stage, reason, dict(metrics), dict(mix))
+        )
+
     def log_check(self, name: str, passed: bool, **details: Any) -> None:
         """Record the answer of a check about this run."""
         shown, found = redact(details, f"check.{name}")

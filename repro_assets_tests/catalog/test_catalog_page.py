@@ -83,6 +83,7 @@ def test_every_example_on_the_page_answers(home, recorder, traced, span):
         run_records.ReplayMade("RUN", None, "identical"),
         run_records.RunResumed("OTHER", "RUN", "checkpoint_step_10", nothing, 10),
         run_records.EvaluationMade("RUN", "eval", "model", "data", nothing, {"accuracy_greedy": 0.9}),
+        run_records.CurriculumChanged("RUN", 0, None, "easy", "start", {}, {"simple": 1.0, "medium": 0.0, "hard": 0.0}),
         run_records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
         run_records.ReadingsMissing("RUN", {"gpu": "no driver"}),
     )

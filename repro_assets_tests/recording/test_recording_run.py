@@ -37,6 +37,7 @@ def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_
     model = run.log_output("model", {"w": torch.ones(2)}, name="model-v{version}", collection="model-small")
     result = repository.put(home, {"accuracy": 1.0})
     run.log_evaluation("eval", model, data, result, {"accuracy": 1.0})
+    run.log_curriculum(1, None, "easy", "start", {"loss": 1.25}, {"simple": 1.0, "medium": 0.0, "hard": 0.0})
     run.log_check("whole", passed=True, parts=1)
     run.log_fingerprints(1, {"w": torch.ones(2)})
     run.end()
@@ -55,6 +56,7 @@ def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_
         artifact_records.VersionClaimed,
         run_records.RunOutput,
         run_records.EvaluationMade,
+        run_records.CurriculumChanged,
         run_records.CheckMade,
         run_records.Fingerprints,
         run_records.SeedsUsed,

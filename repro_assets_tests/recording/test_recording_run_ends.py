@@ -64,6 +64,7 @@ def test_what_a_run_is_given_after_its_end_is_refused_and_leaves_nothing(
         lambda: run.checkpoint("step", 1, [2], step=1),
         lambda: run.log_output("model", [3], name="model", collection="model"),
         lambda: run.log_evaluation("e", artifact, artifact, artifact, {}),
+        lambda: run.log_curriculum(1, None, "easy", "start", {}, {}),
         lambda: run.log_check("c", passed=True),
         lambda: run.log_fingerprints(1, {"w": torch.ones(1)}),
     ):

@@ -43,6 +43,7 @@ class MemoryRun:
         self.forgotten: list[str] = []
         self.resumed_from: str | None = None
         self.fingerprints: dict[int, dict[str, str]] = {}
+        self.changes: list[dict[str, Any]] = []
 
     def log_params(self, params: Any) -> None:
         self.params.update(params)
@@ -75,6 +76,9 @@ class MemoryRun:
 
     def flush(self) -> None:
         """Everything is where it stays."""
+
+    def log_curriculum(self, **change: Any) -> None:
+        self.changes.append(change)
 
     def log_fingerprints(self, step: int, tensors: Any) -> None:
         self.fingerprints[step] = {
