@@ -16,28 +16,31 @@ Deviations from plain imitation learning:
 2. The gradient's norm is clipped at 1, which binds in nine steps of ten.
 3. No early stopping: validation is a curve to look at. A validation split of 97 images has a standard error of 3 to 4
    points and would choose noise.
-4. Kept traces count alike; `quality` is for the filter's threshold and for whoever reads the table.
+4. Kept traces count alike, unless a curriculum is set; `quality` is for the filter's threshold and for whoever reads
+   the table.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional
 
 from repro_assets.errors import InvalidInput
 from repro_assets.training import optimization, policy, rollout, task
 from repro_assets.training.augmentation import augment
+from repro_assets.training.curriculum_strategies import make_curriculum, read_settings
 from repro_assets.training.filtering import read_traces
 from repro_assets.training.loop import Generators, Loop, LoopConfig
 from repro_assets.training.policy import Architecture, Policy
 from repro_assets.training.preparing import prepared
+from repro_assets.training.sampling import CurriculumBatches
 
 if TYPE_CHECKING:
     import pandas
@@ -63,8 +66,23 @@ class SftConfig(LoopConfig):
     feed_forward: int = Field(default=256, ge=4, le=4096, description="hidden width of the feed-forward part")
     look_cost: float = Field(default=0.01, ge=0, le=1, description="price of a look in the logged validation reward")
     workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the one that trains")
+    curriculum: Literal["none", "stages", "competence", "loss"] = Field(
+        default="none", description="what decides how hard the traces of a batch are"
+    )
+    curriculum_settings: dict[str, Any] = Field(default_factory=dict, description="settings of that curriculum")
+    curriculum_every: int = Field(default=100, ge=1, description="updates between evaluations for the curriculum")
 
     CHANGES_NO_BITS: ClassVar[frozenset[str]] = LoopConfig.CHANGES_NO_BITS | {"workers"}
+
+    @model_validator(mode="after")
+    def _readable_curriculum(self) -> Self:
+        if self.curriculum != "none":
+            read_settings(self.curriculum, self.curriculum_settings)
+            if self.workers:
+                raise ValueError("a curriculum chooses each batch after the one before it: set workers to 0")
+        elif self.curriculum_settings:
+            raise ValueError("curriculum_settings without a curriculum: set curriculum to stages, competence or loss")
+        return self
 
 
 class _Examples(NamedTuple):
@@ -90,7 +108,9 @@ def train_sft(
     run : Run
         Gives the seeds; takes ``train/loss``, ``train/accuracy`` (share of actions predicted), ``train/learning_rate``,
         ``train/gradient_norm``, ``validation/accuracy``, ``validation/looks`` and ``validation/reward`` (all greedy),
-        checkpoints and fingerprints.
+        checkpoints and fingerprints; with a curriculum also ``curriculum/simple``, ``curriculum/medium`` and
+        ``curriculum/hard`` (traces of the batch) and its changes. A curriculum may go by the three figures of the
+        validation and, of the newest batch, by ``train/loss``, ``train/perplexity`` and ``train/accuracy``.
     config : SftConfig
         Settings.
     traces : pandas.DataFrame
@@ -98,7 +118,7 @@ def train_sft(
     images : mapping
         The split that the traces are about: ``images``, ``labels``, ``image_ids``.
     validation : mapping
-        Labelled split for the validation curve; nothing is fitted or chosen on it.
+        Labelled split for the validation curve; nothing is fitted or chosen on it, but a curriculum may go by it.
     resume : mapping, optional
         Value of a checkpoint of this recipe to go on from.
 
@@ -124,6 +144,9 @@ def train_sft(
     generators = Generators({"batches": run.seeds.torch("sft/batches")})
     seed = run.seeds.derive("sft/augmentation")
     batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
+    steered = _steered(run, config, traces, generators["batches"])
+    if steered is not None and resume is None:
+        steered.start()
 
     def prepare(step: int, chosen: Tensor) -> Tensor:
         shown = pictures[examples.rows[chosen]]
@@ -134,7 +157,7 @@ def train_sft(
         "sft",
         config,
         config.steps,
-        {"model": model, "optimizer": optimizer, "sampler": batches, "generators": generators},
+        {"model": model, "optimizer": optimizer, "sampler": steered or batches, "generators": generators},
         tensors=model.state_dict,
         validate=lambda: rollout.validate(model, shown, labels, config.look_cost),
         epoch=lambda step: (step - 1) * config.batch_size // len(examples.rows),
@@ -143,8 +166,12 @@ def train_sft(
     ahead = prepared(batches, prepare, range(loop.done + 1, config.steps + 1), config.workers)
     with loop, contextlib.closing(ahead) as ready:
         for step in loop:
-            chosen, seen = next(ready)
-            loss, accuracy = imitation_loss(model, seen, examples.actions[chosen])
+            if steered is None:
+                chosen, seen = next(ready)
+            else:
+                chosen = steered.draw(step)
+                seen = prepare(step, chosen)
+            loss, accuracy, each = imitation_loss(model, seen, examples.actions[chosen])
             rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
             norm = optimization.update(model, optimizer, loss, rate, config.clip_norm)
             loop.log(
@@ -153,13 +180,22 @@ def train_sft(
                     "train/accuracy": accuracy,
                     "train/learning_rate": rate,
                     "train/gradient_norm": norm,
+                    **({} if steered is None else steered.counts(chosen)),
                 }
             )
+            if steered is None:
+                continue
+            steered.learn(chosen, each)
+            if step % config.curriculum_every == 0:
+                reached = loss.detach().double()
+                figures = rollout.validate(model, shown, labels, config.look_cost)
+                figures |= {"train/loss": float(reached), "train/perplexity": float(reached.exp())}
+                steered.observe(step, {**figures, "train/accuracy": accuracy})
     return policy.to_value(model)
 
 
-def imitation_loss(model: Policy, images: Tensor, actions: Tensor) -> tuple[Tensor, float]:
-    """Mean cross-entropy over the actions, and the share that the policy would have taken itself.
+def imitation_loss(model: Policy, images: Tensor, actions: Tensor) -> tuple[Tensor, float, Tensor]:
+    """Mean cross-entropy over the actions, the share that the policy would have taken itself, the mean of each trace.
 
     Parameters
     ----------
@@ -169,6 +205,15 @@ def imitation_loss(model: Policy, images: Tensor, actions: Tensor) -> tuple[Tens
         float32 [n, 8, 8] in 0 to 1.
     actions : Tensor
         int64 [n, 9], looks, then the answer, then -1.
+
+    Returns
+    -------
+    loss : Tensor
+        Scalar.
+    accuracy : float
+        0 to 1.
+    each : Tensor
+        float32 [n], without a gradient.
     """
     longest = int((actions >= 0).sum(dim=1).max())
     wanted = actions[:, :longest]
@@ -176,7 +221,23 @@ def imitation_loss(model: Policy, images: Tensor, actions: Tensor) -> tuple[Tens
     logits = model(images, torch.where((looks >= 0) & (looks < task.REGIONS), looks, 0))
     loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=-1)
     hits = (logits.detach().argmax(dim=2) == wanted).sum()
-    return loss, float(hits / (wanted >= 0).sum())
+    costs = functional.cross_entropy(logits.detach().transpose(1, 2), wanted, ignore_index=-1, reduction="none")
+    taken = wanted >= 0
+    return loss, float(hits / taken.sum()), costs.sum(dim=1) / taken.sum(dim=1)
+
+
+def _steered(
+    run: Run, config: SftConfig, traces: pandas.DataFrame, generator: torch.Generator
+) -> CurriculumBatches | None:
+    if config.curriculum == "none":
+        return None
+    if "difficulty" not in traces.columns:
+        raise InvalidInput(
+            "the traces have no column difficulty, which a curriculum needs", "filter the raw traces again"
+        )
+    difficulties = traces["difficulty"].tolist()
+    curriculum = make_curriculum(config.curriculum, config.curriculum_settings, difficulties)
+    return CurriculumBatches(run, curriculum, difficulties, config.batch_size, generator)
 
 
 def _examples(traces: pandas.DataFrame, images: Mapping[str, Any]) -> _Examples:
