@@ -211,7 +211,7 @@ def read_settings(strategy: Strategy, settings: Mapping[str, Any]) -> BaseModel:
     try:
         return SETTINGS[strategy].model_validate(dict(settings))
     except ValidationError as error:
-        raise ValueError(f"curriculum_settings of {strategy}: {explained(error)}") from error
+        raise ValueError(f"for {strategy}, {explained(error)}") from error
 
 
 def make_curriculum(strategy: Strategy, settings: Mapping[str, Any], difficulties: Any) -> Curriculum:

@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -65,24 +65,34 @@ class SftConfig(LoopConfig):
     heads: int = Field(default=4, ge=1, le=32, description="attention heads; must divide the width")
     feed_forward: int = Field(default=256, ge=4, le=4096, description="hidden width of the feed-forward part")
     look_cost: float = Field(default=0.01, ge=0, le=1, description="price of a look in the logged validation reward")
-    workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the one that trains")
     curriculum: Literal["none", "stages", "competence", "loss"] = Field(
         default="none", description="what decides how hard the traces of a batch are"
     )
-    curriculum_settings: dict[str, Any] = Field(default_factory=dict, description="settings of that curriculum")
+    curriculum_settings: dict[str, Any] = Field(
+        default_factory=dict, validate_default=True, description="settings of that curriculum"
+    )
     curriculum_every: int = Field(default=100, ge=1, description="updates between evaluations for the curriculum")
+
+    workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the one that trains")
 
     CHANGES_NO_BITS: ClassVar[frozenset[str]] = LoopConfig.CHANGES_NO_BITS | {"workers"}
 
-    @model_validator(mode="after")
-    def _readable_curriculum(self) -> Self:
-        if self.curriculum != "none":
-            read_settings(self.curriculum, self.curriculum_settings)
-            if self.workers:
-                raise ValueError("a curriculum chooses each batch after the one before it: set workers to 0")
-        elif self.curriculum_settings:
-            raise ValueError("curriculum_settings without a curriculum: set curriculum to stages, competence or loss")
-        return self
+    @field_validator("curriculum_settings")
+    @classmethod
+    def _of_the_curriculum(cls, settings: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        strategy = info.data.get("curriculum")
+        if strategy is not None and strategy != "none":
+            read_settings(strategy, settings)
+        elif strategy is not None and settings:
+            raise ValueError("there is no curriculum to set: set curriculum to stages, competence or loss")
+        return settings
+
+    @field_validator("workers")
+    @classmethod
+    def _can_be_ahead(cls, workers: int, info: ValidationInfo) -> int:
+        if workers and info.data.get("curriculum", "none") != "none":
+            raise ValueError("a curriculum chooses each batch after the one before it: set workers to 0")
+        return workers
 
 
 class _Examples(NamedTuple):

@@ -216,7 +216,7 @@ def test_evaluations_come_in_order():
 def test_a_config_that_cannot_work_is_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         config(**changes)
-    with pytest.raises(ValueError, match="curriculum_settings of stages: ") as caught:
+    with pytest.raises(ValueError, match="for stages, ") as caught:
         make_curriculum("stages", {**config().model_dump(), **changes}, np.linspace(0, 1, 12))
     assert "\n" not in str(caught.value)
 

@@ -158,10 +158,10 @@ def test_kept_traces_have_a_difficulty_between_0_and_1(new_run, kept):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"curriculum": "stages"}, "curriculum_settings of stages: stages: Field required"),
-        ({"curriculum": "loss", "curriculum_settings": {"uniform": 2}}, "of loss: uniform: Input should be less than"),
-        ({"curriculum": "competence", "curriculum_settings": {"start": 1}}, "of competence: start: Extra inputs"),
-        ({"curriculum_settings": {"uniform": 0.5}}, "without a curriculum"),
+        ({"curriculum": "stages"}, "for stages, stages: Field required"),
+        ({"curriculum": "loss", "curriculum_settings": {"uniform": 2}}, "for loss, uniform: Input should be less than"),
+        ({"curriculum": "competence", "curriculum_settings": {"start": 1}}, "for competence, start: Extra inputs"),
+        ({"curriculum_settings": {"uniform": 0.5}}, "no curriculum to set"),
         ({"curriculum": "harder"}, "'none', 'stages', 'competence' or 'loss'"),
     ],
 )
