@@ -172,6 +172,11 @@ def test_a_cooldown_ends_with_figures_of_the_new_stage_only():
     assert (change.reason, change.metrics) == ("rollback", {"accuracy": pytest.approx(0.8)})
 
 
+def test_figures_of_the_stage_before_do_not_count_without_a_cooldown_either():
+    made = Stages(config(smoothing_window_size=3, cooldown_cycles=0, exit_at=0.5), RANKED)
+    assert watched(made, [0.9] * 6) == [(30, "criteria", "mixed"), (60, "criteria", "hard")]
+
+
 def test_a_change_says_what_was_measured_and_what_follows():
     made = Stages(config(smoothing_window_size=2), RANKED)
     assert made.start() == (0, None, "easy", "start", {}, EASY)
