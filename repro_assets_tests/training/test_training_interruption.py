@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_recipe import ToyConfig, train
+from toy_recipe import SlowRun, ToyConfig, train
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.retention import read_ledger
@@ -92,7 +92,41 @@ def test_a_signal_is_not_lost_where_the_body_fails(new_run):
     assert isinstance(raised.value.__context__, FloatingPointError)
 
 
-def test_a_second_signal_does_not_wait(new_run):
+def test_the_checkpoint_is_there_before_the_handler_of_before_is_called(new_run):
+    run = SlowRun(new_run(0))
+    there: list[list[str]] = []
+
+    def end(number: int, frame: Any) -> None:
+        there.append(list(run.inner.checkpoints))
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        threading.Timer(0.3, run.go.set).start()
+        with pytest.raises(KeyboardInterrupt):
+            train(run, ToyConfig(), body=raise_at(signal.SIGINT, 4))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert there == [["checkpoint_step_3", "checkpoint_signal_4"]]
+
+
+def test_a_second_signal_does_not_wait_for_what_is_on_its_way(new_run):
+    run = SlowRun(new_run(0))
+
+    def body(step: int) -> None:
+        if step == 5:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(run, ToyConfig(), body=body)
+        assert run.inner.checkpoints == {}
+    finally:
+        run.go.set()
+
+
+def test_a_second_signal_does_not_wait_for_the_step(new_run):
     run = new_run(0)
 
     def body(step: int) -> None:
@@ -145,7 +179,7 @@ from pathlib import Path
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.run import begin, recorded
 from repro_assets.store.home import open_store
-from toy_recipe import ToyConfig, train
+from toy_recipe import SlowRun, ToyConfig, train
 
 def body(step):
     print(step, flush=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import BaseModel
-from toy_recipe import ToyConfig, train
+from toy_recipe import SlowRun, ToyConfig, train
 
 from repro_assets.errors import InvalidInput, InvalidValue, UnsupportedFormat
 from repro_assets.training.loop import Generators, Loop
@@ -165,30 +165,6 @@ def test_a_value_that_is_resumed_from_is_not_trained_on(new_run):
     assert torch.equal(state["parts"]["model"]["weight"], kept["parts"]["model"]["weight"])
     for name, tensor in state["parts"]["optimizer"]["state"][0].items():
         assert torch.equal(tensor, kept["parts"]["optimizer"]["state"][0][name]), name
-
-
-class SlowRun:
-    """A run whose saving waits until it is told to go on, or fails."""
-
-    def __init__(self, run: Any) -> None:
-        self.inner = run
-        self.go = threading.Event()
-        self.fails = False
-        self.saving = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def checkpoint(self, *args: Any, **kwargs: Any) -> Any:
-        self.saving += 1
-        assert self.saving == 1, "two checkpoints were on their way"
-        try:
-            assert self.go.wait(30)
-            if self.fails:
-                raise OSError("the disk is full")
-            return self.inner.checkpoint(*args, **kwargs)
-        finally:
-            self.saving -= 1
 
 
 def test_training_goes_on_while_a_copy_is_stored_and_one_at_most_is_on_its_way(new_run):
