@@ -208,6 +208,7 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     run_records.CheckpointSaved: "checkpoints",
     run_records.EvaluationMade: "evaluations",
     run_records.CurriculumChanged: "curriculum",
+    run_records.TrainingEvent: "events",
     run_records.CheckMade: "checks",
     artifact_records.VersionDeleted: "deleted_versions",
     run_records.RunDeleted: "deleted_runs",

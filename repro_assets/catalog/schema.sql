@@ -704,6 +704,22 @@ COMMENT ON COLUMN curriculum.mix IS 'Share of simple, medium and hard examples f
 COMMENT ON COLUMN curriculum.record IS 'Id of the record.';
 COMMENT ON COLUMN curriculum.time IS 'When, UTC.';
 
+CREATE TABLE events (
+    run_id VARCHAR NOT NULL,
+    event VARCHAR NOT NULL,
+    step BIGINT NOT NULL,
+    details JSON NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE events IS 'What happened in trainings: changes of phase, seeds of a growing network that germinate.';
+COMMENT ON COLUMN events.run_id IS 'The run.';
+COMMENT ON COLUMN events.event IS 'Kind of event.';
+COMMENT ON COLUMN events.step IS 'Step after which it happened.';
+COMMENT ON COLUMN events.details IS 'Figures and names; which ones depends on the kind.';
+COMMENT ON COLUMN events.record IS 'Id of the record.';
+COMMENT ON COLUMN events.time IS 'When, UTC.';
+
 CREATE TABLE fingerprints (
     run_id VARCHAR NOT NULL,
     step BIGINT NOT NULL,

@@ -31,6 +31,7 @@ from repro_assets.journal.run_records import (
     RunStarted,
     RunTraced,
     SeedsUsed,
+    TrainingEvent,
     WorkReused,
 )
 
@@ -64,5 +65,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         RunResumed,
         WorkReused,
         CurriculumChanged,
+        TrainingEvent,
     )
 }

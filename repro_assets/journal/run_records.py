@@ -222,6 +222,17 @@ class CurriculumChanged(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingEvent(Payload):
+    """Something happened in a training after `step` updates; `event` is its kind, such as ``germination``."""
+
+    kind: ClassVar[str] = "training_event"
+    run_id: str
+    event: str
+    step: int
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprints(Payload):
     """XXH3-128 of each named tensor after `step`."""
 

@@ -69,6 +69,8 @@ class Run:
         What was recorded at the start.
     warnings : list of str
         Those of the start, and what was redacted since.
+    events : list of (int, str)
+        Step and kind of each event of the training so far.
     edited_sources : list of str
         Source files that were edited while the run executed; recorded at the end.
     newest_step : int or None
@@ -97,6 +99,7 @@ class Run:
         self.params: dict[str, Any] = {}
         self.last_metrics: dict[str, float] = {}
         self.curves: dict[str, list[tuple[int, float]]] = {}
+        self.events: list[tuple[int, str]] = []
         self.edited_sources: list[str] = []
         self.newest_step: int | None = None
         self.readings: dict[str, Summary] = {}
@@ -308,6 +311,13 @@ class Run:
         self._record(
             run_records.CurriculumChanged(self.run_id, step, from_stage, to_stage, reason, dict(metrics), dict(mix))
         )
+
+    def log_event(self, event: str, step: int, **details: Any) -> None:
+        """Record something that happened in the training after `step` updates, at once and durably."""
+        shown, found = redact(details, f"event.{event}")
+        self._record(run_records.TrainingEvent(self.run_id, event, step, shown))
+        self.events.append((step, event))
+        self.warnings += found
 
     def log_check(self, name: str, passed: bool, **details: Any) -> None:
         """Record the answer of a check about this run."""

@@ -81,6 +81,7 @@ class Recorder:
             run_records.EvaluationMade(
                 run_id, f"eval-{run_id}", f"model-{run_id}", "test", str(data.digest), {"accuracy": 0.9}
             ),
+            run_records.TrainingEvent(run_id, "germination", 10, {"seed": 0, "accuracy": 0.5}),
             run_records.Fingerprints(run_id, 10, {"layer.weight": "ab" * 16}),
             run_records.CheckMade("verifies", True, run_id),
         )
