@@ -197,11 +197,7 @@ def split_digits(run: Run, config: SplitConfig, digits: Mapping[str, Any]) -> di
             f"make one of {', '.join(SPLITS)} smaller",
         )
     generator = run.seeds.numpy("digits/split")
-    place = np.empty(len(images))
-    for digit in range(CLASSES):
-        members = np.flatnonzero(labels == digit)
-        place[members] = (generator.permutation(len(members)) + 0.5) / len(members)
-    order = np.lexsort((labels, place))
+    order = stratified_order(labels, CLASSES, generator)
     splits: dict[str, dict[str, np.ndarray]] = {}
     start = 0
     for name, size in sizes.items():
@@ -213,3 +209,27 @@ def split_digits(run: Run, config: SplitConfig, digits: Mapping[str, Any]) -> di
         run.log_metric(f"split/{name}", size)
     run.log_metric("split/unused", len(images) - start)
     return splits
+
+
+def stratified_order(labels: np.ndarray, classes: int, generator: np.random.Generator) -> np.ndarray:
+    """Return an order of which every contiguous piece holds each class within two examples of its share.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Integers [n], 0 to `classes` - 1.
+    classes : int
+        How many classes there are.
+    generator : numpy.random.Generator
+        Shuffles each class.
+
+    Returns
+    -------
+    ndarray
+        Positions, int64 [n].
+    """
+    place = np.empty(len(labels))
+    for one in range(classes):
+        members = np.flatnonzero(labels == one)
+        place[members] = (generator.permutation(len(members)) + 0.5) / len(members)
+    return np.lexsort((labels, place))
