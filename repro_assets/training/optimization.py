@@ -97,7 +97,7 @@ def adamw(policy: Policy, weight_decay: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(policy.parameters(), lr=0.0, weight_decay=weight_decay, foreach=False, fused=False)
 
 
-def update(policy: Policy, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float) -> float:
+def update(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float) -> float:
     """Make one step at learning rate `rate` with the gradient's norm clipped to `clip`; return the norm before.
 
     Raises
@@ -109,7 +109,7 @@ def update(policy: Policy, optimizer: torch.optim.Optimizer, loss: Tensor, rate:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    norm = float(nn.utils.clip_grad_norm_(policy.parameters(), clip, foreach=False))
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=False))
     if not (math.isfinite(norm) and math.isfinite(float(loss.detach()))):
         raise FloatingPointError("the loss or its gradient is not finite: lower the learning rate")
     optimizer.step()

@@ -37,6 +37,7 @@ class MemoryRun:
         self.seeds = Seeds(seed)
         self.params: dict[str, Any] = {}
         self.curves: dict[str, list[tuple[int | None, float]]] = {}
+        self.events: list[tuple[int, str, dict[str, Any]]] = []
         self.checkpoints: dict[str, MemoryArtifact] = {}
         self.checkpoint_metrics: dict[str, dict[str, float]] = {}
         self.parents: dict[str, str | None] = {}
@@ -55,6 +56,10 @@ class MemoryRun:
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         for name, value in metrics.items():
             self.log_metric(name, value, step)
+
+    def log_event(self, event: str, step: int, **details: Any) -> None:
+        assert_plain(details)
+        self.events.append((step, event, details))
 
     def last(self, name: str) -> float:
         return self.curves[name][-1][1]
