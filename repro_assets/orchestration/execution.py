@@ -76,9 +76,9 @@ class Execution:
         self.config = config
         self.step = context.get_step_execution_context()
         self.keys = dict(context.assets_def.keys_by_output_name)
-        self.names = {slot: naming.names_of(context.assets_def, key) for slot, key in self.keys.items()}
         self.asset = versions.output_asset(self.step)
         self.partition = context.partition_key if context.has_partition_key else None
+        self.names = {slot: naming.names_of(context.assets_def, key, self.partition) for slot, key in self.keys.items()}
         self.code = code_version(recipe.__module__)
         self.pins = pins.active()
         self.trial = parents.is_trial(context.run)

@@ -59,21 +59,22 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         else:
             run = open_runs.run_of(self.home, context)
             definition = context.step_context.job_def.asset_layer.get(context.asset_key).assets_def
-            names = naming.names_of(definition, context.asset_key)
+            partition = context.partition_key if context.has_partition_key else None
+            names = naming.names_of(definition, context.asset_key, partition)
             artifact = run.log_output(
                 context.name,
                 obj,
                 name=names.display(run.run_id, {}),
                 collection=None if pins.active() else names.collection,
                 asset=context.asset_key.to_user_string(),
-                partition=context.partition_key if context.has_partition_key else None,
+                partition=partition,
             )
             environment = run.started.environment
             change = changes.environment_change(
                 self.home,
                 context.step_context.instance,
                 context.asset_key,
-                context.partition_key if context.has_partition_key else None,
+                partition,
                 run.run_id,
                 environment,
             )

@@ -1,4 +1,4 @@
-"""Jobs: the default graph, and each stage of it."""
+"""Jobs: the default graph, each stage of it, and the growing network on one synthetic problem."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ jobs = [
         DEFAULT,
         selection=dg.AssetSelection.groups(*(group for group, _ in _STAGES.values())),
         description="Data, both models and all evaluations of the reference experiment.",
+    ),
+    dg.define_asset_job(
+        "growth",
+        selection=dg.AssetSelection.groups("growth"),
+        description="One synthetic problem, the growing network that learns it, and its evaluation.",
     ),
     *(
         dg.define_asset_job(name, selection=dg.AssetSelection.groups(group), description=text)

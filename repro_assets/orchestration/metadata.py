@@ -64,7 +64,9 @@ def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[
         found["checkpoints"] = dg.MetadataValue.json(list(run.checkpoints))
     curves = {name: points for name, points in run.curves.items() if len(points) > 1}
     if curves:
-        found["curve"] = dg.MetadataValue.md(f"![curves]({picture(curves, product.collection or run.started.name)})")
+        found["curve"] = dg.MetadataValue.md(
+            f"![curves]({picture(curves, product.collection or run.started.name, run.events)})"
+        )
     return found
 
 
@@ -105,24 +107,33 @@ def of_artifact(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def picture(curves: Mapping[str, Sequence[tuple[int, float]]], title: str) -> str:
-    """Draw metric curves, one panel for each group before the slash, as a data URI of a PNG."""
+def picture(
+    curves: Mapping[str, Sequence[tuple[int, float]]], title: str, events: Sequence[tuple[int, str]] = ()
+) -> str:
+    """Draw metric curves, one panel for each group after the last slash, as a data URI of a PNG; events are lines."""
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     groups = sorted({name.rpartition("/")[2] for name in curves})
+    kinds = {event: f"C{9 - place}" for place, event in enumerate(sorted({event for _, event in events}))}
     figure = Figure(figsize=(4.2 * min(len(groups), 3), 2.8 * -(-len(groups) // 3)), layout="constrained")
     axes = figure.subplots(-(-len(groups) // 3), min(len(groups), 3), squeeze=False).flatten()
     for axis, group in zip(axes, groups, strict=False):
         for name, points in sorted(curves.items()):
             if name.rpartition("/")[2] == group:
                 axis.plot([step for step, _ in points], [value for _, value in points], label=name, linewidth=1.2)
+        axis.legend(fontsize=7)
+        for step, event in events:
+            axis.axvline(step, color=kinds[event], linestyle=":", linewidth=0.9)
         axis.set_title(group, fontsize=9)
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=7)
-        axis.legend(fontsize=7)
         axis.grid(alpha=0.3)
     for axis in axes[len(groups) :]:
         axis.set_axis_off()
+    if kinds:
+        lines = [Line2D([], [], color=color, linestyle=":") for color in kinds.values()]
+        figure.legend(lines, list(kinds), loc="outside lower center", ncols=len(kinds), fontsize=8)
     figure.suptitle(title, fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)

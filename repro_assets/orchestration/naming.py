@@ -1,10 +1,11 @@
 """What an asset's products are called.
 
 An asset names the collection of its versions in its metadata (`COLLECTION`), and a display form (`DISPLAY`); without
-them both are the asset key joined by dashes. In a display form ``{run}``, ``{version}``, and ``{model}`` and
-``{dataset}``, the names of these inputs, are filled in. An asset that makes what a person asks for may also leave
-places in its collection: fields of its config in both, and in the collection ``{model}`` and ``{dataset}``, which are
-the collections of these inputs without their first word: ``sft`` for ``model-sft``.
+them both are the asset key joined by dashes. In both ``{partition}`` stands for the partition that was made. In a
+display form ``{run}``, ``{version}``, and ``{model}`` and ``{dataset}``, the names of these inputs, are filled in. An
+asset that makes what a person asks for may also leave places in its collection: fields of its config in both, and in
+the collection ``{model}`` and ``{dataset}``, which are the collections of these inputs without their first word:
+``sft`` for ``model-sft``.
 """
 
 from __future__ import annotations
@@ -46,11 +47,12 @@ def _word(artifact: Artifact) -> str:
     return _FIRST_WORD.sub("", artifact.collection or f"{artifact.kind}-{artifact.digest.hex[:12]}")
 
 
-def names_of(asset: dg.AssetsDefinition, key: dg.AssetKey) -> Names:
-    """Read the names of one asset of a definition."""
+def names_of(asset: dg.AssetsDefinition, key: dg.AssetKey, partition: str | None) -> Names:
+    """Read the names of one asset of a definition, for one of its partitions."""
     facts = asset.metadata_by_key.get(key) or {}
     collection = str(facts.get(COLLECTION, "-".join(key.path)))
-    return Names(collection, str(facts.get(DISPLAY, collection)))
+    made = [str(text).replace("{partition}", partition or "") for text in (collection, facts.get(DISPLAY, collection))]
+    return Names(*made)
 
 
 def recipe_name(recipe: Callable[..., Any]) -> str:

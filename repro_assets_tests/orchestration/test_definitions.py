@@ -25,11 +25,14 @@ data/references <- data/sft_images data/test data/validation | data | team:data 
 | dataset-references-v{version}
 data/sft_images <- data/digits | data | team:data | numpy | dataset-sft_images | dataset-sft_images-v{version}
 data/stream <- data/digits | data | team:data | numpy | dataset-stream | dataset-stream-v{version}
+data/synthetic <-  | growth | team:ml | numpy | dataset-synthetic-{partition} | dataset-synthetic-{partition}-v{version}
 data/test <- data/digits | data | team:data | numpy | dataset-test | dataset-test-v{version}
 data/validation <- data/digits | data | team:data | numpy | dataset-validation | dataset-validation-v{version}
 evaluations/any <-  | on_demand | team:ml | json | eval-{model}-on-{dataset} | eval-{model}-on-{dataset}
 evaluations/baselines <- data/sft_images data/test | evaluation | team:ml | json,scikitlearn | eval-baselines-on-test \
 | eval-baselines-on-test-v{version}
+evaluations/morphogenesis_on_synthetic <- data/synthetic models/morphogenesis | growth | team:ml | json \
+| eval-morphogenesis-on-{partition} | eval-{model}-on-{dataset}
 evaluations/rft_on_test <- data/references data/test models/rft | evaluation | team:ml | json | eval-rft-on-test \
 | eval-{model}-on-{dataset}
 evaluations/rft_on_validation <- data/references data/validation models/rft | evaluation | team:ml | json \
@@ -38,6 +41,7 @@ evaluations/sft_on_test <- data/references data/test models/sft | evaluation | t
 | eval-{model}-on-{dataset}
 evaluations/sft_on_validation <- data/references data/validation models/sft | evaluation | team:ml | json \
 | eval-sft-on-validation | eval-{model}-on-{dataset}
+models/morphogenesis <- data/synthetic | growth | team:ml | torch | model-morphogenesis-{partition} | model-{run}
 models/rft <- data/cota_rft data/validation models/sft | training | team:ml | torch | model-rft | model-{run}
 models/sft <- data/cota_sft data/sft_images data/validation | training | team:ml | torch | model-sft | model-{run}
 """
@@ -71,7 +75,8 @@ def test_every_asset_has_a_derived_code_version_a_description_and_three_checks()
 
 def test_jobs_sensors_and_the_executor_are_listed() -> None:
     repository = defs.get_repository_def()
-    assert set(repository.job_names) == {"__ASSET_JOB", "reference", "prepare_data", "train_models", "evaluate_models"}
+    stages = {"prepare_data", "train_models", "evaluate_models"}
+    assert set(repository.job_names) == {"__ASSET_JOB", "reference", "growth", *stages}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "record_success",
         "record_failure",
