@@ -77,6 +77,12 @@ def _manifest(app: typer.Typer) -> None:
     app.add_typer(manifest.app, name="manifest")
 
 
+def _generate(app: typer.Typer) -> None:
+    from repro_assets.cli import generate
+
+    app.command("generate")(generate.generate)
+
+
 def _env(app: typer.Typer) -> None:
     from repro_assets.cli import env
 
@@ -130,6 +136,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "artifacts": _artifacts,
     "lineage": _lineage,
     "manifest": _manifest,
+    "generate": _generate,
     "env": _env,
     "replay": _replay,
     "verify-determinism": _verify_determinism,
