@@ -151,8 +151,8 @@ class _Stage:
         network.zero_grad(set_to_none=True)
         for module in modules:
             module.requires_grad_(True)
-        # In the network's own order: a set's is another one in each process, and with it the last bits of the gradient's
-        # norm, which is a sum over them.
+        # In the network's own order. A set has another one in each process, and with it the gradient's norm, a sum over
+        # them, has other last bits.
         chosen = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.trained, self.since, self.length = trained, since, length
         self.optimizer = torch.optim.Adam(chosen, lr=self._rate, foreach=False, fused=False)
