@@ -2,8 +2,8 @@
 
 Laws: an object shows only when it is whole and on the disk; when the batch is committed all are; the last one that was
 put (a manifest) shows after all others, so what it names is there. Before the batch looks whether an object is there it
-holds a lease on it. What is there already is checked and not written again. A batch that is left by an exception shows
-at most some of its objects, whole, and leaves no file in the temporary folder.
+holds a lease on it. What is there already is not written again and, unless this process put it, checked. A batch left
+by an exception shows at most some of its objects, whole, and leaves no file in the temporary folder.
 
 Hashing, compressing and writing run on all cores; memory holds at most `staging.WINDOW` bytes of what waits. A file
 larger than `STREAMED` is never in memory: it is hashed, written and put on the disk in one pass. Objects whose stored
@@ -164,8 +164,8 @@ class Batch:
             found += digests
         return found
 
-    def put_known(self, parts: Sequence[Known]) -> None:
-        """Put several objects, of which only those that are not there are read.
+    def put_known(self, parts: Sequence[Known], unread: bool = False) -> None:
+        """Put several objects, of which only those that are not there are read; of `unread` ones no other is checked.
 
         Raises
         ------
@@ -174,7 +174,7 @@ class Batch:
         MachineError
             If one cannot be written.
         """
-        missing = self._missing(part.digest for part in parts)
+        missing = self._missing((part.digest for part in parts), unread=unread)
         # They were only looked for; nothing is staged yet.
         self._relied -= missing
         lost = list({part.digest: part for part in parts if part.digest in missing}.values())
@@ -266,14 +266,14 @@ class Batch:
         self._relied.difference_update(single)
         return False
 
-    def _missing(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
+    def _missing(self, digests: Iterable[Digest], codec: str | None = None, unread: bool = False) -> set[Digest]:
         """Return the objects that this batch has to write, after a lease was taken on all."""
         new = [digest for digest in dict.fromkeys(digests) if digest not in self._relied]
         if not new:
             return set()
         lease_on(self.home).take(new)
         self._relied.update(new)
-        missing = self.objects.unsettled(new, codec)
+        missing = self.objects.absent(new) if unread else self.objects.unsettled(new, codec)
         there = [digest for digest in new if digest not in missing]
         packed = self.objects.packs.find_all(there)
         for digest in there:

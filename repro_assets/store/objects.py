@@ -333,6 +333,10 @@ class LocalObjects:
         """Yield the digest of every object that lies alone."""
         return self.places.loose()
 
+    def absent(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Return the objects that are not there, or only in the trash; none is read."""
+        return {digest for digest in digests if not self.places.has(digest)}
+
     def unsettled(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
         """Return the objects that are not there whole; the others were read and checked.
 

@@ -205,3 +205,21 @@ def test_what_changes_little_from_row_to_row_is_stored_as_rows() -> None:
     assert codec == codecs.ROWS
     assert len(stored) < 0.5 * states.nbytes
     assert codecs.encode(memoryview(numpy.random.default_rng(1).bytes(48_000)), 4, 12)[0] == "raw"
+
+
+def test_blocks_known_as_stored_are_not_read_again_and_put_again_where_they_are_gone(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = some(0, 2 * BLOCK + 5)
+    stored = record_blocks.StoredBlocks()
+    first = repository.put(home, Records(columns, 0, stored))
+    columns["action"][3] = -1
+    stored.forget("action", [3])
+    hashed: list[int] = []
+    monkeypatch.setattr(Digest, "of", staticmethod(lambda data: hashed.append(len(data)) or Digest.of_chunks([data])))
+    second = repository.put(home, Records(columns, 0, stored))
+    assert len(hashed) == 2, "one block of one field, and the manifest"
+    monkeypatch.undo()
+    assert second.digest == repository.put(home, Records(columns)).digest != first.digest
+    elsewhere = make_store(tmp_path / "elsewhere")
+    assert_equal(repository.put(elsewhere, Records(columns, 0, stored)).load().columns, columns)

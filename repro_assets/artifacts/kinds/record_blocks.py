@@ -24,7 +24,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects
-from repro_assets.store.staging import Part
+from repro_assets.store.staging import Known, Part
 
 if TYPE_CHECKING:
     import numpy
@@ -38,6 +38,29 @@ _PART_BYTES = 16 << 20
 _KINDS = "biufc"
 
 
+class StoredBlocks:
+    """Which blocks of a buffer are stored, so that they need not be hashed again; the buffer says what it changes."""
+
+    def __init__(self) -> None:
+        self._digests: dict[tuple[str, int], tuple[int, int, tuple[Digest, ...]]] = {}
+
+    def find(self, name: str, start: int, stop: int) -> tuple[Digest, ...] | None:
+        """Digests of the objects that hold a field of the records `start` to `stop`, where they are known."""
+        first, end, digests = self._digests.get((name, start // BLOCK), (0, 0, ()))
+        return digests if (first, end) == (start, stop) else None
+
+    def learn(self, name: str, start: int, stop: int, digests: tuple[Digest, ...]) -> None:
+        """Remember what a block was stored as."""
+        self._digests[name, start // BLOCK] = start, stop, digests
+
+    def forget(self, name: str, ids: ArrayLike) -> None:
+        """Take note that a field of these records has changed."""
+        import numpy
+
+        for block in numpy.unique(numpy.asarray(ids) // BLOCK):
+            self._digests.pop((name, int(block)), None)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Records:
     """Records in the order of their ids.
@@ -48,6 +71,8 @@ class Records:
         For each field an array of shape ``(n, …)``: one value, of any fixed shape, for each record.
     first : int
         Id of the first record; the others follow without a gap.
+    stored : StoredBlocks, optional
+        Which blocks are stored already; whoever stores the records adds to it.
 
     Raises
     ------
@@ -57,6 +82,7 @@ class Records:
 
     columns: Mapping[str, NDArray[Any]]
     first: int = 0
+    stored: StoredBlocks | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.first, bool) or not isinstance(self.first, int) or self.first < 0:
@@ -214,22 +240,33 @@ def write(value: Records, batch: Batch) -> Manifest:
     fields = [
         {"name": name, "dtype": column.dtype.name, "shape": list(column.shape[1:])} for name, column in columns.items()
     ]
-    blocks = [(name, start, stop) for start, stop in _blocks(value.ids) for name in columns]
+    blocks = {
+        (name, start, stop): columns[name][start - value.first : stop - value.first]
+        for start, stop in _blocks(value.ids)
+        for name in columns
+    }
+    remembered = value.stored or StoredBlocks()
+    stored = {block: found for block in blocks if (found := remembered.find(*block)) is not None}
+
+    def known() -> Iterator[Known]:
+        for block, digests in stored.items():
+            for digest, part in zip(digests, _parts(blocks[block]), strict=True):
+                yield Known(digest, part.tobytes)
 
     def parts() -> Iterator[Part]:
-        for name, start, stop in blocks:
-            column = columns[name][start - value.first : stop - value.first]
+        for block, column in blocks.items():
             itemsize = column.itemsize // (2 if column.dtype.kind == "c" else 1)
-            for part in _parts(column):
+            for part in _parts(column) if block not in stored else ():
                 yield Part(memoryview(part.reshape(-1).view(numpy.uint8).data), itemsize, part[:1].nbytes)
 
+    batch.put_known(list(known()), unread=True)
     digests = iter(batch.put_all(parts()))
-    entries = tuple(
-        Entry(f"{name}/{start:012d}", column.nbytes, tuple(next(digests) for _ in _parts(column)))
-        for name, start, stop in blocks
-        for column in [columns[name][start - value.first : stop - value.first]]
-    )
-    return Manifest(NAME, entries, {FACT: {"first": value.first, "count": len(value), "fields": fields}})
+    entries = []
+    for block, column in blocks.items():
+        objects = stored.get(block) or tuple(next(digests) for _ in _parts(column))
+        remembered.learn(*block, objects)
+        entries.append(Entry(f"{block[0]}/{block[1]:012d}", column.nbytes, objects))
+    return Manifest(NAME, tuple(entries), {FACT: {"first": value.first, "count": len(value), "fields": fields}})
 
 
 def read(manifest: Manifest, objects: LocalObjects) -> Records:
