@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.measuring import show, write_section
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-SUBJECTS = ("startup", "capture", "store", "checkpoints", "checkpointing", "fingerprints", "monitor")
+SUBJECTS = ("startup", "capture", "store", "checkpoints", "checkpointing", "fingerprints", "monitor", "experience")
 
 
 def main() -> None:
