@@ -50,6 +50,10 @@ def dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
             yield payload.digest, f"{payload.collection}:v{payload.version}"
         case run_records.CheckpointSaved():
             yield payload.digest, f"{payload.run_id}/{payload.name}"
+        case run_records.ExperiencesInserted():
+            yield payload.digest, f"experiences {payload.first} of run {payload.run_id}"
+        case run_records.ExperienceSnapshot():
+            yield payload.digest, f"{payload.run_id}/{payload.name}"
         case run_records.EvaluationMade():
             yield payload.digest, payload.name
         case _:
@@ -230,6 +234,8 @@ def _hold(payload: records.Payload, digest: Digest, name: str) -> Hold:
         case run_records.CheckpointSaved():
             return Hold(digest, name, payload.run_id, checkpoint=(payload.run_id, payload.name))
         case run_records.RunStarted() | run_records.RunInput() | run_records.RunOutput() | run_records.EvaluationMade():
+            return Hold(digest, name, payload.run_id)
+        case run_records.ExperiencesInserted() | run_records.ExperienceSnapshot():
             return Hold(digest, name, payload.run_id)
         case _:
             return Hold(digest, name)

@@ -48,11 +48,11 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         The columns of `runs`, and ``params``, ``metrics`` (last, smallest, greatest and their steps), ``system`` (mean
         and greatest of what the machine did), ``missing_readings`` (sensor to reason), ``trace_id``, ``slowest_spans``
         (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``, ``resumed`` (what it went on from),
-        ``resumed_by`` (what went on from it), ``evaluations``, ``curriculum``, ``checks``, ``replays``, ``seeds``,
-        ``used_packages`` (name to version), ``source_facts``, ``environment_summary``, ``error`` (None or type,
-        message, trace), ``children`` (runs under a parent run) and ``command``, which executes the run again from its
-        record; for an asset also ``fresh_command``, which materializes it again from the working tree with the same
-        settings.
+        ``resumed_by`` (what went on from it), ``experience_snapshots``, ``evaluations``, ``curriculum``, ``checks``,
+        ``replays``, ``seeds``, ``used_packages`` (name to version), ``source_facts``, ``environment_summary``,
+        ``error`` (None or type, message, trace), ``children`` (runs under a parent run) and ``command``, which executes
+        the run again from its record; for an asset also ``fresh_command``, which materializes it again from the working
+        tree with the same settings.
 
     Raises
     ------
@@ -104,6 +104,7 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         for name, table, order in (
             ("outputs", "run_outputs", "slot, partition, digest"),
             ("checkpoints", "checkpoints", "step, name"),
+            ("experience_snapshots", "experience_snapshots", "time, name"),
             ("evaluations", "evaluations", "name"),
             ("curriculum", "curriculum", "step, time"),
             ("checks", "checks", "time, name"),
@@ -207,6 +208,7 @@ def show_artifact(home: Home, artifact: str) -> dict[str, Any]:
         record["made_by"] = of_artifact(
             "SELECT run_id, name, asset, partition, time FROM run_outputs WHERE digest = $digest "
             "UNION ALL SELECT run_id, name, NULL, NULL, time FROM checkpoints WHERE digest = $digest "
+            "UNION ALL SELECT run_id, name, NULL, NULL, time FROM experience_snapshots WHERE digest = $digest "
             "ORDER BY time, run_id"
         )
         record["read_by"] = of_artifact(

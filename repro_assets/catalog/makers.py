@@ -36,7 +36,8 @@ def resolve_maker(home: Home, text: str) -> str:
     found = rows(
         home,
         "SELECT w.run_id FROM (SELECT run_id, digest, time FROM run_outputs "
-        "UNION ALL SELECT run_id, digest, time FROM checkpoints) w JOIN runs r USING (run_id) "
+        "UNION ALL SELECT run_id, digest, time FROM checkpoints "
+        "UNION ALL SELECT run_id, digest, time FROM experience_snapshots) w JOIN runs r USING (run_id) "
         "WHERE w.digest = ? ORDER BY r.replay_of IS NOT NULL, w.time, w.run_id LIMIT 1",
         [str(artifact.digest)],
     )

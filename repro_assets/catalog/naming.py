@@ -87,7 +87,11 @@ def _displayed(home: Home, text: str) -> Artifact | None:
     run, separator, checkpoint = text.rpartition("/")
     if separator:
         rows = queries.rows(
-            home, "SELECT digest, run_id FROM checkpoints WHERE name = ? AND starts_with(run_id, ?)", [checkpoint, run]
+            home,
+            "SELECT digest, run_id FROM (SELECT name, digest, run_id FROM checkpoints "
+            "UNION ALL SELECT name, digest, run_id FROM experience_snapshots) "
+            "WHERE name = ? AND starts_with(run_id, ?)",
+            [checkpoint, run],
         )
     else:
         rows = queries.rows(home, "SELECT digest, run_id FROM run_outputs WHERE name = ?", [text])

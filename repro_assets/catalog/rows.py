@@ -159,7 +159,7 @@ def _writable(value: Any) -> Any:
 _JSON_FIELDS = {
     "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics", "mix",
 }  # fmt: skip
-_INTEGER_FIELDS = {"seed", "size", "parts", "version", "step"}
+_INTEGER_FIELDS = {"seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new"}
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
 _LIST_FIELDS = {"tags", "warnings", "edited_sources", "supersedes"}
 _NAMED_DIFFERENTLY = {"artifact_kind": "kind"}
@@ -209,6 +209,8 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     run_records.EvaluationMade: "evaluations",
     run_records.CurriculumChanged: "curriculum",
     run_records.TrainingEvent: "events",
+    run_records.ExperiencesInserted: "experience_inserts",
+    run_records.ExperienceSnapshot: "experience_snapshots",
     run_records.CheckMade: "checks",
     artifact_records.VersionDeleted: "deleted_versions",
     run_records.RunDeleted: "deleted_runs",

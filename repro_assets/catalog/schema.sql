@@ -662,6 +662,48 @@ COMMENT ON COLUMN resumes.step IS 'Step after which it was saved; the run begins
 COMMENT ON COLUMN resumes.record IS 'Id of the record.';
 COMMENT ON COLUMN resumes.time IS 'When, UTC.';
 
+CREATE TABLE experience_inserts (
+    run_id VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    first BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE experience_inserts IS 'Experiences that online learners took in, one row for each insert, on the disk before the update that used it.';
+COMMENT ON COLUMN experience_inserts.run_id IS 'The run.';
+COMMENT ON COLUMN experience_inserts.digest IS 'Artifact with the experiences.';
+COMMENT ON COLUMN experience_inserts.first IS 'Id of the first one.';
+COMMENT ON COLUMN experience_inserts.count IS 'How many; their ids follow each other.';
+COMMENT ON COLUMN experience_inserts.position IS 'Position of the stream.';
+COMMENT ON COLUMN experience_inserts.record IS 'Id of the record.';
+COMMENT ON COLUMN experience_inserts.time IS 'When, UTC.';
+
+CREATE TABLE experience_snapshots (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    step BIGINT NOT NULL,
+    position BIGINT NOT NULL,
+    held BIGINT NOT NULL,
+    new BIGINT NOT NULL,
+    reason VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE experience_snapshots IS 'Snapshots of experience buffers.';
+COMMENT ON COLUMN experience_snapshots.run_id IS 'The run.';
+COMMENT ON COLUMN experience_snapshots.name IS 'Display name, experience_buffer_<timestamp>.';
+COMMENT ON COLUMN experience_snapshots.digest IS 'The artifact.';
+COMMENT ON COLUMN experience_snapshots.step IS 'Updates made before it.';
+COMMENT ON COLUMN experience_snapshots.position IS 'Position of the stream.';
+COMMENT ON COLUMN experience_snapshots.held IS 'Experiences that the buffer holds.';
+COMMENT ON COLUMN experience_snapshots.new IS 'Experiences inserted since the snapshot before.';
+COMMENT ON COLUMN experience_snapshots.reason IS 'interval, count or demand.';
+COMMENT ON COLUMN experience_snapshots.record IS 'Id of the record.';
+COMMENT ON COLUMN experience_snapshots.time IS 'When, UTC.';
+
 CREATE TABLE evaluations (
     run_id VARCHAR NOT NULL,
     name VARCHAR NOT NULL,

@@ -32,6 +32,7 @@ _LISTS = (
     "checkpoints",
     "resumed",
     "resumed_by",
+    "experience_snapshots",
     "evaluations",
     "curriculum",
     "checks",

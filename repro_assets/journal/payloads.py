@@ -16,6 +16,8 @@ from repro_assets.journal.run_records import (
     CheckpointSaved,
     CurriculumChanged,
     EvaluationMade,
+    ExperiencesInserted,
+    ExperienceSnapshot,
     Fingerprints,
     Metrics,
     PackagesUsed,
@@ -66,5 +68,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         WorkReused,
         CurriculumChanged,
         TrainingEvent,
+        ExperiencesInserted,
+        ExperienceSnapshot,
     )
 }

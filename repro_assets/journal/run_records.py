@@ -192,6 +192,36 @@ class CheckpointSaved(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class ExperiencesInserted(Payload):
+    """A run took experiences into its buffer: ids `first` on, up to stream position `position`."""
+
+    kind: ClassVar[str] = "experiences_inserted"
+    run_id: str
+    digest: str
+    first: int
+    count: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExperienceSnapshot(Payload):
+    """A run stored its experience buffer, which holds `held`, `new` of them since the snapshot before.
+
+    `name` is the display name ``experience_buffer_<timestamp>``; `reason` is ``interval``, ``count`` or ``demand``.
+    """
+
+    kind: ClassVar[str] = "experience_snapshot"
+    run_id: str
+    name: str
+    digest: str
+    step: int
+    position: int
+    held: int
+    new: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationMade(Payload):
     """A model was evaluated on a data set; `digest` is the artifact that holds the whole result."""
 

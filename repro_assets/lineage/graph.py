@@ -45,7 +45,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Data that went from `source` to `target`; `role` is ``input``, ``output``, ``checkpoint`` or ``evaluation``."""
+    """Data that went from `source` to `target`; `role` is input, output, checkpoint, snapshot or evaluation."""
 
     source: str
     target: str
@@ -197,6 +197,8 @@ def read_graph(home: Home) -> Graph:
             "SELECT digest AS source, run_id AS target, 'input' AS role, slot, made_by FROM run_inputs "
             "UNION ALL SELECT run_id, digest, 'output', slot, NULL FROM run_outputs "
             "UNION ALL SELECT run_id, digest, 'checkpoint', name, NULL FROM checkpoints "
+            "UNION ALL SELECT run_id, digest, 'snapshot', name, NULL FROM experience_snapshots "
+            "UNION ALL SELECT run_id, digest, 'snapshot', 'experiences ' || first, NULL FROM experience_inserts "
             "UNION ALL SELECT run_id, digest, 'evaluation', name, NULL FROM evaluations e "
             "WHERE NOT EXISTS (SELECT 1 FROM run_outputs o WHERE o.run_id = e.run_id AND o.digest = e.digest)",
         )
