@@ -160,14 +160,19 @@ class Policy(nn.Module):
         Tensor
             float32 [n, t + 1, 26].
         """
+        logits: Tensor = self.head(self.states(images, regions))
+        return task.allow_sequence(logits)
+
+    def states(self, images: Tensor, regions: Tensor) -> Tensor:
+        """What the head reads after 0, 1, ..., t looks: float32 [n, t + 1, width]; arguments as in `forward`."""
         tokens = self.coarse_token(images)
         if regions.shape[1]:
             looks = self.look_tokens(task.region_pixels(images), regions, 0)
             tokens = torch.cat((tokens, looks), dim=1)
         for block in self.blocks:
             tokens, _ = block(tokens)
-        logits: Tensor = self.head(self.norm(tokens))
-        return task.allow_sequence(logits)
+        found: Tensor = self.norm(tokens)
+        return found
 
     def step(self, token: Tensor, cache: Cache | None) -> tuple[Tensor, Cache]:
         """Logits [n, 26] after one more token [n, 1, width], and the keys and values seen so far."""
