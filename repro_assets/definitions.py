@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from repro_assets.orchestration.assets import datasets, evaluations, growth, models
+from repro_assets.orchestration.assets import datasets, evaluations, growth, models, online
 from repro_assets.orchestration.checks import checks_for
 from repro_assets.orchestration.executors import in_process_first
 from repro_assets.orchestration.io_manager import ArtifactIOManager
@@ -25,6 +25,9 @@ assets: list[dg.AssetsDefinition] = [
     evaluations.any_evaluation,
     evaluations.baselines,
     *growth.assets,
+    online.shifted,
+    *online.adapted_models,
+    *online.online_evaluations,
 ]
 
 defs = dg.Definitions(

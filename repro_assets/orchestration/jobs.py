@@ -27,4 +27,10 @@ jobs = [
         dg.define_asset_job(name, selection=dg.AssetSelection.groups(group), description=text)
         for name, (group, text) in _STAGES.items()
     ),
+    dg.define_asset_job(
+        "online",
+        # With all that is upstream: a study over seeds adapts the model of its own seed, which is there and is reused.
+        selection=dg.AssetSelection.groups("online").upstream() | dg.AssetSelection.assets("evaluations/rft_on_test"),
+        description="Online adaptation to both shifts, in all variants, and its evaluations.",
+    ),
 ]

@@ -15,6 +15,22 @@ from repro_assets.orchestration.resource import Repro
 ROOT = Path(__file__).parents[2]
 
 GRAPH = """
+buffers/experience <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy | experience_buffer \
+| experience_buffer-{run}
+buffers/experience_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy \
+| experience_buffer_b | experience_buffer-{run}
+buffers/experience_balanced <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy \
+| experience_buffer_balanced | experience_buffer-{run}
+buffers/experience_balanced_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy \
+| experience_buffer_balanced_b | experience_buffer-{run}
+buffers/experience_online <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy \
+| experience_buffer_online | experience_buffer-{run}
+buffers/experience_online_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy \
+| experience_buffer_online_b | experience_buffer-{run}
+buffers/experience_simple <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy \
+| experience_buffer_simple | experience_buffer-{run}
+buffers/experience_simple_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy \
+| experience_buffer_simple_b | experience_buffer-{run}
 data/cota_raw <- data/sft_images | data | team:data | table | dataset-cota_raw | dataset-cota_raw-v{version}
 data/cota_rft <- data/digits | data | team:data | numpy | dataset-cota_rft | dataset-cota_rft-v{version}
 data/cota_sft <- data/cota_raw | data | team:data | table | dataset-cota_sft | dataset-cota_sft-v{version}
@@ -27,6 +43,10 @@ data/sft_images <- data/digits | data | team:data | numpy | dataset-sft_images |
 data/stream <- data/digits | data | team:data | numpy | dataset-stream | dataset-stream-v{version}
 data/synthetic <-  | growth | team:ml | numpy | dataset-synthetic-{partition} | dataset-synthetic-{partition}-v{version}
 data/test <- data/digits | data | team:data | numpy | dataset-test | dataset-test-v{version}
+data/test_a <- data/digits data/stream data/test data/validation | online | team:ml | numpy | dataset-test_a \
+| dataset-test_a-v{version}
+data/test_b <- data/digits data/stream data/test data/validation | online | team:ml | numpy | dataset-test_b \
+| dataset-test_b-v{version}
 data/validation <- data/digits | data | team:data | numpy | dataset-validation | dataset-validation-v{version}
 evaluations/any <-  | on_demand | team:ml | json | eval-{model}-on-{dataset} | eval-{model}-on-{dataset}
 evaluations/baselines <- data/sft_images data/test | evaluation | team:ml | json,scikitlearn | eval-baselines-on-test \
@@ -44,6 +64,20 @@ evaluations/sft_on_validation <- data/references data/validation models/sft | ev
 models/morphogenesis <- data/synthetic | growth | team:ml | torch | model-morphogenesis-{partition} | model-{run}
 models/rft <- data/cota_rft data/validation models/sft | training | team:ml | torch | model-rft | model-{run}
 models/sft <- data/cota_sft data/sft_images data/validation | training | team:ml | torch | model-sft | model-{run}
+models/ttrl <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl | model-{run}
+models/ttrl_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch | model-ttrl_b | model-{run}
+models/ttrl_balanced <- data/stream_a data/stream_labels models/rft | online | team:ml | torch \
+| model-ttrl_balanced | model-{run}
+models/ttrl_balanced_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch \
+| model-ttrl_balanced_b | model-{run}
+models/ttrl_online <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl_online \
+| model-{run}
+models/ttrl_online_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch \
+| model-ttrl_online_b | model-{run}
+models/ttrl_simple <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl_simple \
+| model-{run}
+models/ttrl_simple_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch \
+| model-ttrl_simple_b | model-{run}
 """
 
 
@@ -76,7 +110,7 @@ def test_every_asset_has_a_derived_code_version_a_description_and_three_checks()
 def test_jobs_sensors_and_the_executor_are_listed() -> None:
     repository = defs.get_repository_def()
     stages = {"prepare_data", "train_models", "evaluate_models"}
-    assert set(repository.job_names) == {"__ASSET_JOB", "reference", "growth", *stages}
+    assert set(repository.job_names) == {"__ASSET_JOB", "reference", "growth", "online", *stages}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "record_success",
         "record_failure",
