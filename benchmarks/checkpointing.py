@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from benchmarks.measuring import REPETITIONS, Figure, Section, timed
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin, new_run_id, recorded
+from repro_assets.recording.lifetime import begin, recorded
+from repro_assets.recording.run import new_run_id
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home, make_store
 from repro_assets.training.loop import Generators, Loop, LoopConfig

@@ -23,7 +23,8 @@ from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.mode import Mode, applied, settings_record
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.capturing import Captured, capture
-from repro_assets.recording.run import Run, begin, new_run_id, recorded
+from repro_assets.recording.lifetime import begin, recorded
+from repro_assets.recording.run import Run, new_run_id
 from repro_assets.store.home import Home, find_store
 
 WAYS = ("none", "seeds", "large")

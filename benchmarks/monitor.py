@@ -20,7 +20,7 @@ import sys, time
 from pathlib import Path
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.monitoring import monitored
-from repro_assets.recording.run import begin, recorded
+from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.store.home import make_store
 interval, seconds = (float(text) or None for text in sys.argv[2:])
 run = begin(make_store(Path(sys.argv[1])), RunStarted("0" * 16, "script", "measured", seed=0))

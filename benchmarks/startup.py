@@ -20,7 +20,8 @@ from pathlib import Path
 from repro_assets.capture.level import Level
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.capturing import capture
-from repro_assets.recording.run import begin, new_run_id, recorded
+from repro_assets.recording.lifetime import begin, recorded
+from repro_assets.recording.run import new_run_id
 from repro_assets.store.home import make_store
 home, seconds = make_store(Path(sys.argv[1])), []
 for number in range(2):

@@ -44,8 +44,9 @@ from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.recording import progress, reuse, tracing
 from repro_assets.recording.capturing import Captured, project_root
+from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.monitoring import monitored
-from repro_assets.recording.run import FAILED, Run, begin, new_run_id, recorded
+from repro_assets.recording.run import FAILED, Run, new_run_id
 from repro_assets.store.home import Home
 
 

@@ -18,7 +18,8 @@ from repro_assets.capture.level import Level
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.orchestration import parents, pins, replayed_runs, traces
 from repro_assets.recording.capturing import Captured
-from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, begin, new_run_id
+from repro_assets.recording.lifetime import begin
+from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, new_run_id
 from repro_assets.store.home import Home
 
 

@@ -26,7 +26,8 @@ from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin, new_run_id, recorded
+from repro_assets.recording.lifetime import begin, recorded
+from repro_assets.recording.run import new_run_id
 from repro_assets.store.home import make_store, open_store
 
 

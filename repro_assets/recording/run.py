@@ -12,14 +12,13 @@ second (`repro_assets.recording.flushing`).
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import operator
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.artifacts import repository
@@ -55,7 +54,7 @@ def new_run_id() -> str:
 class Run:
     """One execution of one recipe, being recorded.
 
-    Use `begin`, not the constructor. All methods may be called from any thread.
+    Use `repro_assets.recording.lifetime.begin`, not the constructor. All methods may be called from any thread.
 
     Attributes
     ----------
@@ -112,7 +111,8 @@ class Run:
         tracers.start(home)
         self._dropped = tracers.dropped()
         self.span = tracing.span(started.name, "run", run_id=self.run_id, home=home).begin()
-        self._journal.append(started, *self._traced())
+        trace, span = self.span.trace_id, self.span.span_id
+        self._journal.append(started, *([run_records.RunTraced(self.run_id, trace, span)] if trace and span else []))
         flusher.watch(self)
         used.watch(self.run_id, home.journal)
 
@@ -394,51 +394,7 @@ class Run:
         if self.state is not None:
             raise InvalidValue(f"run {self.run_id} has ended and takes nothing more")
 
-    def _traced(self) -> list[records.Payload]:
-        if self.span.trace_id is None or self.span.span_id is None:
-            return []
-        return [run_records.RunTraced(self.run_id, self.span.trace_id, self.span.span_id)]
-
     def after_fork(self) -> None:
         """Become the handle of a forked child."""
         # The rows in the buffer are the parent's to write, and a thread of it may have held the lock.
         self._points, self._lock, self._forked = deque(), threading.RLock(), True
-
-
-def begin(home: Home, started: run_records.RunStarted) -> Run:
-    """Record the start of a run and return its handle.
-
-    Raises
-    ------
-    InvalidValue
-        If the seed is out of range or the run has no name.
-    MachineError
-        If the journal cannot be written.
-    """
-    if not started.name:
-        raise InvalidValue("a run needs a name")
-    return Run(home, started)
-
-
-@contextlib.contextmanager
-def recorded(run: Run, interruptions: tuple[type[BaseException], ...] = ()) -> Iterator[Run]:
-    """End `run` as the body ends: COMPLETED, FAILED with its error, or INTERRUPTED; its span is current meanwhile.
-
-    Parameters
-    ----------
-    run : Run
-        A run that has begun.
-    interruptions : tuple of exception types
-        What counts as a cancellation beside KeyboardInterrupt and SystemExit.
-    """
-    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, GeneratorExit, *interruptions)
-    try:
-        with run.span.current():
-            yield run
-    except stops as error:
-        run.end(INTERRUPTED, error)
-        raise
-    except BaseException as error:
-        run.end(FAILED, error)
-        raise
-    run.end(COMPLETED)

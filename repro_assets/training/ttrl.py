@@ -176,14 +176,15 @@ def train_ttrl(
     pictures, aside = task.labelled("stream", {**stream, "labels": stream_labels.get("labels", [])})
     reference, learner = policy.from_value(model), policy.from_value(model)
     optimizer = optimization.adamw(learner, config.weight_decay)
-    names = ("batches", "augmentation", "rollouts", "replay")
+    names = ("batches", "rollouts", "replay")
     generators = Generators({name: run.seeds.torch(f"ttrl/{name}") for name in names})
     batches = optimization.Batches(len(pictures), config.images_per_step, generators["batches"])
     width = learner.architecture.width
     buffer = ExperienceBuffer(Layout(visual=64, text=width), config.capacity, config.age_horizon)
     recorder = ExperienceRecorder(run, buffer.snapshot, every=config.snapshot_every, count=config.snapshot_count)
     place = _Place()
-    adaptation = _Adaptation(config, learner, pictures, generators, buffer, recorder, place)
+    seed = run.seeds.derive("ttrl/augmentation")
+    adaptation = _Adaptation(config, learner, pictures, generators, seed, buffer, recorder, place)
 
     def measure() -> dict[str, float]:
         with span("validate"):
@@ -264,6 +265,7 @@ class _Adaptation:
         learner: Policy,
         pictures: Tensor,
         generators: Generators,
+        seed: int,
         buffer: ExperienceBuffer,
         recorder: ExperienceRecorder,
         place: _Place,
@@ -272,6 +274,7 @@ class _Adaptation:
         self.learner = learner
         self.pictures = pictures
         self.generators = generators
+        self.seed = seed
         self.buffer = buffer
         self.recorder = recorder
         self.place = place
@@ -297,9 +300,13 @@ class _Adaptation:
         """Answer each of these images `group_size` times, each time by another view."""
         config = self.config
         images = self.pictures[torch.from_numpy(places)]
+        views = torch.from_numpy(places).repeat_interleave(config.group_size) * config.group_size
+        views += torch.arange(config.group_size).repeat(len(places))
         seen = augment(
             images.repeat_interleave(config.group_size, dim=0),
-            self.generators["augmentation"],
+            self.seed,
+            self.place.answered,
+            views,
             rotation=config.rotation,
             shift=config.shift,
             noise=config.noise,

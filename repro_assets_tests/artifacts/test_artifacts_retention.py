@@ -17,7 +17,8 @@ from repro_assets.errors import CorruptRecord, InvalidValue, MissingObject, Unkn
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import artifact_records, records, run_records
 from repro_assets.journal.segments import journal_at
-from repro_assets.recording.run import Run, begin
+from repro_assets.recording.lifetime import begin
+from repro_assets.recording.run import Run
 from repro_assets.store.collection import collect
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.leases import lease_on

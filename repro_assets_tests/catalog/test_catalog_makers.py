@@ -7,7 +7,7 @@ import pytest
 from repro_assets.catalog.makers import resolve_maker
 from repro_assets.errors import AmbiguousName, UnknownName
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin
+from repro_assets.recording.lifetime import begin
 
 
 def test_an_asset_stands_for_its_newest_completed_run_of_its_own(home):

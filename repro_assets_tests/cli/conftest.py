@@ -15,7 +15,8 @@ import pytest
 from repro_assets.artifacts import repository
 from repro_assets.cli.app import main
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import Run, begin
+from repro_assets.recording.lifetime import begin
+from repro_assets.recording.run import Run
 from repro_assets.store.home import Home, make_store
 
 ROOT = Path(__file__).parents[2]

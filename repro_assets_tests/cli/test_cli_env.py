@@ -14,7 +14,7 @@ import pytest
 from repro_assets.artifacts import repository
 from repro_assets.capture.environment import capture_environment
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin
+from repro_assets.recording.lifetime import begin
 from repro_assets.store.home import Home
 
 Repro = Callable[..., Any]

@@ -9,7 +9,7 @@ from repro_assets.artifacts.repository import put
 from repro_assets.cli.lineage_tree import DEEPEST
 from repro_assets.journal.run_records import RunInput, RunStarted
 from repro_assets.journal.segments import journal_at
-from repro_assets.recording.run import begin
+from repro_assets.recording.lifetime import begin
 from repro_assets.store.opening import open_objects
 
 

@@ -57,7 +57,7 @@ def test_runs_are_deleted_by_name_and_by_age(repro: Any, home: Home) -> None:
 
 def test_a_run_that_is_executing_is_not_deleted(repro: Any, home: Home) -> None:
     from repro_assets.journal.run_records import RunStarted
-    from repro_assets.recording.run import begin
+    from repro_assets.recording.lifetime import begin
 
     begun = begin(home, RunStarted("dddddddd44444444", "asset", "open", asset="models/small"))
     refused = repro("runs", "delete", begun.run_id)

@@ -24,7 +24,8 @@ from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import CheckpointSaved, RunStarted
-from repro_assets.recording.run import Run, begin, new_run_id, recorded
+from repro_assets.recording.lifetime import begin, recorded
+from repro_assets.recording.run import Run, new_run_id
 from repro_assets.store.home import Home, make_store, open_store
 from repro_assets.training import digits, filtering, rft, sft, traces
 

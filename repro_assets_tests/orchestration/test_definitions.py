@@ -15,69 +15,116 @@ from repro_assets.orchestration.resource import Repro
 ROOT = Path(__file__).parents[2]
 
 GRAPH = """
-buffers/experience <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy | experience_buffer \
-| experience_buffer-{run}
-buffers/experience_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy \
-| experience_buffer_b | experience_buffer-{run}
-buffers/experience_balanced <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy \
-| experience_buffer_balanced | experience_buffer-{run}
-buffers/experience_balanced_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy \
-| experience_buffer_balanced_b | experience_buffer-{run}
-buffers/experience_online <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy \
-| experience_buffer_online | experience_buffer-{run}
-buffers/experience_online_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy \
-| experience_buffer_online_b | experience_buffer-{run}
-buffers/experience_simple <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy \
-| experience_buffer_simple | experience_buffer-{run}
-buffers/experience_simple_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy \
-| experience_buffer_simple_b | experience_buffer-{run}
+buffers/experience <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy | experience_buffer | \
+experience_buffer-{run}
+buffers/experience_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy | \
+experience_buffer_b | experience_buffer-{run}
+buffers/experience_balanced <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy | \
+experience_buffer_balanced | experience_buffer-{run}
+buffers/experience_balanced_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy | \
+experience_buffer_balanced_b | experience_buffer-{run}
+buffers/experience_online <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy | \
+experience_buffer_online | experience_buffer-{run}
+buffers/experience_online_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy | \
+experience_buffer_online_b | experience_buffer-{run}
+buffers/experience_simple <- data/stream_a data/stream_labels models/rft | online | team:ml | numpy | \
+experience_buffer_simple | experience_buffer-{run}
+buffers/experience_simple_b <- data/stream_b data/stream_labels models/rft | online | team:ml | numpy | \
+experience_buffer_simple_b | experience_buffer-{run}
 data/cota_raw <- data/sft_images | data | team:data | table | dataset-cota_raw | dataset-cota_raw-v{version}
 data/cota_rft <- data/digits | data | team:data | numpy | dataset-cota_rft | dataset-cota_rft-v{version}
 data/cota_sft <- data/cota_raw | data | team:data | table | dataset-cota_sft | dataset-cota_sft-v{version}
 data/digits <-  | data | team:data | csv,numpy | dataset-digits | dataset-digits-v{version}
-data/filtered <-  | on_demand | team:data | table | dataset-{dataset_name}_{dataset_type} \
-| dataset-{dataset_name}_{dataset_type}-v{version}
-data/references <- data/sft_images data/test data/validation | data | team:data | table | dataset-references \
-| dataset-references-v{version}
+data/filtered <-  | on_demand | team:data | table | dataset-{dataset_name}_{dataset_type} | \
+dataset-{dataset_name}_{dataset_type}-v{version}
+data/references <- data/sft_images data/test data/validation | data | team:data | table | dataset-references | \
+dataset-references-v{version}
 data/sft_images <- data/digits | data | team:data | numpy | dataset-sft_images | dataset-sft_images-v{version}
 data/stream <- data/digits | data | team:data | numpy | dataset-stream | dataset-stream-v{version}
-data/synthetic <-  | growth | team:ml | numpy | dataset-synthetic-{partition} | dataset-synthetic-{partition}-v{version}
+data/stream_a <- data/digits data/stream data/test data/validation | online | team:ml | numpy | dataset-stream_a | \
+dataset-stream_a-v{version}
+data/stream_b <- data/digits data/stream data/test data/validation | online | team:ml | numpy | dataset-stream_b | \
+dataset-stream_b-v{version}
+data/stream_labels <- data/digits data/stream data/test data/validation | online | team:ml | numpy | \
+dataset-stream_labels | dataset-stream_labels-v{version}
+data/synthetic <-  | growth | team:ml | numpy | dataset-synthetic-{partition} | \
+dataset-synthetic-{partition}-v{version}
 data/test <- data/digits | data | team:data | numpy | dataset-test | dataset-test-v{version}
-data/test_a <- data/digits data/stream data/test data/validation | online | team:ml | numpy | dataset-test_a \
-| dataset-test_a-v{version}
-data/test_b <- data/digits data/stream data/test data/validation | online | team:ml | numpy | dataset-test_b \
-| dataset-test_b-v{version}
+data/test_a <- data/digits data/stream data/test data/validation | online | team:ml | numpy | dataset-test_a | \
+dataset-test_a-v{version}
+data/test_b <- data/digits data/stream data/test data/validation | online | team:ml | numpy | dataset-test_b | \
+dataset-test_b-v{version}
 data/validation <- data/digits | data | team:data | numpy | dataset-validation | dataset-validation-v{version}
+data/validation_a <- data/digits data/stream data/test data/validation | online | team:ml | numpy | \
+dataset-validation_a | dataset-validation_a-v{version}
+data/validation_b <- data/digits data/stream data/test data/validation | online | team:ml | numpy | \
+dataset-validation_b | dataset-validation_b-v{version}
 evaluations/any <-  | on_demand | team:ml | json | eval-{model}-on-{dataset} | eval-{model}-on-{dataset}
-evaluations/baselines <- data/sft_images data/test | evaluation | team:ml | json,scikitlearn | eval-baselines-on-test \
-| eval-baselines-on-test-v{version}
-evaluations/morphogenesis_on_synthetic <- data/synthetic models/morphogenesis | growth | team:ml | json \
-| eval-morphogenesis-on-{partition} | eval-{model}-on-{dataset}
-evaluations/rft_on_test <- data/references data/test models/rft | evaluation | team:ml | json | eval-rft-on-test \
-| eval-{model}-on-{dataset}
-evaluations/rft_on_validation <- data/references data/validation models/rft | evaluation | team:ml | json \
-| eval-rft-on-validation | eval-{model}-on-{dataset}
-evaluations/sft_on_test <- data/references data/test models/sft | evaluation | team:ml | json | eval-sft-on-test \
-| eval-{model}-on-{dataset}
-evaluations/sft_on_validation <- data/references data/validation models/sft | evaluation | team:ml | json \
-| eval-sft-on-validation | eval-{model}-on-{dataset}
+evaluations/baselines <- data/sft_images data/test | evaluation | team:ml | json,scikitlearn | \
+eval-baselines-on-test | eval-baselines-on-test-v{version}
+evaluations/morphogenesis_on_synthetic <- data/synthetic models/morphogenesis | growth | team:ml | json | \
+eval-morphogenesis-on-{partition} | eval-{model}-on-{dataset}
+evaluations/rft_on_test <- data/references data/test models/rft | evaluation | team:ml | json | eval-rft-on-test | \
+eval-{model}-on-{dataset}
+evaluations/rft_on_test_a <- data/test_a models/rft | online | team:ml | json | eval-rft-on-test_a | \
+eval-{model}-on-{dataset}
+evaluations/rft_on_test_b <- data/test_b models/rft | online | team:ml | json | eval-rft-on-test_b | \
+eval-{model}-on-{dataset}
+evaluations/rft_on_validation <- data/references data/validation models/rft | evaluation | team:ml | json | \
+eval-rft-on-validation | eval-{model}-on-{dataset}
+evaluations/sft_on_test <- data/references data/test models/sft | evaluation | team:ml | json | eval-sft-on-test | \
+eval-{model}-on-{dataset}
+evaluations/sft_on_validation <- data/references data/validation models/sft | evaluation | team:ml | json | \
+eval-sft-on-validation | eval-{model}-on-{dataset}
+evaluations/ttrl_b_on_test <- data/test models/ttrl_b | online | team:ml | json | eval-ttrl_b-on-test | \
+eval-{model}-on-{dataset}
+evaluations/ttrl_b_on_test_b <- data/test_b models/ttrl_b | online | team:ml | json | eval-ttrl_b-on-test_b | \
+eval-{model}-on-{dataset}
+evaluations/ttrl_balanced_b_on_test <- data/test models/ttrl_balanced_b | online | team:ml | json | \
+eval-ttrl_balanced_b-on-test | eval-{model}-on-{dataset}
+evaluations/ttrl_balanced_b_on_test_b <- data/test_b models/ttrl_balanced_b | online | team:ml | json | \
+eval-ttrl_balanced_b-on-test_b | eval-{model}-on-{dataset}
+evaluations/ttrl_balanced_on_test <- data/test models/ttrl_balanced | online | team:ml | json | \
+eval-ttrl_balanced-on-test | eval-{model}-on-{dataset}
+evaluations/ttrl_balanced_on_test_a <- data/test_a models/ttrl_balanced | online | team:ml | json | \
+eval-ttrl_balanced-on-test_a | eval-{model}-on-{dataset}
+evaluations/ttrl_on_test <- data/test models/ttrl | online | team:ml | json | eval-ttrl-on-test | \
+eval-{model}-on-{dataset}
+evaluations/ttrl_on_test_a <- data/test_a models/ttrl | online | team:ml | json | eval-ttrl-on-test_a | \
+eval-{model}-on-{dataset}
+evaluations/ttrl_online_b_on_test <- data/test models/ttrl_online_b | online | team:ml | json | \
+eval-ttrl_online_b-on-test | eval-{model}-on-{dataset}
+evaluations/ttrl_online_b_on_test_b <- data/test_b models/ttrl_online_b | online | team:ml | json | \
+eval-ttrl_online_b-on-test_b | eval-{model}-on-{dataset}
+evaluations/ttrl_online_on_test <- data/test models/ttrl_online | online | team:ml | json | \
+eval-ttrl_online-on-test | eval-{model}-on-{dataset}
+evaluations/ttrl_online_on_test_a <- data/test_a models/ttrl_online | online | team:ml | json | \
+eval-ttrl_online-on-test_a | eval-{model}-on-{dataset}
+evaluations/ttrl_simple_b_on_test <- data/test models/ttrl_simple_b | online | team:ml | json | \
+eval-ttrl_simple_b-on-test | eval-{model}-on-{dataset}
+evaluations/ttrl_simple_b_on_test_b <- data/test_b models/ttrl_simple_b | online | team:ml | json | \
+eval-ttrl_simple_b-on-test_b | eval-{model}-on-{dataset}
+evaluations/ttrl_simple_on_test <- data/test models/ttrl_simple | online | team:ml | json | \
+eval-ttrl_simple-on-test | eval-{model}-on-{dataset}
+evaluations/ttrl_simple_on_test_a <- data/test_a models/ttrl_simple | online | team:ml | json | \
+eval-ttrl_simple-on-test_a | eval-{model}-on-{dataset}
 models/morphogenesis <- data/synthetic | growth | team:ml | torch | model-morphogenesis-{partition} | model-{run}
 models/rft <- data/cota_rft data/validation models/sft | training | team:ml | torch | model-rft | model-{run}
 models/sft <- data/cota_sft data/sft_images data/validation | training | team:ml | torch | model-sft | model-{run}
 models/ttrl <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl | model-{run}
 models/ttrl_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch | model-ttrl_b | model-{run}
-models/ttrl_balanced <- data/stream_a data/stream_labels models/rft | online | team:ml | torch \
-| model-ttrl_balanced | model-{run}
-models/ttrl_balanced_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch \
-| model-ttrl_balanced_b | model-{run}
-models/ttrl_online <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl_online \
-| model-{run}
-models/ttrl_online_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch \
-| model-ttrl_online_b | model-{run}
-models/ttrl_simple <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl_simple \
-| model-{run}
-models/ttrl_simple_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch \
-| model-ttrl_simple_b | model-{run}
+models/ttrl_balanced <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | \
+model-ttrl_balanced | model-{run}
+models/ttrl_balanced_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch | \
+model-ttrl_balanced_b | model-{run}
+models/ttrl_online <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl_online | \
+model-{run}
+models/ttrl_online_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch | \
+model-ttrl_online_b | model-{run}
+models/ttrl_simple <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl_simple | \
+model-{run}
+models/ttrl_simple_b <- data/stream_b data/stream_labels models/rft | online | team:ml | torch | \
+model-ttrl_simple_b | model-{run}
 """
 
 

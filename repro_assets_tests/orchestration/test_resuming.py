@@ -13,7 +13,7 @@ from repro_assets.definitions import defs
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.orchestration import selection
-from repro_assets.recording.run import begin
+from repro_assets.recording.lifetime import begin
 from repro_assets.replay.launch import replay
 from repro_assets.store.home import Home, make_store
 

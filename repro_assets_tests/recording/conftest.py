@@ -14,7 +14,8 @@ from repro_assets.journal.records import Payload
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.journal.segments import list_segments, read_segment
 from repro_assets.recording import tracing
-from repro_assets.recording.run import Run, begin, new_run_id
+from repro_assets.recording.lifetime import begin
+from repro_assets.recording.run import Run, new_run_id
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home, make_store
 
@@ -24,7 +25,7 @@ OPENING = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin, recorded
+from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.store.home import open_store
 home = open_store(Path(sys.argv[1]))
 run = begin(home, RunStarted("0" * 16, "script", "one", seed=1))

@@ -16,7 +16,7 @@ OPENING = """
 import os, sys
 from pathlib import Path
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin, recorded
+from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.tracing import process_environment, span
 from repro_assets.store.home import open_store
 home = open_store(Path(sys.argv[1]))

@@ -23,7 +23,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording import capturing
 from repro_assets.recording.capturing import capture, project_root, summarize
-from repro_assets.recording.run import begin
+from repro_assets.recording.lifetime import begin
 from repro_assets.store.home import Home
 
 SECRET = "ghp_" + "q7Zt2LmX9vKp4Rw8Ys1Bd6Nf3Hg5Jc0aEuTi"

@@ -8,9 +8,9 @@ from repro_assets.artifacts import repository
 from repro_assets.journal.run_records import RunInput, RunResumed, RunStarted
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import continuation, resumption
+from repro_assets.recording.lifetime import begin
 from repro_assets.recording.resumption import Checkpoint
 from repro_assets.recording.reuse import reuse_key
-from repro_assets.recording.run import begin
 from repro_assets.store.home import Home
 
 WORK: dict[str, Any] = {

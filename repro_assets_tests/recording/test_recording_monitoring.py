@@ -12,8 +12,9 @@ from repro_assets.capture import monitor
 from repro_assets.capture.monitor import Sample
 from repro_assets.errors import InvalidValue
 from repro_assets.journal import run_records
+from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.monitoring import monitored
-from repro_assets.recording.run import Run, begin, new_run_id, recorded
+from repro_assets.recording.run import Run, new_run_id
 from repro_assets.store.home import Home
 
 

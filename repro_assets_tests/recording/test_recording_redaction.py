@@ -13,8 +13,8 @@ from repro_assets.artifacts import repository
 from repro_assets.identity.canonical import digest_of
 from repro_assets.journal import run_records
 from repro_assets.recording import reuse
+from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.redaction import redact, redact_start
-from repro_assets.recording.run import begin, recorded
 from repro_assets.store.home import Home
 
 # Put together here, so that no scanner takes this file for one that holds them.

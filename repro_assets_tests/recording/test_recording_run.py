@@ -18,7 +18,8 @@ from repro_assets.errors import InvalidValue
 from repro_assets.journal import artifact_records, records, run_records
 from repro_assets.journal.segments import list_segments, read_segment
 from repro_assets.recording import run as recording
-from repro_assets.recording.run import COMPLETED, Run, begin, new_run_id
+from repro_assets.recording.lifetime import begin
+from repro_assets.recording.run import COMPLETED, Run, new_run_id
 from repro_assets.store.home import Home
 
 

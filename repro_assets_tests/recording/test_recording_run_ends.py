@@ -16,7 +16,8 @@ from repro_assets.artifacts import names, repository
 from repro_assets.errors import InvalidValue
 from repro_assets.journal import run_records
 from repro_assets.journal.segments import Liveness, list_segments, liveness
-from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, recorded
+from repro_assets.recording.lifetime import recorded
+from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run
 from repro_assets.store.home import Home
 
 

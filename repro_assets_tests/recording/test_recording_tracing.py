@@ -20,7 +20,8 @@ from span_files import ONE_RUN, OPENING, PARENT, by_name, parents, spans_of
 from repro_assets.errors import InvalidValue
 from repro_assets.journal import run_records
 from repro_assets.recording import tracing
-from repro_assets.recording.run import begin, new_run_id, recorded
+from repro_assets.recording.lifetime import begin, recorded
+from repro_assets.recording.run import new_run_id
 from repro_assets.recording.tracers import in_trace, tracers
 from repro_assets.recording.tracing import Laps, carried, span
 from repro_assets.store.home import Home

@@ -177,7 +177,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin, recorded
+from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.store.home import open_store
 from toy_recipe import SlowRun, ToyConfig, train
 

@@ -6,7 +6,7 @@ import torch
 from repro_assets.artifacts import repository
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin
+from repro_assets.recording.lifetime import begin
 from repro_assets.store.home import make_store
 from repro_assets.training.evaluation import EvaluationConfig, evaluate
 from repro_assets.training.filtering import FilterConfig, filter_and_score

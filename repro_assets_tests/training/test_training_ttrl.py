@@ -20,7 +20,8 @@ from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.experiences import ExperienceRecorder
-from repro_assets.recording.run import Run, begin, new_run_id
+from repro_assets.recording.lifetime import begin
+from repro_assets.recording.run import Run, new_run_id
 from repro_assets.store.home import Home, make_store
 from repro_assets.training import policy, voting
 from repro_assets.training.experience_rows import GONE, LEARNED, PASSED

@@ -7,7 +7,7 @@ import dagster as dg
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.errors import InvalidValue
 from repro_assets.orchestration.code import asset_version
-from repro_assets.orchestration.config import AssetConfig
+from repro_assets.orchestration.config import AssetConfig, TrainingConfig
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
 from repro_assets.orchestration.resource import Repro
 from repro_assets.training.growth_evaluation import GrowthEvaluationConfig, evaluate_growth
@@ -23,7 +23,7 @@ class SyntheticAsset(SyntheticConfig, AssetConfig):
     """Config of the asset ``data/synthetic``."""
 
 
-class MorphogenesisAsset(MorphogenesisConfig, AssetConfig):
+class MorphogenesisAsset(MorphogenesisConfig, TrainingConfig):
     """Config of the asset ``models/morphogenesis``."""
 
 

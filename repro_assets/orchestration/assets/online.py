@@ -13,7 +13,7 @@ from pydantic import Field
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.orchestration.assets.evaluations import EvaluationAsset
 from repro_assets.orchestration.code import asset_version
-from repro_assets.orchestration.config import AssetConfig
+from repro_assets.orchestration.config import AssetConfig, TrainingConfig
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
 from repro_assets.orchestration.resource import Repro
 from repro_assets.training.evaluation import evaluate
@@ -28,7 +28,7 @@ class StreamAsset(StreamConfig, AssetConfig):
     """Config of the shifted data."""
 
 
-class TtrlAsset(TtrlConfig, AssetConfig):
+class TtrlAsset(TtrlConfig, TrainingConfig):
     """Config of the whole recipe."""
 
 

@@ -1,0 +1,54 @@
+"""A run from its beginning to its end, whatever ends it.
+
+Laws: what `begin` returns is on the disk as a run that has begun; leaving `recorded` ends it, once, in the state that
+the way of leaving says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from repro_assets.errors import InvalidValue
+from repro_assets.journal import run_records
+from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run
+from repro_assets.store.home import Home
+
+
+def begin(home: Home, started: run_records.RunStarted) -> Run:
+    """Record the start of a run and return its handle.
+
+    Raises
+    ------
+    InvalidValue
+        If the seed is out of range or the run has no name.
+    MachineError
+        If the journal cannot be written.
+    """
+    if not started.name:
+        raise InvalidValue("a run needs a name")
+    return Run(home, started)
+
+
+@contextlib.contextmanager
+def recorded(run: Run, interruptions: tuple[type[BaseException], ...] = ()) -> Iterator[Run]:
+    """End `run` as the body ends: COMPLETED, FAILED with its error, or INTERRUPTED; its span is current meanwhile.
+
+    Parameters
+    ----------
+    run : Run
+        A run that has begun.
+    interruptions : tuple of exception types
+        What counts as a cancellation beside KeyboardInterrupt and SystemExit.
+    """
+    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, SystemExit, GeneratorExit, *interruptions)
+    try:
+        with run.span.current():
+            yield run
+    except stops as error:
+        run.end(INTERRUPTED, error)
+        raise
+    except BaseException as error:
+        run.end(FAILED, error)
+        raise
+    run.end(COMPLETED)
