@@ -13,7 +13,6 @@ second (`repro_assets.recording.flushing`).
 from __future__ import annotations
 
 import dataclasses
-import operator
 import secrets
 import threading
 import time
@@ -29,7 +28,7 @@ from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing, used
 from repro_assets.recording.flushing import flusher
-from repro_assets.recording.readings import Summary
+from repro_assets.recording.readings import Summary, point_of
 from repro_assets.recording.redaction import describe, redact, redact_start
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
@@ -112,7 +111,8 @@ class Run:
         self._dropped = tracers.dropped()
         self.span = tracing.span(started.name, "run", run_id=self.run_id, home=home).begin()
         trace, span = self.span.trace_id, self.span.span_id
-        self._journal.append(started, *([run_records.RunTraced(self.run_id, trace, span)] if trace and span else []))
+        traced = [] if trace is None or span is None else [run_records.RunTraced(self.run_id, trace, span)]
+        self._journal.append(started, *traced)
         flusher.watch(self)
         used.watch(self.run_id, home.journal)
 
@@ -136,14 +136,10 @@ class Run:
         self._refuse_if_ended()
         if self._forked:
             flusher.watch(self)
-        try:
-            place = None if step is None else operator.index(step)
-            point = [str(name), place, float(value), time.time()]
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {value!r}: {error}") from error
+        point = point_of(name, value, step)
         self._points.append((False, point))
-        if place is not None:
-            self.newest_step = place
+        if point[1] is not None:
+            self.newest_step = point[1]
         # The run may have ended between the look at its state and here.
         if len(self._points) >= BUFFER_ROWS or self.state is not None:
             self.flush()
@@ -187,20 +183,8 @@ class Run:
     ) -> Artifact:
         """Store a checkpoint under the display name ``checkpoint_<kind>_<identifier>``.
 
-        Parameters
-        ----------
-        kind : str
-            Its type.
-        identifier : int or str
-            Its id within the type.
-        value : object
-            A value, or the handle of a stored artifact: one that has another name already.
-        step : int
-            After which it is.
-        metrics : mapping, optional
-            Figures at that step.
-        parent : str, optional
-            Digest of the checkpoint before it.
+        `value` may be the handle of a checkpoint that is stored and gets another name; `parent` is the digest of the
+        one before it, `metrics` are figures at `step`.
         """
         self._refuse_if_ended()
         name = f"checkpoint_{kind}_{identifier}"
