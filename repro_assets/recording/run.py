@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     import torch
 
 BUFFER_ROWS = 100_000
-RESUME = "resume"
-"""Slot of the input that is a checkpoint to go on from."""
+RESUME = "resume"  # Slot of the input that is a checkpoint to go on from.
 
 COMPLETED = "COMPLETED"
 FAILED = "FAILED"
