@@ -154,7 +154,7 @@ def train_sft(
     generators = Generators({"batches": run.seeds.torch("sft/batches")})
     seed = run.seeds.derive("sft/augmentation")
     batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
-    steered = _steered(run, config, traces, generators["batches"])
+    steered = None if config.curriculum == "none" else _steered(run, config, traces, generators["batches"])
     if steered is not None and resume is None:
         steered.start()
 
@@ -236,16 +236,13 @@ def imitation_loss(model: Policy, images: Tensor, actions: Tensor) -> tuple[Tens
     return loss, float(hits / taken.sum()), costs.sum(dim=1) / taken.sum(dim=1)
 
 
-def _steered(
-    run: Run, config: SftConfig, traces: pandas.DataFrame, generator: torch.Generator
-) -> CurriculumBatches | None:
-    if config.curriculum == "none":
-        return None
+def _steered(run: Run, config: SftConfig, traces: pandas.DataFrame, generator: torch.Generator) -> CurriculumBatches:
     if "difficulty" not in traces.columns:
         raise InvalidInput(
             "the traces have no column difficulty, which a curriculum needs", "filter the raw traces again"
         )
     difficulties = traces["difficulty"].tolist()
+    assert config.curriculum != "none"
     curriculum = make_curriculum(config.curriculum, config.curriculum_settings, difficulties)
     return CurriculumBatches(run, curriculum, difficulties, config.batch_size, generator)
 
