@@ -43,6 +43,16 @@ def test_as_many_intervals_cover_the_truth_as_they_say(name, truth, items, sampl
     assert abs(covered - confidence) <= 3 * (confidence * (1 - confidence) / trials) ** 0.5 + 0.01, (name, covered)
 
 
+def test_resamples_that_equal_the_sample_count_half():
+    """With 12 right of 14 a resample equals the sample in a quarter of the cases, which moves the ends by an item."""
+    sample = np.array([1.0] * 12 + [0.0] * 2)
+    (ours,) = intervals(with_ones(sample), means, draws(), resamples=20_000)
+    theirs = stats.bootstrap(
+        (sample,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+
+
 def test_ends_are_those_of_scipys_bca():
     rng = np.random.default_rng(3)
     sample = rng.gamma(0.7, 2.0, 80)
