@@ -29,6 +29,8 @@ from repro_assets.store.home import Home, find_store
 
 WAYS = ("none", "seeds", "large")
 EXPERIMENT = "growth"
+# Student's t at 97.5 % for 2 to 10 values.
+_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def main() -> None:
@@ -41,6 +43,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="updates of each training; the recipe's own if left out")
     parser.add_argument("--json", type=Path, help="write what was measured to this file, too")
     asked = parser.parse_args()
+    if not 2 <= len(set(asked.seeds)) <= len(_QUANTILES) + 1:
+        parser.error(f"an interval needs 2 to {len(_QUANTILES) + 1} seeds")
     found = []
     for row in study(find_store(make=True), asked.problems, asked.seeds, asked.steps):
         print(json.dumps(row), file=sys.stderr, flush=True)
@@ -161,10 +165,8 @@ def tables(found: list[dict[str, Any]]) -> Iterator[str]:
 
 def interval(values: list[float]) -> tuple[float, float, float]:
     """Return mean, sample standard deviation and half the 95 % interval of the mean by Student's t."""
-    from scipy.stats import t
-
-    spread = statistics.stdev(values) if len(values) > 1 else float("nan")
-    return statistics.mean(values), spread, float(t.ppf(0.975, len(values) - 1)) * spread / len(values) ** 0.5
+    spread = statistics.stdev(values)
+    return statistics.mean(values), spread, _QUANTILES[len(values) - 2] * spread / len(values) ** 0.5
 
 
 if __name__ == "__main__":

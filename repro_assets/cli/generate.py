@@ -84,22 +84,10 @@ def generate(
 
 def _check(problem: str, given: dict[str, Any], output: Path) -> None:
     """Refuse what can be seen to be wrong before the slow start of the executing process."""
-    from pydantic import ValidationError
-
     from repro_assets.errors import InvalidInput, InvalidValue
-    from repro_assets.training.synthetic import PARAMETERS, PROBLEMS, SyntheticConfig
+    from repro_assets.training.synthetic import checked
 
-    if problem not in PROBLEMS:
-        raise InvalidValue(f"there is no problem {problem!r}", f"one of {', '.join(PROBLEMS)}")
-    for owner, name in PARAMETERS.items():
-        if name in given and owner != problem:
-            raise InvalidValue(f"--{name} is a parameter of {owner}, not of {problem}", "leave it out")
-    try:
-        SyntheticConfig(problem=problem, **given)
-    except ValidationError as error:
-        (first, *_) = error.errors()
-        option = str(first["loc"][0]).replace("_", "-")
-        raise InvalidValue(f"--{option} is {first['input']}: {first['msg'].lower()}", "give another value") from error
+    checked(problem, given)
     if output.suffix != ".npz":
         raise InvalidValue(f"{output} is not the name of an .npz file", "let it end in .npz")
     if not output.absolute().parent.is_dir():

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.training.digits import stratified_order
@@ -57,6 +57,26 @@ class SyntheticConfig(BaseModel):
     input_dim: int = Field(default=3, ge=2, le=10_000, description="inputs; those that a problem has not are zero")
     validation_share: float = Field(default=0.15, gt=0, lt=0.5, description="of the points, for choosing settings")
     test_share: float = Field(default=0.3, gt=0, lt=0.5, description="of the points, for the final figures only")
+
+
+def checked(problem: str, given: Mapping[str, Any]) -> SyntheticConfig:
+    """Return the parameters of a problem, those that were given and the others' defaults.
+
+    Raises
+    ------
+    InvalidValue
+        If there is no such problem, a parameter is another problem's, or a value is outside its range.
+    """
+    if problem not in PROBLEMS:
+        raise InvalidValue(f"there is no problem {problem!r}", f"one of {', '.join(PROBLEMS)}")
+    for owner, name in PARAMETERS.items():
+        if name in given and owner != problem:
+            raise InvalidValue(f"{name} is a parameter of {owner}, not of {problem}", "leave it out")
+    try:
+        return SyntheticConfig(problem=problem, **given)
+    except ValidationError as error:
+        (first, *_) = error.errors()
+        raise InvalidValue(f"{first['loc'][0]} is {first['input']}: {first['msg'].lower()}") from error
 
 
 def generate_synthetic(run: Run, config: SyntheticConfig) -> dict[str, dict[str, np.ndarray]]:

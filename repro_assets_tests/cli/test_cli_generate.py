@@ -71,9 +71,9 @@ def test_a_wrong_request_is_refused_in_one_line_before_anything_is_made(repro, h
     before = sorted(path for path in home.root.rglob("*") if "journal" not in path.parts)
     for words, message in (
         ({"--problem": "moon"}, "there is no problem 'moon' (one of spirals, moons"),
-        ({"--rotations": 3}, "--rotations is a parameter of spirals, not of moons"),
-        ({"--n-samples": 3}, "--n-samples is 3: input should be greater than or equal to 50"),
-        ({"--noise": -1}, "--noise is -1"),
+        ({"--rotations": 3}, "rotations is a parameter of spirals, not of moons"),
+        ({"--n-samples": 3}, "n_samples is 3: input should be greater than or equal to 50"),
+        ({"--noise": -1}, "noise is -1"),
         ({"--output": tmp_path / "m.csv"}, "is not the name of an .npz file"),
         ({"--output": tmp_path / "none" / "m.npz"}, "is not there, or no folder"),
     ):
