@@ -107,10 +107,7 @@ def restore(
         return 0 if restored.equal else 1
     if restored.missing:
         print_table(
-            [
-                {"package": each.name, "version": each.version, "not had because": each.reason}
-                for each in restored.missing
-            ]
+            [{"name": each.name, "version": each.version, "not had because": each.reason} for each in restored.missing]
         )
     _print_diff(restored.differences.document())
     print_line("equal to the record" if restored.equal else "NOT EQUAL to the record")

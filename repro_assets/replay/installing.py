@@ -4,7 +4,8 @@ Laws: a package is asked for by its exact version, or from the recorded address 
 the record has them all. One that is not to be had stops none of the others, and is named with pip's reason; of a local
 version (``2.13.0+cpu``) the public one stands in, and is named. The person's pip configuration decides where packages
 come from; no address of an index gets into what is returned. An index that cannot be reached, or a full disk, is the
-machine's failure and not the package's.
+machine's failure and not the package's. A record is data: what it calls a package, a version or an address reaches pip
+only if it reads as one, so none is ever taken for an option.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ _ADDRESS = re.compile(r"\b[\w+]+://\S+")
 _UNREACHABLE = re.compile(
     r"NewConnectionError|Failed to establish a new connection|NameResolutionError|Temporary failure in name resolution"
     r"|Network is unreachable|ConnectTimeoutError|ReadTimeoutError|ProxyError|SSLCertVerificationError"
+)
+# https://packaging.python.org/en/latest/specifications/name-normalization/
+_NAME = re.compile(r"(?i)[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+_VERSION = re.compile(r"(?i)[a-z0-9][a-z0-9.+!_-]*")
+_ORIGIN = re.compile(
+    r"(?i)(?:(?:git|hg|bzr|svn)\+)?(?:https?|ssh|file|ftp|git|svn|lp|bzr|sftp)://[^\s\x00-\x1f-][^\s\x00-\x1f]*"
 )
 _DISTRIBUTION_OF_BACKEND = {"poetry": "poetry-core", "pdm": "pdm-backend"}
 # What installs elsewhere than into the environment, whatever the person's configuration says of other installations.
@@ -191,7 +198,10 @@ def _split(packages: Iterable[Mapping[str, Any]]) -> tuple[list[_Wanted], list[N
         name, version, origin = str(package["name"]), package.get("version"), str(package.get("origin") or "")
         if package.get("editable"):
             continue
-        if origin:
+        wrong = _wrong(name, version, origin)
+        if wrong:
+            missing.append(NotHad(name, None if version is None else str(version), wrong))
+        elif origin:
             # "NAME @ URL" is refused for a repository in a folder; a plain address is taken for every kind of origin.
             address = f"{origin}#egg={name}" if origin.partition(":")[0].partition("+")[1] else origin
             wanted.append(_Wanted(name, version, address))
@@ -201,6 +211,18 @@ def _split(packages: Iterable[Mapping[str, Any]]) -> tuple[list[_Wanted], list[N
         else:
             missing.append(NotHad(name, None, "the record has no version of it"))
     return wanted, missing
+
+
+def _wrong(name: str, version: Any, origin: str) -> str:
+    """Say what of a recorded package is not what it is called; empty if nothing is."""
+    if _NAME.fullmatch(name) is None:
+        return "the record's name of it is no name of a package"
+    if version is not None and _VERSION.fullmatch(str(version)) is None:
+        return "the record's version of it is no version"
+    # What is behind the @ goes to git and its like as a word of its own.
+    if origin and (_ORIGIN.fullmatch(origin) is None or "@-" in origin):
+        return "the record's address of it is none that packages come from"
+    return ""
 
 
 def _named(ended: Ended, wanted: Sequence[_Wanted]) -> _Wanted | None:

@@ -4,13 +4,15 @@ Laws: it is made in an empty folder and nowhere else; until it is complete the f
 that fails or is interrupted leaves an empty folder (a virtual environment names its own place, so it cannot be built
 beside and renamed; one that was killed leaves its mark). It counts as equal only by measurement: our own capture runs
 in it, and is compared with the record. Each difference is named, those of the machine too; only what names the host is
-left out. Whatever of the record could not be had is named with the reason.
+left out. Whatever of the record could not be had is named with the reason. A record is data: nothing in it is ever
+run as a command, so a variable whose name no shell takes is named and left out.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 import shutil
 import time
@@ -31,6 +33,7 @@ from repro_assets.replay.installing import Installer, NotHad, Progress
 from repro_assets.replay.interpreters import clean_variables, describe, find_interpreter
 from repro_assets.replay.programs import run_program
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MARK = "restoring.json"
 DONE = "restored.json"
 VARIABLES = "variables.sh"
@@ -116,6 +119,8 @@ def restore_environment(
     """
     known = record if isinstance(record, KnownEnvironment) else KnownEnvironment("a document", dict(record))
     document = {name: value for name, value in known.document.items() if name not in ("host", "settings")}
+    if not isinstance(document.get("variables") or {}, Mapping):
+        raise InvalidInput(f"the variables of {known.name} are no object")
     if not document.get("packages") or not diff_environments(document, document).equal:
         raise InvalidInput(f"{known.name} lists no packages, so nothing can be built from it")
     target = Path(to).absolute()
@@ -148,7 +153,8 @@ def _build(
     missing = installer.install(packages)
     missing += _editable(known, packages, target, installer)
     installer.remove_own(str(each["name"]) for each in packages)
-    variables = document.get("variables") or {}
+    variables, unset = _settable(document.get("variables") or {})
+    missing += unset
     lines = [f"export {name}={shlex.quote(str(value))}" for name, value in sorted(variables.items())]
     _write(target / VARIABLES, "".join(f"{line}\n" for line in lines))
     return Restored(
@@ -159,6 +165,19 @@ def _build(
         diff_environments(document, _present(document, python, variables)),
         time.perf_counter() - begin,
     )
+
+
+def _settable(recorded: Mapping[str, Any]) -> tuple[dict[str, str], list[NotHad]]:
+    """Return the variables that a shell can set, and the others with the reason."""
+    variables, missing = {}, []
+    for name, value in recorded.items():
+        if _VARIABLE.fullmatch(name) is None:
+            missing.append(NotHad(f"variables.{name}", None, "it is not the name of a variable that a shell can set"))
+        elif "\0" in str(value):
+            missing.append(NotHad(f"variables.{name}", None, "its value holds a null byte"))
+        else:
+            variables[name] = str(value)
+    return variables, missing
 
 
 def _present(document: Mapping[str, Any], python: Path, variables: Mapping[str, str]) -> dict[str, Any]:
