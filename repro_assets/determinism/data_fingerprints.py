@@ -20,12 +20,12 @@ import xxhash
 
 from repro_assets.determinism.fingerprints import PIECE_BYTES, written
 from repro_assets.determinism.leaves import Leaf, is_a, leaves
-from repro_assets.determinism.parts import Column, Part, part_of, part_of_cells
-from repro_assets.errors import InvalidInput, InvalidValue, SourceChanged, UnsupportedFormat
+from repro_assets.determinism.parts import Column, Part, part_of, part_of_cells, refuse_other_form
+from repro_assets.errors import InvalidInput, InvalidValue, SourceChanged
 from repro_assets.identity.canonical import decode, digest_of, encode
 from repro_assets.identity.digest import Digest
 
-FORMAT = 1
+FORMAT = 2
 _BATCH = 1000
 
 
@@ -72,10 +72,9 @@ class DataFingerprint:
         Raises
         ------
         UnsupportedFormat
-            If a newer version wrote it.
+            If it has another form than this version's, whose digests cannot be compared with it.
         """
-        if document.get("format") != FORMAT:
-            raise UnsupportedFormat(f"a fingerprint of format {document.get('format')!r}", "use a newer version")
+        refuse_other_form(document, FORMAT)
         parts = {name: Part.from_document(part) for name, part in document["parts"].items()}
         return cls(document["kind"], parts, dict(document["facts"]), list(document["preprocessing"]))
 
@@ -93,9 +92,10 @@ def fingerprint_data(data: Any, preprocessing: Sequence[Any] = ()) -> DataFinger
     Parameters
     ----------
     data : object
-        A NumPy array, torch tensor, pandas DataFrame or Series, Arrow table; a torch `Dataset` or a Hugging Face
-        ``datasets.Dataset``; a `pathlib.Path` of a file or folder; a dictionary of such things, or of other nested
-        values; any other iterable of samples, which are arrays, numbers, text, or dictionaries and tuples of them.
+        A NumPy array, torch tensor, pandas DataFrame or Series, Arrow table or record batch; a torch `Dataset` or a
+        Hugging Face ``datasets.Dataset``; a `pathlib.Path` of a file or folder; a dictionary of such things, or of
+        other nested values; any other iterable of samples, which are arrays, numbers, text, or dictionaries and tuples
+        of them.
     preprocessing : sequence
         The steps that led to it, in order, as text or JSON-like values.
 
@@ -123,7 +123,7 @@ def _described(data: Any) -> tuple[str, dict[str, Part], dict[str, Any]]:
         return *_of_path(Path(data).resolve()), {}
     if is_a(data, "torch", "Tensor") or is_a(data, "numpy", "ndarray"):
         return "array", _parts(data), {}
-    if is_a(data, "pandas", "DataFrame", "Series", "Index") or is_a(data, "pyarrow", "Table"):
+    if is_a(data, "pandas", "DataFrame", "Series", "Index") or is_a(data, "pyarrow", "Table", "RecordBatch"):
         return "frame", _parts(data), {}
     if _is_hugging_face(data):
         facts = {"features": {str(name): str(feature) for name, feature in (data.features or {}).items()}}

@@ -24,9 +24,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized
 from dataclasses import dataclass
 from typing import Any
 
+import xxhash
+
 from repro_assets.determinism.fingerprints import Numbers, numbers_of
 from repro_assets.errors import InvalidValue
 
+SHOWN_CATEGORIES = 8
 DEEPEST = 200
 """Nesting beyond which a value is taken to hold itself."""
 
@@ -101,10 +104,8 @@ def leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[Leaf]:
     elif is_a(value, "pandas", "Series", "Index"):
         yield _one(path, type(value).__name__, encoded(value.name, f"{path}.name"))
         yield from _of_axis(value if hasattr(value, "index") else None, value, path)
-    elif is_a(value, "pyarrow", "Table"):
-        yield _one(path, "arrow table", str(value.schema).encode())
-        for name in value.column_names:
-            yield column_of(value.column(name).to_pylist(), f"{path}[{name!r}]", "cells")
+    elif is_a(value, "pyarrow", "Table", "RecordBatch"):
+        yield from _of_arrow(value, path)
     elif is_a(value, "torch.nn", "Module"):
         yield _one(path, f"module {_name(type(value))}", b"")
         yield from leaves(dict(value.state_dict()), path, depth + 1)
@@ -182,14 +183,37 @@ def _of_array(value: Any, path: str) -> Leaf:
         times = dataclasses.replace(times, dtype=str(dtype).lstrip("<>=|"))
         return Leaf(path, times.dtype, times.shape, numbers=times)
     if kind == "V" and dtype.names and not dtype.hasobject:
-        packed = numpy.ascontiguousarray(value).tobytes()
-        return Leaf(path, f"record {dtype.descr}", tuple(value.shape), cells=lambda: iter((packed,)))
+        return _of_records(numpy.asarray(value), path)
     if kind in ("U", "S", "O"):
         named = {"U": "text", "S": "bytes", "O": "object"}[kind]
         column = column_of(value.reshape(-1).tolist(), path, named)
         return dataclasses.replace(column, shape=tuple(value.shape))
     numbers = numbers_of(value, path or "the value")
     return Leaf(path, numbers.dtype, numbers.shape, numbers=numbers)
+
+
+def _of_records(value: Any, path: str) -> Leaf:
+    from numpy.lib.recfunctions import repack_fields
+
+    # What lies between the fields is no part of the value.
+    packed: Any = repack_fields(value, recurse=True)
+    packed = packed.astype(packed.dtype.newbyteorder("<"), copy=False)
+    size = packed.dtype.itemsize
+
+    def cells() -> Iterator[bytes]:
+        data = memoryview(packed.tobytes())
+        return (bytes(data[start : start + size]) for start in range(0, len(data), size))
+
+    return Leaf(path, f"record {packed.dtype.descr}", tuple(value.shape), cells=cells)
+
+
+def _of_arrow(table: Any, path: str) -> Iterator[Leaf]:
+    names = table.schema.names
+    if len(set(names)) < len(names):
+        raise InvalidValue(f"{path or 'the table'} has two columns of one name", "rename one")
+    yield _one(path, "arrow table", str(table.schema).encode())
+    for name in names:
+        yield column_of(table.column(name).to_pylist(), f"{path}[{name!r}]", "cells")
 
 
 def _of_frame(frame: Any, path: str) -> Iterator[Leaf]:
@@ -222,8 +246,18 @@ def _of_series(series: Any, path: str) -> Leaf:
         return _of_array(series.to_numpy(), path)
     named = str(dtype)
     if named == "category":
-        named = f"category {encoded(list(dtype.categories), path).hex()} {dtype.ordered}"
+        named = _category(list(dtype.categories), bool(dtype.ordered), path)
     return column_of(series, path, named)
+
+
+def _category(names: list[Any], ordered: bool, path: str) -> str:
+    """Name a dtype of categories: all of them where they are few texts, else the first ones and a digest of all."""
+    word = "ordered category" if ordered else "category"
+    if len(names) <= SHOWN_CATEGORIES and all(type(name) is str for name in names):
+        return f"{word} {names}"
+    more = f", … {len(names)} of them" if len(names) > SHOWN_CATEGORIES else ""
+    first = ", ".join(repr(getattr(name, "item", lambda name=name: name)()) for name in names[:SHOWN_CATEGORIES])
+    return f"{word} [{first}{more}] {xxhash.xxh3_128_hexdigest(encoded(names, path))}"
 
 
 def _of_mapping(value: Mapping[Any, Any], path: str, depth: int) -> Iterator[Leaf]:

@@ -13,13 +13,14 @@ They find places; whether something differs at all is the digest's word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import xxhash
 
 from repro_assets.determinism.fingerprints import Numbers, opened, written
+from repro_assets.errors import UnsupportedFormat
 
 _MODULUS = 1 << 64
 _WIDTH = 256
@@ -68,6 +69,21 @@ class Part:
     def from_document(cls, document: dict[str, Any]) -> Part:
         """Read what `document` wrote."""
         return cls(**{**document, "shape": tuple(document["shape"])})
+
+
+def refuse_other_form(document: Mapping[str, Any], form: int) -> None:
+    """Raise for a fingerprint that another version wrote.
+
+    Raises
+    ------
+    UnsupportedFormat
+        If its ``format`` is another one.
+    """
+    found = document.get("format")
+    if found != form:
+        earlier = isinstance(found, int) and found < form
+        remedy = "take the fingerprint again" if earlier else "use a newer version"
+        raise UnsupportedFormat(f"a fingerprint of format {found!r} cannot be compared with those of {form}", remedy)
 
 
 def part_of(numbers: Numbers) -> Part:

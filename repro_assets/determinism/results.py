@@ -156,10 +156,16 @@ def _in_cells(leaf: Mapping[str, Any], before: memoryview, after: memoryview) ->
             return {
                 "element": None if single else _index(place, leaf["shape"]),
                 "byte": at + 8 + inner,
-                "values": [_shown(leaf["dtype"] if single else None, side) for side in (old, new)],
+                "values": [_cell(leaf["dtype"], single, side) for side in (old, new)],
             }
         at += 8 + len(old)
     return {"element": None, "byte": at, "values": [None, None]}
+
+
+def _cell(dtype: str, single: bool, data: bytes) -> str:
+    if dtype.startswith("record "):
+        return f"0x{data.hex()}"
+    return _shown(dtype if single else None, data)
 
 
 def _cells(data: memoryview) -> Iterator[bytes]:
