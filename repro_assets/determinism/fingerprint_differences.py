@@ -130,7 +130,7 @@ def _of_models(before: ModelFingerprint, after: ModelFingerprint) -> list[Differ
         raise InvalidValue("only one of the fingerprints holds weights", "fingerprint both with weights, or neither")
     old, new = before.architecture, after.architecture
     roles = {name: facts["role"] for name, facts in {**old["tensors"], **new["tensors"]}.items()}
-    found = _of_entries("module", old["modules"], new["modules"])
+    found = _of_modules(old["modules"], new["modules"])
     found += _of_tensors(old["tensors"], new["tensors"])
     if old["tied"] != new["tied"]:
         found.append(Difference("tied tensors", "names", old["tied"], new["tied"]))
@@ -140,6 +140,7 @@ def _of_models(before: ModelFingerprint, after: ModelFingerprint) -> list[Differ
     shared = weights[0].keys() & weights[1].keys()
     before_parts, after_parts = ({name: part for name, part in side.items() if name in shared} for side in weights)
     found += _of_parts(before_parts, after_parts, lambda name, _: f"{roles[name]} {name}")
+    found += _of_values(before.values or {}, after.values or {})
     return found + _of_tokenizers(before.tokenizer, after.tokenizer)
 
 
@@ -159,14 +160,34 @@ def _of_tensors(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Differen
     return found
 
 
-def _of_entries(word: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+def _of_modules(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
     found = []
     for name in [*old, *(name for name in new if name not in old)]:
-        where = f"{word} {name or '(the model)'}"
+        where = f"module {name or '(the model)'}"
         if name not in old or name not in new:
             found.append(Difference(where, "added" if name not in old else "removed"))
-        else:
-            found += _of_settings(where, old[name], new[name])
+            continue
+        before, after = old[name], new[name]
+        told = [
+            *_of_settings(where, before["attributes"], after["attributes"]),
+            *_of_settings(f"{where}, not read", before["unread"], after["unread"]),
+        ]
+        found += _of_settings(where, {"class": before["class"]}, {"class": after["class"]}) + told
+        if not told:
+            # What a module prints are its attributes once more, if they differ.
+            found += _of_settings(where, {"settings": before["settings"]}, {"settings": after["settings"]})
+    return found
+
+
+def _of_values(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+    found = []
+    for kind, word in (("read", "value"), ("unread", "not read:")):
+        before, after = old.get(kind, {}), new.get(kind, {})
+        for name in [*before, *(name for name in after if name not in before)]:
+            if name not in before or name not in after:
+                found.append(Difference(f"{word} {name}", "added" if name not in before else "removed"))
+            elif before[name] != after[name]:
+                found.append(Difference(f"{word} {name}", "value", before[name], after[name]))
     return found
 
 

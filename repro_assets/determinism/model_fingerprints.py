@@ -1,21 +1,23 @@
 """Fingerprints of models: what they are built of, what they weigh, what they read with.
 
-Laws: the architecture's digest does not depend on the weights, nor either of them on the tokenizer; every parameter
-and buffer counts, of tied ones the names too; weights are read tensor by tensor, so a model that comes as an iterator
-need never be in memory as a whole.
+Laws: the architecture's digest does not depend on the weights, nor either of them on the tokenizer; every parameter,
+buffer and other tensor counts, of tied ones the names too, and so does every public attribute of a module and every
+plain value of a state dictionary; what has no form here is named with its class under ``unread``, never passed over;
+weights are read tensor by tensor, so a model that comes as an iterator need never be in memory as a whole.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.determinism.fingerprints import numbers_of
 from repro_assets.determinism.leaves import encoded, is_a
-from repro_assets.determinism.parts import Part, part_of, part_of_cells
-from repro_assets.errors import InvalidValue, UnsupportedFormat
+from repro_assets.determinism.model_values import Beside, is_tensor, tensors_in
+from repro_assets.determinism.parts import Part, part_of, part_of_cells, refuse_other_form
+from repro_assets.errors import InvalidValue
 from repro_assets.identity.canonical import digest_of
 from repro_assets.identity.digest import Digest
 
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
     Model = torch.nn.Module | Mapping[str, Any] | Iterable[tuple[str, torch.Tensor]]
 
-FORMAT = 1
+FORMAT = 2
+_NO_SETTINGS = ("training",)
+"""Public attributes of every module that say what is done with it at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +38,24 @@ class ModelFingerprint:
     Parameters
     ----------
     architecture : dict
-        ``modules``: name to ``class`` and ``settings``, as the module prints them. ``tensors``: name to ``role``
-        (``parameter``, ``buffer``, or ``tensor`` where there are no modules), ``dtype``, ``shape``,
+        ``modules``: name to ``class``, ``settings``, as the module prints them, ``attributes``, its public ones as
+        text, and ``unread``, those that have no form here, with their class. ``tensors``: name to ``role``
+        (``parameter``, ``buffer``, ``attribute``, or ``tensor`` where there are no modules), ``dtype``, ``shape``,
         ``requires_grad``, ``persistent``. ``tied``: lists of names that share one tensor; None for an iterator, of
         which it cannot be known. ``counts``: ``modules``, ``tensors``, and the elements of ``parameters``, of those
         ``trainable``, of ``buffers``, tied ones once; ``bytes``.
     weights : dict or None
         Each tensor by its name, tied ones by their first; None if they were not asked for.
+    values : dict or None
+        ``read``: name to text, of everything else in a state dictionary, such as a learning rate, or in the extra
+        state of a module; ``unread``: name to class of what has no form here. None if weights were not asked for.
     tokenizer : dict or None
         ``class``, ``size``, ``vocabulary`` (a part, in the order of the ids), ``special``, ``merges`` and ``backend``.
     """
 
     architecture: dict[str, Any]
     weights: dict[str, Part] | None
+    values: dict[str, dict[str, str]] | None
     tokenizer: dict[str, Any] | None
 
     @property
@@ -56,10 +65,10 @@ class ModelFingerprint:
 
     @property
     def weights_digest(self) -> Digest | None:
-        """Digest of the weights alone; None if they were not asked for."""
+        """Digest of the weights and the values beside them; None if they were not asked for."""
         if self.weights is None:
             return None
-        return digest_of({name: part.document() for name, part in self.weights.items()})
+        return digest_of([{name: part.document() for name, part in self.weights.items()}, self.values])
 
     @property
     def digest(self) -> Digest:
@@ -75,6 +84,7 @@ class ModelFingerprint:
             "format": FORMAT,
             "architecture": self.architecture,
             "weights": None if self.weights is None else {n: part.document() for n, part in self.weights.items()},
+            "values": self.values,
             "tokenizer": tokenizer,
         }
 
@@ -85,14 +95,14 @@ class ModelFingerprint:
         Raises
         ------
         UnsupportedFormat
-            If a newer version wrote it.
+            If it has another form than this version's, whose digests cannot be compared with it.
         """
-        if document.get("format") != FORMAT:
-            raise UnsupportedFormat(f"a fingerprint of format {document.get('format')!r}", "use a newer version")
+        refuse_other_form(document, FORMAT)
         weights, tokenizer = document["weights"], document["tokenizer"]
         return cls(
             dict(document["architecture"]),
             None if weights is None else {name: Part.from_document(part) for name, part in weights.items()},
+            document["values"],
             None if tokenizer is None else {**tokenizer, "vocabulary": Part.from_document(tokenizer["vocabulary"])},
         )
 
@@ -114,10 +124,15 @@ class ModelFingerprint:
         for name, facts in (self.architecture["modules"] or {"": None}).items():
             depth = name.count(".") + 1 if name else 0
             if facts is not None:
-                settings = f"({facts['settings']})" if facts["settings"] else ""
+                shown = facts["settings"] or ", ".join(f"{key}={text}" for key, text in facts["attributes"].items())
+                settings = f"({shown})" if shown else ""
                 lines.append("  " * depth + f"{name.rpartition('.')[2] or 'model'}: {facts['class']}{settings}")
+                lines += ["  " * (depth + 1) + f"{key}: not read ({what})" for key, what in facts["unread"].items()]
             lines += ["  " * (depth + 1) + line for line in owned.get(name, [])]
         lines += [f"tied: {' = '.join(names)}" for names in self.architecture["tied"] or []]
+        if self.values is not None and (self.values["read"] or self.values["unread"]):
+            lines.append(f"{len(self.values['read']):,} values beside the tensors")
+            lines += [f"  {name}: not read ({what})" for name, what in self.values["unread"].items()]
         if self.tokenizer is not None:
             lines.append(f"tokenizer: {self.tokenizer['class']}, {self.tokenizer['size']:,} entries")
         return "\n".join(lines)
@@ -129,10 +144,11 @@ def fingerprint_model(model: Model, weights: bool = True, tokenizer: Any = None)
     Parameters
     ----------
     model : Module, mapping or iterable of (name, tensor)
-        A model, which may be on the meta device where `weights` is False; its state dictionary, possibly nested and
-        with plain settings between; or an iterator of tensors, each of which is let go before the next is asked for.
+        A model, which may be on the meta device where `weights` is False; a state dictionary, its own or an
+        optimizer's, possibly nested and with plain values between; or an iterator of pairs of a name and a tensor, each
+        of which is let go before the next is asked for.
     weights : bool
-        Read every element, too.
+        Read every element, too, and the values beside the tensors.
     tokenizer : object, optional
         Something with ``get_vocab()``, as those of Hugging Face's ``tokenizers`` and ``transformers`` have.
 
@@ -144,43 +160,47 @@ def fingerprint_model(model: Model, weights: bool = True, tokenizer: Any = None)
     Raises
     ------
     InvalidValue
-        If `model` is nothing of that kind, a tensor has no data or comes twice, or the tokenizer has no vocabulary.
+        If `model` is nothing of that kind, a tensor has no data, no shape yet or comes twice, or the tokenizer has no
+        vocabulary.
     """
     described = None if tokenizer is None else _of_tokenizer(tokenizer)
-    modules: dict[str, Any] = {}
     if is_a(model, "torch.nn", "Module"):
-        module: Any = model
-        modules = {
-            name: {"class": _class(each), "settings": each.extra_repr()} for name, each in module.named_modules()
-        }
-        named, may_be_tied = _of_module(module), True
+        found = _of_module(model, weights)
     elif isinstance(model, Mapping):
-        named, may_be_tied = ((name, tensor, {"role": "tensor"}) for name, tensor in tensors_in(model)), True
+        found = _of_state(model)
     elif isinstance(model, Iterable):
-        named, may_be_tied = _of_pairs(model), False
+        found = _Found({}, _of_pairs(model), may_be_tied=False)
     else:
         raise InvalidValue(
-            f"a {type(model).__name__} is no model", "give a Module, its state dictionary or its tensors"
+            f"a {type(model).__name__} is no model",
+            "give a Module, its state dictionary or its tensors with their names",
         )
-    return _walked(modules, named, may_be_tied, weights, described)
+    return _walked(found, weights, described)
 
 
-def _walked(
-    modules: dict[str, Any],
-    named: Iterator[tuple[str, Any, dict[str, Any]]],
-    may_be_tied: bool,
-    weights: bool,
-    tokenizer: dict[str, Any] | None,
-) -> ModelFingerprint:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Modules, the tensors with their names and roles, and what there is beside them."""
+
+    modules: dict[str, Any]
+    named: Iterator[tuple[str, Any, dict[str, Any]]]
+    beside: Beside = field(default_factory=Beside)
+    may_be_tied: bool = True
+
+
+def _walked(given: _Found, weights: bool, tokenizer: dict[str, Any] | None) -> ModelFingerprint:
+    modules, may_be_tied = given.modules, given.may_be_tied
     tensors: dict[str, Any] = {}
     found: dict[str, Part] = {}
     first: dict[Any, list[str]] = {}
     counts = {"modules": len(modules), "tensors": 0, "parameters": 0, "trainable": 0, "buffers": 0, "bytes": 0}
-    for name, tensor, facts in named:
+    for name, tensor, facts in given.named:
         if name in tensors:
             raise InvalidValue(f"the model has two tensors named {name!r}", "name each once")
         if not is_a(tensor, "torch", "Tensor") and not is_a(tensor, "numpy", "ndarray"):
             raise InvalidValue(f"{name!r} of the model is a {type(tensor).__name__}", "give tensors by name")
+        if is_a(tensor, "torch.nn.parameter", "UninitializedTensorMixin"):
+            raise InvalidValue(f"{name!r} of the model has no shape yet", "put one batch through the model first")
         trainable = bool(getattr(tensor, "requires_grad", False))
         dtype = str(tensor.dtype).removeprefix("torch.")
         tensors[name] = {
@@ -193,24 +213,58 @@ def _walked(
         elements = math.prod(tensor.shape)
         counts["tensors"] += 1
         counts["bytes"] += elements * tensor.dtype.itemsize
-        counts["buffers" if facts["role"] == "buffer" else "parameters"] += elements
-        counts["trainable"] += elements if trainable else 0
+        if facts["role"] != "attribute":
+            counts["buffers" if facts["role"] == "buffer" else "parameters"] += elements
+            counts["trainable"] += elements if trainable else 0
         if weights:
             found[name] = part_of(numbers_of(tensor, name))
         # Let go before the next is asked for, which may be made only then.
         del tensor
     tied = [names for names in first.values() if len(names) > 1] if may_be_tied else None
     architecture = {"modules": modules, "tensors": tensors, "tied": tied, "counts": counts}
-    return ModelFingerprint(architecture, found if weights else None, tokenizer)
+    values = {"read": given.beside.read, "unread": given.beside.unread}
+    return ModelFingerprint(architecture, found if weights else None, values if weights else None, tokenizer)
 
 
-def _of_module(model: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+def _of_module(model: Any, weights: bool) -> _Found:
+    import torch
+
+    modules: dict[str, Any] = {}
+    attributes: list[tuple[str, Any]] = []
+    beside = Beside()
+    for name, module in model.named_modules():
+        told = Beside()
+        for key, value in sorted(vars(module).items()):
+            if key.startswith("_") or key in _NO_SETTINGS:
+                continue
+            inner = list(tensors_in(value, key))
+            attributes += [(f"{name}.{path}" if name else path, tensor) for path, tensor in inner]
+            if not inner or not is_tensor(value):
+                told.add(key, value, whole=True)
+        modules[name] = {
+            "class": _class(module), "settings": module.extra_repr(), "attributes": told.read, "unread": told.unread,
+        }  # fmt: skip
+        # As `state_dict` asks: only a class that has some says that it has.
+        if weights and type(module).get_extra_state is not torch.nn.Module.get_extra_state:
+            beside.add(f"{name}._extra_state" if name else "_extra_state", module.get_extra_state())
+    return _Found(modules, _tensors_of(model, attributes), beside)
+
+
+def _tensors_of(model: Any, attributes: list[tuple[str, Any]]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         yield name, parameter, {"role": "parameter", "persistent": True}
     for prefix, module in model.named_modules(remove_duplicate=False):
         for name, buffer in module.named_buffers(prefix=prefix, recurse=False, remove_duplicate=False):
             kept = name.rpartition(".")[2] not in module._non_persistent_buffers_set
             yield name, buffer, {"role": "buffer", "persistent": kept}
+    for name, tensor in attributes:
+        yield name, tensor, {"role": "attribute", "persistent": False}
+
+
+def _of_state(state: Mapping[Any, Any]) -> _Found:
+    beside = Beside()
+    beside.add("", state, tensors=False)
+    return _Found({}, ((name, tensor, {"role": "tensor"}) for name, tensor in tensors_in(state)), beside)
 
 
 def _of_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
@@ -221,15 +275,6 @@ def _of_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]
         del pair
         yield name, tensor, {"role": "tensor"}
         del tensor
-
-
-def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the tensors and arrays of a nested value by their dotted names; nothing else of it is a model's weight."""
-    if is_a(value, "torch", "Tensor") or is_a(value, "numpy", "ndarray"):
-        yield path, value
-    elif isinstance(value, (Mapping, list, tuple)):
-        for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
-            yield from tensors_in(item, f"{path}.{key}" if path else str(key))
 
 
 def _identity(tensor: Any) -> Any:

@@ -11,7 +11,8 @@ import dagster as dg
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.determinism.leaves import is_a
-from repro_assets.determinism.model_fingerprints import fingerprint_model, tensors_in
+from repro_assets.determinism.model_fingerprints import fingerprint_model
+from repro_assets.determinism.model_values import tensors_in
 from repro_assets.orchestration.changes import ENVIRONMENT
 from repro_assets.orchestration.versions import TRIAL
 from repro_assets.recording.reuse import Earlier
