@@ -103,7 +103,8 @@ def get_reproducible_dataloader_kwargs(
 class _Order:
     """Yields ``(draw, index)``: the same draw for a whole epoch, another in each.
 
-    Its generator is not the loader's, from which seeds of workers are drawn once or in each epoch.
+    Its generator is not the loader's, from which seeds of workers are drawn once or in each epoch. Nothing is drawn
+    before the first index is asked for: with workers a loader without batches makes two iterators and reads one.
     """
 
     def __init__(self, count: int, shuffle: bool, sampler: Any, generator: Any) -> None:
@@ -120,7 +121,8 @@ class _Order:
         indices: Any = range(self._count) if self._sampler is None else self._sampler
         if self._shuffle:
             indices = torch.randperm(self._count, generator=self.generator).tolist()
-        return ((draw, index) for index in indices)
+        for index in indices:
+            yield draw, index
 
 
 class _PerSample:

@@ -72,6 +72,12 @@ _OVERRULING = {
     "TORCHINDUCTOR_MAX_AUTOTUNE": ("0", _TIMED),
 }
 
+_FIELDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
+    ((bool,), "True or False", ("deterministic", "tf32", "cudnn_benchmark")),
+    ((int,), "a whole number", ("threads", "interop_threads")),
+    ((str,), "a text", ("hash_seed", "cublas_workspace")),
+    ((str, type(None)), "a text, or None", ("instruction_set", "mkl_cbwr")),
+)
 _DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
 
 
@@ -99,7 +105,11 @@ class LateSetting:
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.name} is {self.found or 'not set'}, not {self.wanted or 'unset'}: {self.reason}"
+        if self.found is None:
+            return f"{self.name} is not set, and should be {self.wanted}: {self.reason}"
+        if self.wanted is None:
+            return f"{self.name} is {self.found}, and should not be set: {self.reason}"
+        return f"{self.name} is {self.found}, not {self.wanted}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +154,10 @@ class Mode:
     mkl_cbwr: str | None = None
 
     def __post_init__(self) -> None:
+        for kind, word, names in _FIELDS:
+            for name in names:
+                if type(getattr(self, name)) not in kind:
+                    raise InvalidValue(f"{name} of the mode is {getattr(self, name)!r}", f"give {word}")
         for name in ("threads", "interop_threads"):
             if getattr(self, name) < 1:
                 raise InvalidValue(f"{name} is {getattr(self, name)}", "at least 1")

@@ -7,7 +7,8 @@ continues every stream exactly where it was; a state that does not fit is refuse
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.determinism.torch_settings import cuda_runs
@@ -71,8 +72,9 @@ def load_rng_states(states: Mapping[str, Any], generators: Mapping[str, Generato
     Raises
     ------
     InvalidValue
-        If `states` has another format, lacks a generator, was saved with another number of GPUs, or names other
-        generators than those passed, or of other types. Nothing is loaded then.
+        If `states` has another format, lacks a generator, was saved with another number of GPUs, names other
+        generators than those passed, or of other types, or holds a state that its generator does not take. Nothing is
+        loaded then.
     """
     import numpy
     import torch
@@ -80,6 +82,14 @@ def load_rng_states(states: Mapping[str, Any], generators: Mapping[str, Generato
     passed = dict(generators or {})
     saved = _checked(states, passed)
     cuda = list(states["cuda"])
+    # Each is tried on a generator of its own first.
+    _try("python", lambda: random.Random().setstate(_to_python(states["python"])))
+    _try("numpy", lambda: numpy.random.RandomState().set_state(_to_legacy(states["numpy"])))
+    _try("torch", lambda: torch.Generator().set_state(states["torch"].cpu()))
+    for number, state in enumerate(cuda):
+        _try(f"cuda:{number}", partial(_load_on, torch.Generator(f"cuda:{number}"), state))
+    for name, generator in passed.items():
+        _try(repr(name), partial(_continue, _another(generator), saved[name].get("state")))
     random.setstate(_to_python(states["python"]))
     numpy.random.set_state(_to_legacy(states["numpy"]))
     torch.set_rng_state(states["torch"].cpu())
@@ -89,15 +99,46 @@ def load_rng_states(states: Mapping[str, Any], generators: Mapping[str, Generato
         _continue(generator, saved[name]["state"])
 
 
+def _load_on(generator: Any, state: Any) -> None:
+    generator.set_state(state.cpu())
+
+
+def _try(name: str, load: Callable[[], Any]) -> None:
+    try:
+        load()
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, OverflowError) as error:
+        raise InvalidValue(
+            f"the state of the generator {name} does not read: {error}", "was the file cut off or edited?"
+        ) from error
+
+
+def _another(generator: Any) -> Any:
+    """Return a generator of the same kind."""
+    import numpy
+    import torch
+
+    if isinstance(generator, torch.Generator):
+        return torch.Generator(generator.device)
+    if isinstance(generator, numpy.random.RandomState):
+        return numpy.random.RandomState()
+    if isinstance(generator, random.Random):
+        return random.Random()
+    return numpy.random.Generator(type(generator.bit_generator)())
+
+
 def _checked(states: Mapping[str, Any], passed: Mapping[str, Any]) -> dict[str, Any]:
     """Return the saved states of the passed generators."""
     import torch
 
+    if not isinstance(states, Mapping):
+        raise InvalidValue(f"RNG states are a dictionary, and this is a {type(states).__name__}")
     if states.get("format") not in (1, FORMAT):
         raise InvalidValue(f"RNG states of format {states.get('format')!r} do not read here", f"format 1 or {FORMAT}")
     missing = [name for name in _GLOBAL if name not in states]
     if missing:
         raise InvalidValue(f"the RNG states lack {', '.join(missing)}")
+    if not isinstance(states["cuda"], (list, tuple)) or not isinstance(states.get("generators", {}), Mapping):
+        raise InvalidValue("the RNG states of the GPUs are no list, or those of named generators no dictionary")
     devices = len(states["cuda"])
     if devices and devices != torch.cuda.device_count():
         raise InvalidValue(
@@ -112,8 +153,9 @@ def _checked(states: Mapping[str, Any], passed: Mapping[str, Any]) -> dict[str, 
         )
     for name, generator in passed.items():
         found = _type_of(name, generator)
-        if found != saved[name]["type"]:
-            raise InvalidValue(f"generator {name!r} is a {found} and was saved as a {saved[name]['type']}")
+        kind = saved[name].get("type") if isinstance(saved[name], Mapping) else None
+        if found != kind:
+            raise InvalidValue(f"generator {name!r} is a {found} and was saved as a {kind}")
     return saved
 
 

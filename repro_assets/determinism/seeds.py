@@ -7,8 +7,9 @@ share a stream by accident (SHA-256); which names were used is part of the run's
 from __future__ import annotations
 
 import hashlib
+import numbers
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repro_assets.errors import InvalidValue
 
@@ -30,13 +31,16 @@ class Seeds:
     Raises
     ------
     InvalidValue
-        If `root` is outside that range.
+        If `root` is outside that range, or no whole number.
     """
 
     def __init__(self, root: int) -> None:
+        given: Any = root
+        if isinstance(given, bool) or not isinstance(given, numbers.Integral):
+            raise InvalidValue(f"seed {root!r} is no whole number", "0 to 2^63 - 1")
         if not 0 <= root <= _MASK:
             raise InvalidValue(f"seed {root} is out of range", "0 to 2^63 - 1")
-        self.root = root
+        self.root: int = int(root)
         self.used: dict[str, int] = {}
 
     def derive(self, name: str) -> int:

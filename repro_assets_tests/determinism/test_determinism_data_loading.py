@@ -52,6 +52,17 @@ def test_batches_do_not_depend_on_the_workers(here: torch.Tensor, workers: int, 
     assert torch.equal(epochs(workers, start, persistent_workers=start == "spawn"), here)
 
 
+@pytest.mark.parametrize("words", [{"batch_size": None}, {"batch_size": 4, "drop_last": True}])
+def test_epochs_of_every_kind_of_batch_do_not_depend_on_the_workers(words: dict[str, Any]) -> None:
+    def loaded(workers: int) -> list[torch.Tensor]:
+        kwargs = get_reproducible_dataloader_kwargs(3, workers, dataset=Noisy(), shuffle=True)
+        loader = DataLoader(**kwargs, **words)
+        return [torch.stack(list(loader)) for _ in range(2)]
+
+    for one, two in zip(loaded(0), loaded(2), strict=True):
+        assert torch.equal(one, two)
+
+
 def test_epochs_and_seeds_differ_and_samples_draw_apart(here: torch.Tensor) -> None:
     assert sorted(here[0, :, 0].tolist()) == list(range(12)) == sorted(here[1, :, 0].tolist())
     draws = torch.cat([here[..., 1:].flatten(), epochs(0, seed=4)[..., 1:].flatten()])

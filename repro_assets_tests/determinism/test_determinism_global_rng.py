@@ -84,11 +84,29 @@ def test_states_that_do_not_fit_are_refused_before_anything_is_loaded() -> None:
         {"format": 1},
         {**states, "cuda": [states["torch"]] * 9},
         {**states, "generators": {"order": {"type": "random.Random", "state": {}}}},
+        {**states, "torch": states["torch"][:100]},
+        {**states, "torch": None},
+        {**states, "numpy": {**states["numpy"], "keys": [1]}},
+        {**states, "python": {}},
+        {**states, "cuda": None},
+        {**states, "generators": None},
+        None,
     ):
         with pytest.raises(InvalidValue):
             load_rng_states(wrong)
         assert random.getstate() == seeded
     random.setstate(untouched)
+
+
+@pytest.mark.parametrize("name", ["python", "pcg", "twister", "legacy", "torch"])
+def test_a_damaged_state_of_a_passed_generator_is_named_and_nothing_is_loaded(name: str) -> None:
+    generators = passed()
+    states = save_rng_states(generators)
+    damaged = {**states["generators"], name: {**states["generators"][name], "state": states["python"]["words"][:3]}}
+    expected = drawn(passed())
+    with pytest.raises(InvalidValue, match=f"generator '{name}' does not read"):
+        load_rng_states({**states, "generators": damaged}, generators)
+    assert drawn(generators) == expected
 
 
 def test_states_without_named_generators_still_read() -> None:

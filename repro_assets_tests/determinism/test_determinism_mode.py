@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from repro_assets.determinism.mode import Mode, SettingWarning, applied, enable_deterministic_mode, settings_record
+from repro_assets.determinism.mode import (
+    LateSetting,
+    Mode,
+    SettingWarning,
+    applied,
+    enable_deterministic_mode,
+    settings_record,
+)
 from repro_assets.determinism.process_start import hash_seed_in_effect
 from repro_assets.errors import CheckFailed, InvalidValue
 from repro_assets.identity.canonical import decode, encode
@@ -296,8 +303,22 @@ def test_the_cap_on_instructions_holds_and_changes_bits() -> None:
         {"hash_seed": "random"},
         {"hash_seed": "4294967296"},
         {"cublas_workspace": ":1:1"},
+        {"threads": "x"},
+        {"threads": True},
+        {"tf32": "no"},
+        {"hash_seed": 0},
+        {"mkl_cbwr": 1},
     ],
 )
 def test_a_field_outside_its_range_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidValue):
         Mode(**fields)
+
+
+def test_a_late_setting_reads_as_a_sentence() -> None:
+    said = [str(LateSetting("X", *values, "it is late")) for values in (("a number", None), (None, "1"), ("0", "1"))]
+    assert said == [
+        "X is not set, and should be a number: it is late",
+        "X is 1, and should not be set: it is late",
+        "X is 1, not 0: it is late",
+    ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy
 import pytest
 
 from repro_assets.determinism.seeds import Seeds
@@ -39,7 +42,11 @@ def test_each_kind_of_generator_repeats() -> None:
     assert Seeds(1).torch("a").initial_seed() == Seeds(1).derive("a")
 
 
-@pytest.mark.parametrize("root", [-1, 2**63])
-def test_a_root_outside_the_range_is_refused(root: int) -> None:
+@pytest.mark.parametrize("root", [-1, 2**63, "a", True, 1.0, None])
+def test_a_root_that_is_no_number_of_the_range_is_refused(root: Any) -> None:
     with pytest.raises(InvalidValue):
         Seeds(root)
+
+
+def test_a_number_of_numpy_is_a_root() -> None:
+    assert Seeds(numpy.int64(3)).derive("a") == Seeds(3).derive("a")  # type: ignore[arg-type]
