@@ -1,7 +1,8 @@
 """What this process has opened for its spans: a maker of spans for each store, and the queues behind it.
 
-Laws: nothing is opened, and OpenTelemetry not even loaded, before the first span that has somewhere to go; ids come
-from the system, never from a generator that a seed governs; a forked child opens everything anew.
+Laws: nothing is opened, and OpenTelemetry not even loaded, before the first span that has somewhere to go; a process
+that was started under a span finds its store by itself, or says once that there is none; ids come from the system,
+never from a generator that a seed governs; a forked child opens everything anew.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from repro_assets.store.home import Home
+from repro_assets.errors import ReproError
+from repro_assets.store.home import Home, find_store
 from repro_assets.store.offline import is_offline
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Tracers:
         self._home: Home | None = None
         self.in_use = False
         self._forked = False
+        self._looked = False
         self._open_nothing()
         os.register_at_fork(after_in_child=self._after_fork)
         atexit.register(self._end)
@@ -64,7 +67,10 @@ class Tracers:
 
     def tracer(self, home: Home | None) -> Tracer | None:
         """Return what makes spans for a store, None where they would go nowhere."""
-        if not self.in_use and home is None and not any(os.environ.get(name) for name in _ENDPOINTS):
+        endpoint = any(os.environ.get(name) for name in _ENDPOINTS)
+        if home is None and self._home is None:
+            self._look(endpoint)
+        if not self.in_use and home is None and not endpoint:
             return None
         self.in_use = True
         if home is None:
@@ -82,6 +88,24 @@ class Tracers:
                     # A forked worker of multiprocessing leaves by `os._exit`, past atexit.
                     util.Finalize(None, self._end, exitpriority=0)
             return self._tracers[home]
+
+    def _look(self, endpoint: bool) -> None:
+        """Find the store of a process that was started under a span; it may never open a run."""
+        if self._looked or not os.environ.get("TRACEPARENT"):
+            return
+        self._looked = True
+        if (
+            os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+            or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        ):
+            return
+        try:
+            self.start(find_store())
+        except ReproError as error:
+            if not endpoint:
+                from repro_assets.recording import logs
+
+                logs.warn("tracing", f"spans of this process have nowhere to go: {error}")
 
     def flush_files(self, seconds: float = 5.0) -> None:
         """Wait until the spans that have ended are in their files."""

@@ -2,7 +2,8 @@
 
 Laws: a span is a timing and may be lost; what must not be lost is a record of the journal. Nothing here stops or slows
 the work: exporting is a thread's (`repro_assets.recording.span_export`). Spans are made once there is somewhere to put
-them: a store (`tracers.start`, which every run calls) or an OTLP endpoint; before that `span` does and loads nothing.
+them: a store (`tracers.start`, which every run calls; in a process that was started under a span the one that
+`find_store` finds) or an OTLP endpoint; before that `span` does and loads nothing.
 Ids come from the system, never from a generator that a seed governs. Text passes the secret scanner.
 
 A span's parent is the span that is current where it begins: in the same thread, in tasks that were begun under it, in

@@ -36,7 +36,18 @@ def test_every_example_works_and_every_query_is_answered(tmp_path: Path) -> None
     record = show_run(home, run_id)
     assert record["state"] == "COMPLETED"
     names = sorted(row["name"] for row in record["slowest_spans"])
-    assert names == ["answer", "epoch", "epoch", "evaluate", "example", "prepare", "prepare", "serve", "train"]
+    assert names == [
+        "answer",
+        "epoch",
+        "epoch",
+        "evaluate",
+        "example",
+        "prepare",
+        "prepare",
+        "serve",
+        "train",
+        "translate",
+    ]
     line = re.compile(r"^\S+ \S+ - repro_assets\.trainer - INFO - \[[0-9a-f]{32}\|trainer\] - (.*)$", re.MULTILINE)
     (shown,) = blocks("text")
     assert line.findall(done.stderr) == line.findall(shown) == ["accuracy is measured images=400"]
@@ -46,6 +57,6 @@ def test_every_example_works_and_every_query_is_answered(tmp_path: Path) -> None
         assert queries.rows(home, statement), statement
     (tree,) = (statement for statement in statements if "RECURSIVE" in statement)
     paths = {row["path"] for row in queries.rows(home, tree)}
-    assert {"example / train / epoch", "example / prepare", "serve / answer"} <= paths
+    assert {"example / train / epoch", "example / prepare", "serve / answer", "serve / translate"} <= paths
     served = queries.rows(home, "SELECT trace_id, span_id FROM spans WHERE name = 'serve'")
     assert header.split("-")[1:3] == [served[0]["trace_id"], served[0]["span_id"]]

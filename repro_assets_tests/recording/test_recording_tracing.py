@@ -153,6 +153,22 @@ def test_a_process_continues_the_trace_of_the_process_that_started_it(
     assert tracing.process_environment() == {}
 
 
+def test_a_process_that_opens_no_run_finds_the_store_of_its_spans(
+    traced: Home, process: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    program = 'with span("first"): pass\nwith span("second"): pass'
+    with span("start a process"):
+        variables = tracing.process_environment()
+        assert process(program, **variables, REPRO_HOME=str(traced.root)).stderr == ""
+        quiet = process(program, **variables, REPRO_HOME=str(traced.root), OTEL_TRACES_EXPORTER="none")
+        said = process(program, **variables, REPRO_HOME=str(tmp_path / "nowhere"))
+    assert parents(by_name(traced)) == {
+        "start a process": None, "first": "start a process", "second": "start a process",
+    }  # fmt: skip
+    assert quiet.stderr == ""
+    assert said.stderr.count("spans of this process have nowhere to go: there is no store in") == 1
+
+
 def test_a_malformed_traceparent_of_the_process_is_said_once_and_ignored(
     home: Home, process: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
