@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.artifacts.sharing import refuse_empty
 from repro_assets.artifacts.soundness import Soundness, check_store
 from repro_assets.identity.digest import Digest
 from repro_assets.store.home import Home
@@ -57,9 +58,10 @@ def check_and_repair(
     Raises
     ------
     InvalidValue, UnknownName, MachineError
-        If there is no such remote, or it does not answer.
+        If there is no such remote, nobody ever pushed to it, or it does not answer.
     """
     source = RemoteObjects(Bucket(find_remote(home, remote)), DECODERS, home)
+    refuse_empty(source)
     mended = Mended(str(source.bucket))
     lost: set[Digest] = set()
     while True:

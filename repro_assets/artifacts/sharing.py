@@ -108,6 +108,18 @@ def push(
     return done
 
 
+def refuse_empty(remote: RemoteObjects) -> None:
+    """Refuse a place to which nobody ever pushed.
+
+    Raises
+    ------
+    UnknownName
+        If neither a record nor an object is there.
+    """
+    if not (shared_journal.stretches(remote.bucket) or any(remote.digests())):
+        raise UnknownName(f"{remote.bucket} holds nothing of a store", "push to it first, or correct the address")
+
+
 def pull(
     home: Home,
     address: str,
@@ -146,8 +158,8 @@ def pull(
     growths = _growths(remote.bucket, home, done) if artifacts is None else []
     versions = [version for version in claims.read_all(done) if version is not None]
     claims.save()
-    if not (versions or growths or done.failed or shared_journal.stretches(remote.bucket) or any(remote.digests())):
-        raise UnknownName(f"{remote.bucket} holds nothing of a store", "push to it first, or correct the address")
+    if not (versions or growths or done.failed):
+        refuse_empty(remote)
     if artifacts is None:
         wanted = [version.digest for version in versions]
         wanted += [digest for growth in growths for record in _records_of(growth) for digest in _digests_of(record)]

@@ -27,8 +27,9 @@ from repro_assets.capture.packages import installed_packages
 from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.shared_libraries import shared_libraries
 from repro_assets.capture.software import ask, describe_interpreter, describe_settings
-from repro_assets.identity.canonical import digest_of
+from repro_assets.identity.canonical import encode
 from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Entry, Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class EnvironmentCapture:
     Parameters
     ----------
     document : dict
-        JSON-able; `digest` is over this. Its member ``host`` names this one machine and can be left out of a copy.
+        JSON-able; `digest` is that of this as an artifact. Its member ``host`` names this one machine and can be left
+        out of a copy.
     readings : dict
         Metrics at the moment of the capture; units are in the names or bytes.
     loaded : dict
@@ -55,8 +57,9 @@ class EnvironmentCapture:
 
     @property
     def digest(self) -> Digest:
-        """Digest of the canonical encoding of `document`."""
-        return digest_of(self.document)
+        """Digest of the artifact as which a store holds `document`; `repro env capture` prints the same."""
+        data = encode(self.document)
+        return Digest.of(Manifest("json", (Entry("value", len(data), (Digest.of(data),)),)).encode())
 
 
 def capture_environment(

@@ -36,6 +36,7 @@ LIMIT = 50 * 1024 * 1024
 """Largest file, in bytes, that is taken unless the caller says otherwise."""
 
 
+NO_REPOSITORY = "no repository here"
 _cache = ScanCache()
 _said_by_git = Remembered(None, "git")
 
@@ -123,7 +124,7 @@ class _Capture:
         label = below.rstrip("/") or "git"
         # A repository below the root is known by its own `.git`: the one around it has already said that it is none.
         top = find_top(folder) if not below else (folder if (folder / ".git").exists() else None)
-        reason = "no repository here" if top is None else ""
+        reason = NO_REPOSITORY if top is None else ""
         if top is not None:
             worktree = Worktree(folder, top, self.said_by_git)
             try:

@@ -68,6 +68,7 @@ def system_info(captured: EnvironmentCapture, source: SourceCapture) -> dict[str
             "commit_sha": git["commit"],
             "branch": git["branch"],
             "has_uncommitted_changes": git["dirty"],
+            "unavailable": git.get("unavailable", {}).get("git"),
         },
         "readings": captured.readings,
         "environment": document,

@@ -131,7 +131,14 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             "SELECT run_id, name, asset, partition, state FROM runs WHERE parent_run_id = $run "
             "ORDER BY started_at, run_id"
         )
-    record["command"] = shlex.join(["repro", "replay", run_id])
+        replayable = of_run(
+            "SELECT state = 'COMPLETED' AND source IS NOT NULL AND (plan ->> '$.code_location') IS NOT NULL AS yes "
+            "FROM runs WHERE run_id IN (SELECT coalesce(replay_of, run_id) FROM runs "
+            "WHERE run_kind = 'asset' AND $run IN (run_id, parent_run_id))"
+        )
+    # What would be refused is not offered.
+    can = bool(replayable) and all(row["yes"] for row in replayable)
+    record["command"] = shlex.join(["repro", "replay", run_id]) if can else None
     if record["asset"] is not None:
         record["fresh_command"] = _fresh_command(record)
     return record

@@ -72,7 +72,10 @@ def check(
     """Say whether this environment meets requirements; exit code 1 if it does not."""
     from repro_assets.capture.requirements import validate_environment
     from repro_assets.cli.rendering import print_json, print_line
+    from repro_assets.errors import InvalidValue
 
+    if not package and min_gpu_memory_gb is None and min_cuda_version is None:
+        raise InvalidValue("no requirement is given, so there is nothing to check", "give --package SPEC, for example")
     found = validate_environment(package or [], min_gpu_memory_gb, min_cuda_version)
     if as_json:
         print_json(found.document())

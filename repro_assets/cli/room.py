@@ -139,7 +139,10 @@ def policy(
     from repro_assets.artifacts.room import Room
     from repro_assets.cli.answering import here, say
     from repro_assets.cli.rendering import print_facts, print_json, print_line, print_table, size
+    from repro_assets.errors import InvalidValue
 
+    if action is Action.SET and keep_last is None and checkpoints_last is None and checkpoints_best is None:
+        raise InvalidValue("no rule is given, so nothing would be set", "give --keep-last N, for example")
     home = here()
     found = rules.read_policy(home)
     if action is Action.SET:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from repro_assets.capture.git import find_top
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import hash_seed_in_effect
 from repro_assets.errors import NoStore, ReproError, from_os_error
@@ -129,6 +131,9 @@ def _git() -> Finding:
     inside = subprocess.run(
         ["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=False
     )
+    if inside.returncode != 0 and find_top(root.resolve()) is not None:
+        said = " ".join(inside.stderr.split())
+        return Finding("git", WARN, f"no commit is recorded: {said}", f"mend it: git -C {shlex.quote(str(root))} fsck")
     if inside.returncode != 0:
         return Finding("git", WARN, f"{root} is in no git repository, so no commit is recorded", "git init")
     return Finding("git", OK, inside.stdout.strip())

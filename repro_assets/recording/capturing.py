@@ -25,7 +25,7 @@ from repro_assets.capture.notebook import NotebookCapture, capture_notebook
 from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.scheduler import scheduler_job
-from repro_assets.capture.source import capture_source
+from repro_assets.capture.source import NO_REPOSITORY, capture_source
 from repro_assets.capture.source_tree import SourceCapture, SourceFile
 from repro_assets.errors import SourceChanged
 from repro_assets.store.home import Home, find_project
@@ -150,7 +150,8 @@ def _source_words(source: Mapping[str, Any]) -> list[str]:
     if not source:
         return []
     if not source.get("git"):
-        return ["no git repository"]
+        reason = source.get("unavailable", {}).get("git", NO_REPOSITORY)
+        return ["no git repository" if reason == NO_REPOSITORY else f"NO COMMIT: {' '.join(reason.split())}"]
     place = f"commit {source['commit'][:12]}" if source.get("commit") else "no commit yet"
     branch = f" on {source['branch']}" if source.get("branch") else ""
     numbers = [f"{len(source[what])} {what}" for what in ("changed", "untracked") if source.get(what)]

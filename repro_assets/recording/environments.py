@@ -18,9 +18,7 @@ from repro_assets.capture.level import Level
 from repro_assets.capture.source import capture_source
 from repro_assets.capture.system_info import write_files
 from repro_assets.errors import InvalidInput, NoStore, UnknownName
-from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
-from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.recording.capturing import project_root, summarize
 from repro_assets.store.home import Home, find_store
 
@@ -94,9 +92,7 @@ def captured_into(folder: Path, level: Level) -> CapturedFiles:
         cache = None  # every installed file is compared again then
     captured = capture_environment(level, project=root, cache=cache, scratch=folder)
     source = capture_source(root, Level.BASIC)
-    data = canonical.encode(captured.document)
-    manifest = Manifest("json", (Entry("value", len(data), (Digest.of(data),)),))
-    digest = Digest.of(manifest.encode())
+    digest = captured.digest
     files = write_files(captured, source, folder)
     return CapturedFiles(digest, level, files, summarize(captured.document, source.document, str(digest)))
 
@@ -158,10 +154,12 @@ def _of_run(home: Home, run_id: str) -> KnownEnvironment:
     from repro_assets.catalog import queries
 
     (run,) = queries.rows(
-        home, "SELECT name, environment, source, settings FROM runs WHERE run_id = $run", {"run": run_id}
+        home, "SELECT run_kind, environment, source, settings FROM runs WHERE run_id = $run", {"run": run_id}
     )
     if run["environment"] is None:
-        raise InvalidInput(f"run {run_id} has no environment on record", "name a run of one asset, not its parent run")
+        parent = run["run_kind"] == "parent"
+        remedy = "name one of the runs that it groups, see: repro runs show" if parent else "name a run of an asset"
+        raise InvalidInput(f"run {run_id} ({run['run_kind']}) has no environment on record", remedy)
     document = load_environment(home, run["environment"])
     settings = json.loads(run["settings"]) if run["settings"] else None
     if settings:

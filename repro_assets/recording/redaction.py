@@ -25,6 +25,7 @@ SECRET_NAMES = re.compile(
     r"(?i)(?:^|[^a-z])(?:passwords?|passwd|passphrase|pwd|secrets?|(?:api|access|account|private|secret)[_-]?keys?"
     r"|client[_-]?secret|credentials?|(?:api|auth|access|bearer|refresh)[_-]?token)$"
 )
+_ASSIGNED = re.compile(r"(?P<name>[\w.-]+)(?P<between>[\"']?\s*=\s*)(?P<value>[^\s,;]+)")
 _PLACEHOLDER = re.compile(r"(?s)\s*|\$\{.*\}|\$[A-Z_]+|<.*>|\{\{.*\}\}")
 
 
@@ -48,6 +49,17 @@ def redact(value: Any, path: str) -> tuple[Any, list[str]]:
     found: list[str] = []
     redacted = _walk(value, path, path.rpartition(".")[2], found)
     return (redacted, found) if found else (value, found)
+
+
+def redact_message(text: str) -> str:
+    """Return free text, such as an error's, without credentials and without what is assigned to a name of one."""
+
+    def shown(match: re.Match[str]) -> str:
+        if SECRET_NAMES.search(match["name"]) and not _PLACEHOLDER.fullmatch(match["value"]):
+            return f"{match['name']}{match['between']}<redacted: named-secret>"
+        return match[0]
+
+    return _ASSIGNED.sub(shown, redact_text(text))
 
 
 def redact_start(started: RunStarted) -> RunStarted:

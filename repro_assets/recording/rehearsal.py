@@ -27,6 +27,7 @@ from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.lifetime import begin, recorded
+from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import new_run_id
 from repro_assets.store.home import make_store, open_store
 
@@ -70,10 +71,12 @@ def _blamed(name: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        traceback.print_exc()
+        # Only where it was raised: what was raised is said once, by whoever asked.
+        print(redact_message("".join(traceback.format_tb(error.__traceback__))), end="", file=sys.stderr)
         frames = traceback.extract_tb(error.__traceback__)
         where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-        raise _TargetRaised(f"{name} raised {type(error).__name__}: {error}{where}") from error
+        said = redact_message(f"{type(error).__name__}: {error}")
+        raise _TargetRaised(f"{name} raised {said}{where}") from error
 
 
 def _imported(name: str) -> Callable[..., Any]:

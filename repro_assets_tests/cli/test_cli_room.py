@@ -89,6 +89,8 @@ def test_rules_are_kept_and_applied_when_asked(repro: Any, home: Home) -> None:
     assert repro("store", "policy").out == "no rules: everything is kept\n"
     refused = repro("store", "policy", "set", "--collection", "", "--keep-last", "1")
     assert refused.code == 2 and "--collection is empty" in refused.err
+    nothing = repro("store", "policy", "set", "--collection", "model-*")
+    assert nothing.code == 2 and "no rule is given" in nothing.err
     words = ("--collection", "model-*", "--keep-last", "1", "--checkpoints-last", "2", "--json")
     assert repro("store", "policy", "set", *words).document["collections"] == {"model-*": 1}
     assert repro("store", "policy", "show", "--json").document["checkpoints"]["keep_last"] == 2

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from repro_assets.journal.run_records import RunStarted
+from repro_assets.recording.run import begin
+
 
 def test_runs_are_listed_newest_first_and_chosen_by_sql(repro, home):
     rows = repro("runs", "list", "--json").document
@@ -19,7 +22,7 @@ def test_a_run_shows_its_whole_record_and_its_command(repro, home):
     record = repro("runs", "show", "last", "--json").document
     assert record["run_id"] == "cccccccc33333333"
     assert record["error"]["message"] == "the loss became NaN"
-    assert record["command"] == "repro replay cccccccc33333333"
+    assert record["command"] is None
     assert [item["slot"] for item in record["inputs"]] == ["given"]
     (loss,) = record["metrics"]
     assert loss["value"] == "NaN"
@@ -38,3 +41,22 @@ def test_durations_are_shown_to_a_tenth_of_a_second(repro, home):
     header, _, *lines = repro("runs", "list").out.splitlines()
     assert header.split()[-1] == "seconds"
     assert [float(line.split()[-1]) for line in lines] == [round(value, 1) for value in exact.values()]
+
+
+def test_a_command_is_shown_only_where_something_can_be_replayed(repro, home):
+    source, plan = "sha256:" + "1" * 64, {"code_location": {"module": "m"}}
+    begin(home, RunStarted("parent1", "parent", "whole"))
+    begin(home, RunStarted("whole1", "asset", "whole", parent_run_id="parent1", source=source, plan=plan)).end()
+    begin(home, RunStarted("parent2", "parent", "part"))
+    begin(home, RunStarted("basic1", "asset", "part", parent_run_id="parent2", plan=plan)).end()
+    begin(home, RunStarted("script1", "script", "mine", source=source)).end()
+    shown = {run: repro("runs", "show", run, "--json").document["command"] for run in (
+        "whole1", "parent1", "basic1", "parent2", "script1",
+    )}  # fmt: skip
+    assert shown == {
+        "whole1": "repro replay whole1", "parent1": "repro replay parent1",
+        "basic1": None, "parent2": None, "script1": None,
+    }  # fmt: skip
+    for run, hint in {"script1": "name a run of an asset", "parent1": "name one of the runs that it groups"}.items():
+        said = repro("env", "diff", run, "current")
+        assert said.code == 2 and hint in said.err and ("parent" in said.err) is (run == "parent1")

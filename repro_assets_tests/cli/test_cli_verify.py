@@ -26,6 +26,9 @@ def hashed():
 
 def fails():
     raise KeyError("lost")
+
+def tells():
+    raise ValueError("password=hunter2hunter2")
 """
 
 
@@ -70,6 +73,17 @@ def test_a_wrong_target_and_one_that_fails_are_said_in_a_line(
     said = repro("verify-determinism", *words)
     assert (said.code, said.out) == (code, "")
     assert word in next(line for line in said.err.splitlines() if line.startswith("error:"))
+
+
+def test_what_a_target_raised_is_said_once_and_without_its_secrets(repro: Any, folder: Path) -> None:
+    said = repro("verify-determinism", "targets:tells")
+    assert said.code == 1 and "hunter2" not in said.err + said.out
+    assert said.err.count("ValueError: ") == 1 and "targets.py" in said.err
+    with (folder / "log").open("w+b") as log, pytest.raises(TargetFailed) as raised:
+        verify_determinism("targets:tells", log=log)
+    assert "hunter2" not in str(raised.value)
+    told = (folder / "log").read_text()
+    assert "in tells" in told and "hunter2" not in told and "ValueError: " not in told
 
 
 def test_an_asset_that_is_not_there_is_a_wrong_target(repro: Any, home: Any) -> None:

@@ -109,6 +109,9 @@ def test_what_is_missing_comes_when_it_is_read_and_fsck_can_fetch_it(tmp_path: P
     assert repro("there", "artifacts", "get", "results", "--to", "got")[0] == 0
     repro("other", "store", "pull", "../shared", "--records")
     assert repro("other", "store", "fsck")[0] == 1
+    (tmp_path / "empty").mkdir()
+    code, _, said = repro("other", "store", "fsck", "--repair", "../empty")
+    assert code == 2 and "holds nothing of a store" in said
     found = _document(repro("other", "store", "fsck", "--full", "--repair", "../shared", "--json"))
     assert found["ok"] and len(found["repaired"]) == 13 and found["lost"] == []
     assert len(list(LocalObjects(make_store(tmp_path / "other")).digests())) == 13
