@@ -11,6 +11,7 @@ only if it reads as one, so none is ever taken for an option.
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import time
 import tomllib
@@ -28,6 +29,7 @@ from repro_assets.replay.programs import Ended, run_program
 Progress = Callable[[int, int], None]
 
 _LONGEST_REASON = 300
+_NO_REASON = ("note:", "hint:", "[notice]", "×", "╰", "│")
 _COLLECTING = re.compile(r"\s*(?:Collecting|Requirement already satisfied:|Processing|Obtaining) ")
 _NOT_FOUND = re.compile(r"No matching distribution found for ([\w.-]+)")
 _ADDRESS = re.compile(r"\b[\w+]+://\S+")
@@ -127,7 +129,7 @@ class Installer:
 
     def _find_pip(self) -> tuple[list[str], bool]:
         """Return pip's command line, and whether it had to be put into the environment."""
-        ours = [sys.executable, "-m", "pip", "--python", str(self._python)]
+        ours = [*_dying_with_us(), sys.executable, "-m", "pip", "--python", str(self._python)]
         if run_program([*ours, "--version"], self._left(), self._variables, what="pip").code == 0:
             return ours, False
         # This interpreter has no pip, or one that does not run on the other version.
@@ -135,7 +137,7 @@ class Installer:
         ended = run_program(command, self._left(), self._variables, what="ensurepip")
         if ended.code != 0:
             raise MachineError(f"there is no pip for {self._python}: {ended.last_line}", "install pip or ensurepip")
-        return [str(self._python), "-m", "pip"], True
+        return [*_dying_with_us(), str(self._python), "-m", "pip"], True
 
     def _install_all(self, wanted: list[_Wanted]) -> list[NotHad]:
         total = len(wanted)
@@ -188,6 +190,12 @@ class Installer:
         return max(self._limit - time.monotonic(), 1.0)
 
 
+def _dying_with_us() -> list[str]:
+    """Return what is put before a command so that the kernel ends it when this process is killed; only Linux has it."""
+    program = shutil.which("setpriv") if sys.platform == "linux" else None
+    return [program, "--pdeathsig", "KILL"] if program else []
+
+
 def _install(wanted: Sequence[_Wanted]) -> list[str]:
     return ["install", "--no-deps", "--no-warn-script-location", *(each.requirement for each in wanted)]
 
@@ -232,9 +240,22 @@ def _named(ended: Ended, wanted: Sequence[_Wanted]) -> _Wanted | None:
 
 
 def _reason(ended: Ended) -> str:
-    said = [line.partition("ERROR:")[2].strip() for line in ended.output.splitlines() if "ERROR:" in line]
-    text = _ADDRESS.sub("<address>", redact_text(said[-1] if said else ended.last_line))
+    lines = ended.output.splitlines()
+    said = [line.partition("ERROR:")[2].strip() for line in lines if "ERROR:" in line]
+    closing = [line.strip() for line in lines if line.strip() and not line.strip().startswith(_NO_REASON)]
+    text = _from_subprocess(lines) or (said or closing or [""])[-1]
+    text = _ADDRESS.sub("<address>", redact_text(text))
     return text[:_LONGEST_REASON] or f"pip ended with code {ended.code}"
+
+
+def _from_subprocess(lines: Sequence[str]) -> str:
+    """Return what pip tried and the last line of the program that failed at it, which pip frames; empty if none did."""
+    ends = [number for number, line in enumerate(lines) if line.strip() == "[end of output]"]
+    if not ends:
+        return ""
+    tried = [line.strip().lstrip("× ") for line in lines[: ends[0]] if line.strip().startswith("×")]
+    last = next((line.strip(" │") for line in reversed(lines[: ends[0]]) if line.strip(" │")), "")
+    return f"{tried[-1].rstrip('.')}: {last}" if tried else last
 
 
 def _build_backend(folder: Path) -> str | None:

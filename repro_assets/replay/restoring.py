@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import shutil
@@ -27,13 +28,15 @@ from repro_assets.capture.comparison import EnvironmentDiff, diff_environments
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.level import Level
 from repro_assets.capture.packages import normalised
-from repro_assets.errors import InvalidInput, MachineError, ReproError, ReusedElsewhere, from_os_error
+from repro_assets.errors import InvalidInput, InvalidValue, MachineError, ReproError, ReusedElsewhere, from_os_error
 from repro_assets.recording.environments import KnownEnvironment
 from repro_assets.replay.installing import Installer, NotHad, Progress
 from repro_assets.replay.interpreters import clean_variables, describe, find_interpreter
 from repro_assets.replay.programs import run_program
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+OLDEST = (3, 11)
+"""The first Python in which our capture runs; as in pyproject.toml."""
 MARK = "restoring.json"
 DONE = "restored.json"
 VARIABLES = "variables.sh"
@@ -112,6 +115,8 @@ def restore_environment(
     ------
     InvalidInput
         If the record is no environment or lists no packages.
+    InvalidValue
+        If `to` is a link, or has a colon in it.
     ReusedElsewhere
         If something is at `to`.
     MachineError
@@ -142,6 +147,11 @@ def _build(
 ) -> Restored:
     recorded = document.get("python") or {}
     interpreter = find_interpreter(recorded.get("version"), recorded.get("implementation"))
+    if tuple(int(part) for part in interpreter.version.split(".")[:2]) < OLDEST:
+        raise InvalidInput(
+            f"{known.name} is of Python {interpreter.version}, in which what was built could not be compared",
+            f"Python {'.'.join(map(str, OLDEST))} and newer can be restored",
+        )
     made = run_program(
         [interpreter.path, "-m", "venv", "--without-pip", str(target)], VENV_SECONDS, clean_variables(), what="venv"
     )
@@ -234,7 +244,12 @@ def _lay_out_source(known: KnownEnvironment, folder: Path) -> tuple[str | None, 
 @contextlib.contextmanager
 def _filling(target: Path, name: str) -> Any:
     """Take an empty folder for the body; empty it again if that fails."""
-    there = target.exists() or target.is_symlink()
+    if target.is_symlink():
+        raise InvalidValue(f"{target} is a link, and an environment names its own place", "name the folder itself")
+    if os.pathsep in str(target):
+        raise InvalidValue(f"{target} has a {os.pathsep!r} in it, which no PATH can hold", "name another folder")
+    there = target.exists()
+    made = [each for each in (target, *target.parents) if not each.exists()]
     if there and (not target.is_dir() or any(target.iterdir())):
         what = "a restoration that was not finished" if (target / MARK).is_file() else "something"
         remedy = "delete it first" if (target / MARK).is_file() else "name an empty folder, or one that is not there"
@@ -249,8 +264,10 @@ def _filling(target: Path, name: str) -> Any:
     except BaseException:
         for item in target.iterdir():
             shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
-        if not there:
-            target.rmdir()
+        for folder in made:
+            # Somebody else may have put something into one of them meanwhile.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         raise
 
 
