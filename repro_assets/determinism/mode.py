@@ -12,7 +12,7 @@ import platform
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from repro_assets.determinism.process_start import hash_seed_in_effect, variables_at_start
@@ -72,12 +72,7 @@ _OVERRULING = {
     "TORCHINDUCTOR_MAX_AUTOTUNE": ("0", _TIMED),
 }
 
-_FIELDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
-    ((bool,), "True or False", ("deterministic", "tf32", "cudnn_benchmark")),
-    ((int,), "a whole number", ("threads", "interop_threads")),
-    ((str,), "a text", ("hash_seed", "cublas_workspace")),
-    ((str, type(None)), "a text, or None", ("instruction_set", "mkl_cbwr")),
-)
+_KINDS = {"bool": "True or False", "int": "a whole number", "str": "a text", "str | None": "a text, or None"}
 _DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
 
 
@@ -154,10 +149,10 @@ class Mode:
     mkl_cbwr: str | None = None
 
     def __post_init__(self) -> None:
-        for kind, word, names in _FIELDS:
-            for name in names:
-                if type(getattr(self, name)) not in kind:
-                    raise InvalidValue(f"{name} of the mode is {getattr(self, name)!r}", f"give {word}")
+        for each in fields(self):
+            value, kind = getattr(self, each.name), str(each.type)
+            if type(value).__name__.removesuffix("Type") not in kind.split(" | "):
+                raise InvalidValue(f"{each.name} of the mode is {value!r}", f"give {_KINDS[kind]}")
         for name in ("threads", "interop_threads"):
             if getattr(self, name) < 1:
                 raise InvalidValue(f"{name} is {getattr(self, name)}", "at least 1")
