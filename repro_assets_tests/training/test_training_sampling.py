@@ -89,25 +89,38 @@ def test_batches_are_a_function_of_the_generator(new_run):
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-@pytest.mark.parametrize("metric", ["validation/accuracy", "train/loss", "train/perplexity"])
-def test_a_stage_advances_in_training_and_a_planted_regression_rolls_it_back(train, monkeypatch, metric):
+@pytest.mark.parametrize(
+    ("metric", "threshold"), [("validation/accuracy", -0.12), ("train/loss", -1.0), ("train/perplexity", -50.0)]
+)
+def test_a_stage_advances_in_training_and_a_planted_regression_rolls_it_back(train, monkeypatch, metric, threshold):
     measure, calls = rollout.validate, []
 
     def spoil_the_model_then_measure(model, *arguments):
         calls.append(model)
-        if len(calls) == 3:
+        if len(calls) == 5:
             with torch.no_grad():
-                model.head.bias[0] += 100
+                # It answers 0 before it has looked.
+                model.head.bias[16] += 100
         return measure(model, *arguments)
 
     monkeypatch.setattr("repro_assets.training.rollout.validate", spoil_the_model_then_measure)
-    settings = stages(EASY, HARD, metric=metric, rollback_threshold=-0.02, rollback_cooldown=1000)
-    run, _ = train(steps=18, learning_rate=1e-2, validate_every=1000, curriculum="stages", curriculum_settings=settings)
+    settings = stages(EASY, HARD, metric=metric, rollback_threshold=threshold)
+    run, _ = train(
+        steps=70,
+        learning_rate=1e-2,
+        validate_every=1000,
+        curriculum="stages",
+        curriculum_settings=settings,
+        curriculum_every=10,
+    )
     reasons = [(change["step"], change["from_stage"], change["to_stage"], change["reason"]) for change in run.changes]
     # The figures of the batch show the damage one evaluation later than those of the validation.
-    back = 12 if metric.startswith("validation") else 16
-    assert reasons == [(0, None, "one", "start"), (4, "one", "two", "criteria"), (back, "two", "one", "rollback")]
+    back = 50 if metric.startswith("validation") else 60
+    assert reasons == [(0, None, "one", "start"), (10, "one", "two", "criteria"), (back, "two", "one", "rollback")]
     assert run.changes[2]["mix"] == pytest.approx({"simple": 0.55, "medium": 0.2, "hard": 0.25})
+    if metric == "train/loss":
+        curve = dict(run.curves["train/loss"])
+        assert [change["metrics"] for change in run.changes] == [{}, {metric: curve[10]}, {metric: curve[60]}]
     for change in run.changes:
         count = dict(run.curves["curriculum/hard"])[change["step"] + 1]
         assert abs(count - 40 * change["mix"]["hard"]) <= 1
