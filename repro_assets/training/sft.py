@@ -23,7 +23,7 @@ Deviations from plain imitation learning:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -39,7 +39,7 @@ from repro_assets.training.curriculum_strategies import make_curriculum, read_se
 from repro_assets.training.filtering import read_traces
 from repro_assets.training.loop import Generators, Loop, LoopConfig
 from repro_assets.training.policy import Architecture, Policy
-from repro_assets.training.preparing import prepared
+from repro_assets.training.preparing import Prepare, prepared
 from repro_assets.training.sampling import CurriculumBatches
 
 if TYPE_CHECKING:
@@ -153,8 +153,12 @@ def train_sft(
     optimizer = optimization.adamw(model, config.weight_decay)
     generators = Generators({"batches": run.seeds.torch("sft/batches")})
     seed = run.seeds.derive("sft/augmentation")
-    batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
-    steered = None if config.curriculum == "none" else _steered(run, config, traces, generators["batches"])
+    batches: optimization.Batches | CurriculumBatches
+    if config.curriculum == "none":
+        batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
+    else:
+        batches = _steered(run, config, traces, generators["batches"])
+    steered = batches if isinstance(batches, CurriculumBatches) else None
     if steered is not None and resume is None:
         steered.start()
 
@@ -167,20 +171,20 @@ def train_sft(
         "sft",
         config,
         config.steps,
-        {"model": model, "optimizer": optimizer, "sampler": steered or batches, "generators": generators},
+        {"model": model, "optimizer": optimizer, "sampler": batches, "generators": generators},
         tensors=model.state_dict,
         validate=lambda: rollout.validate(model, shown, labels, config.look_cost),
         epoch=lambda step: (step - 1) * config.batch_size // len(examples.rows),
         resume=resume,
     )
-    ahead = prepared(batches, prepare, range(loop.done + 1, config.steps + 1), config.workers)
+    steps = range(loop.done + 1, config.steps + 1)
+    if isinstance(batches, CurriculumBatches):
+        ahead = _one_by_one(batches, prepare, steps)
+    else:
+        ahead = prepared(batches, prepare, steps, config.workers)
     with loop, contextlib.closing(ahead) as ready:
         for step in loop:
-            if steered is None:
-                chosen, seen = next(ready)
-            else:
-                chosen = steered.draw(step)
-                seen = prepare(step, chosen)
+            chosen, seen = next(ready)
             loss, accuracy, each = imitation_loss(model, seen, examples.actions[chosen])
             rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
             norm = optimization.update(model, optimizer, loss, rate, config.clip_norm)
@@ -234,6 +238,15 @@ def imitation_loss(model: Policy, images: Tensor, actions: Tensor) -> tuple[Tens
     costs = functional.cross_entropy(logits.detach().transpose(1, 2), wanted, ignore_index=-1, reduction="none")
     taken = wanted >= 0
     return loss, float(hits / taken.sum()), costs.sum(dim=1) / taken.sum(dim=1)
+
+
+def _one_by_one(
+    batches: CurriculumBatches, prepare: Prepare, steps: range
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Yield what `prepared` does; what a batch is depends on what was learned before it."""
+    for step in steps:
+        chosen = batches.draw(step)
+        yield chosen, prepare(step, chosen)
 
 
 def _steered(run: Run, config: SftConfig, traces: pandas.DataFrame, generator: torch.Generator) -> CurriculumBatches:

@@ -45,7 +45,7 @@ def test_a_filtered_file_can_be_filtered_again_and_says_what_it_leaves_out(raw, 
     run = new_run()
     again = filter_file(run, config(format), write_traces_file(kept, format))
     pd.testing.assert_frame_equal(kept, again)
-    assert run.params["columns_left_out"] == ["quality"]
+    assert run.params["columns_left_out"] == ["quality", "difficulty"]
 
 
 @pytest.mark.parametrize("kind", ["rft", "eval"])
