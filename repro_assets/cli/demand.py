@@ -1,4 +1,4 @@
-"""What ``repro evaluate`` and ``repro filter`` share: one asset, made on demand from inputs that a person names.
+"""What ``repro evaluate``, ``filter`` and ``generate`` share: one asset, made on demand of inputs that a person names.
 
 Laws: what can be refused without executing is refused before the slow start of the executing process; inputs are
 handed on by digest, so what was found here is what is read there; a file is written beside its name and renamed.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class DemandWords:
-    """Words of both commands; None, or nothing in a list or mapping, stands for unsaid.
+    """Words of these commands; None, or nothing in a list or mapping, stands for unsaid.
 
     Parameters
     ----------
@@ -77,7 +77,14 @@ def output_of(words: DemandWords) -> Path | None:
 
 
 def make(
-    home: Home, asset: str, words: DemandWords, config: Mapping[str, Any], inputs: Mapping[str, str], *, verbose: bool
+    home: Home,
+    asset: str,
+    words: DemandWords,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    *,
+    partition: str | None = None,
+    verbose: bool,
 ) -> RunAnswer:
     """Materialize one asset from inputs named by their digests, and return what became of it."""
     from repro_assets.cli.run import execute_all
@@ -87,6 +94,7 @@ def make(
     asked, mode = requests(
         Words(
             select=[asset],
+            partition=partition,
             set={f"{asset}.{name}": value for name, value in fields.items()},
             **{
                 name: getattr(words, name)

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from repro_assets.cli.demand import DemandWords
 from repro_assets.cli.options import AsJson, Verbose
+from repro_assets.errors import InvalidValue, ReusedElsewhere
 
 if TYPE_CHECKING:
     from repro_assets.artifacts.handle import Artifact
 
-_ASSET = "data/synthetic"
+ASSET = "data/synthetic"
+
+
+@dataclass(slots=True)
+class GenerateWords(DemandWords):
+    """What was said; but for `problem` these are parameters of the generator."""
+
+    problem: str | None = None
+    n_samples: int | None = None
+    noise: float | None = None
+    rotations: float | None = None
+    pairs: int | None = None
+    clusters: int | None = None
+    shells: int | None = None
+    input_dim: int | None = None
+    validation_share: float | None = None
+    test_share: float | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters that were said."""
+        shared = {field.name for field in fields(DemandWords)} | {"problem"}
+        said = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in shared}
+        return {**{name: value for name, value in said.items() if value is not None}, **self.set}
 
 
 def generate(
-    problem: Annotated[str, typer.Option(metavar="NAME", help="spirals, moons, complex_moons, clusters or spheres.")],
-    output: Annotated[Path, typer.Option(metavar="F", help="The .npz file to write.")],
+    problem: Annotated[
+        str | None, typer.Option(metavar="NAME", help="spirals, moons, complex_moons, clusters or spheres.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="The .npz file to write.")] = None,
     n_samples: Annotated[int | None, typer.Option(metavar="N", help="Points, in all splits together.")] = None,
     noise: Annotated[
         float | None, typer.Option(metavar="X", help="Standard deviation of what is added to each coordinate.")
@@ -32,110 +59,73 @@ def generate(
     validation_share: Annotated[float | None, typer.Option(metavar="X", help="Share of the validation split.")] = None,
     test_share: Annotated[float | None, typer.Option(metavar="X", help="Share of the test split.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Root seed.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there and differs.")] = False,
+    exp_name: Annotated[str | None, typer.Option(metavar="S", help="Experiment that the run belongs to.")] = None,
+    trial: Annotated[bool | None, typer.Option("--trial", help="Nobody loads the data set by default.")] = None,
+    force: Annotated[
+        bool | None, typer.Option("--force", help="Generate it again, and replace a file that is there and differs.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML or JSON with these words.")] = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> int:
     """Generate a synthetic data set as a version of the asset data/synthetic, and write it to a file."""
-    from repro_assets.cli.answering import here, say_error
-    from repro_assets.cli.rendering import print_facts, print_json, short
-    from repro_assets.orchestration import refusals
-
-    given = {
-        "n_samples": n_samples,
-        "noise": noise,
-        "rotations": rotations,
-        "pairs": pairs,
-        "clusters": clusters,
-        "shells": shells,
-        "input_dim": input_dim,
-        "validation_share": validation_share,
-        "test_share": test_share,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    _check(problem, given, output)
-    home = here(make=True)
-    answer = _materialized(home, problem, given, seed, verbose)
-    for line in refusals.lines(answer):
-        say_error(line)
-    code = refusals.exit_code([answer])
-    if code or not answer.products:
-        return code or 1
-    (product,) = answer.products
-    artifact = _artifact(home, product)
-    splits, digest = _written(artifact, output, force=force)
-    document = {
-        "run_id": product["run_id"],
-        "artifact": {"name": artifact.collection, "version": artifact.version, "digest": str(artifact.digest)},
-        "kept": sum(splits.values()),
-        "dropped": {},
-        "splits": splits,
-        "output": str(output),
-        "sha256": digest,
-        "reused": product["reused"],
-    }
-    if as_json:
-        print_json(document)
-    else:
-        facts = {**document, "artifact": str(artifact), "digest": short(artifact.digest), "dropped": None}
-        print_facts(facts, title=problem)
-    return 0
-
-
-def _check(problem: str, given: dict[str, Any], output: Path) -> None:
-    """Refuse what can be seen to be wrong before the slow start of the executing process."""
-    from repro_assets.errors import InvalidInput, InvalidValue
+    from repro_assets.cli import demand
+    from repro_assets.cli.answering import here
+    from repro_assets.cli.run_options import merge, read_words
     from repro_assets.training.synthetic import checked
 
-    checked(problem, given)
-    if output.suffix != ".npz":
-        raise InvalidValue(f"{output} is not the name of an .npz file", "let it end in .npz")
-    if not output.absolute().parent.is_dir():
-        raise InvalidInput(f"{output.absolute().parent} is not there, or no folder", "make it, or write elsewhere")
-    if output.is_dir():
-        raise InvalidInput(f"{output} is a folder", "give the name of a file")
-
-
-def _materialized(home: Any, problem: str, given: dict[str, Any], seed: int | None, verbose: bool) -> Any:
-    from repro_assets.cli.answering import stopped_like_ctrl_c
-    from repro_assets.cli.progress import shown_log
-    from repro_assets.cli.run_options import Words, requests
-    from repro_assets.orchestration.request import execute
-
-    words = Words(
-        select=[_ASSET],
-        partition=problem,
+    words = GenerateWords(
+        problem=problem,
+        output=None if output is None else str(output),
+        n_samples=n_samples,
+        noise=noise,
+        rotations=rotations,
+        pairs=pairs,
+        clusters=clusters,
+        shells=shells,
+        input_dim=input_dim,
+        validation_share=validation_share,
+        test_share=test_share,
         seed=seed,
-        set={f"{_ASSET}.{name}": value for name, value in given.items()},
+        exp_name=exp_name,
+        trial=trial,
+        force=force,
     )
-    ((request,), mode) = requests(words)
-    stopped_like_ctrl_c()
-    with shown_log(verbose, set()) as log:
-        return execute(home, request, mode, log)
+    if config is not None:
+        words = merge(words, read_words(config, GenerateWords, "repro generate"))
+    chosen, _ = demand.needed(words, "problem", "output")
+    target = demand.output_of(words)
+    assert target is not None
+    if target.suffix != ".npz":
+        raise InvalidValue(f"{target} is not the name of an .npz file", "let it end in .npz")
+    checked(chosen, words.parameters())
+    home = here(make=True)
+    answer = demand.make(home, ASSET, words, words.parameters(), {}, partition=chosen, verbose=verbose)
+    found: dict[str, Any] = {**demand.begun(home, answer), "artifact": None, "kept": None, "dropped": {}}
+    if answer.state == "COMPLETED":
+        from repro_assets.artifacts import repository
+        from repro_assets.identity.digest import Digest
+
+        (product,) = answer.products
+        made = repository.by_digest(home, Digest.parse(product["digest"]), name=product["version"])
+        splits, digest = write(made, target, force=bool(words.force))
+        found |= {"artifact": demand.named(product), "kept": sum(splits.values()), "splits": splits}
+        found |= {"output": str(target), "sha256": digest}
+    if answer.run_id is not None:
+        _show(found, as_json=as_json)
+    return demand.failed(answer)
 
 
-def _artifact(home: Any, product: dict[str, Any]) -> Artifact:
-    """Return the version that a product got."""
-    from repro_assets.artifacts import repository
-    from repro_assets.errors import UnknownName
-
-    found = repository.by_name(home, product["version"])
-    if found is None:
-        raise UnknownName(f"{product['name']} has no version", "see: repro artifacts list")
-    return found
-
-
-def _written(artifact: Artifact, output: Path, *, force: bool) -> tuple[dict[str, int], str]:
-    """Write the file, unless it is there already; return the sizes of the splits and the file's SHA-256.
+def write(artifact: Artifact, output: Path, *, force: bool) -> tuple[dict[str, int], str]:
+    """Write a data set to a file, unless it is there already; return the sizes of the splits and the file's SHA-256.
 
     Raises
     ------
     ReusedElsewhere
         If another file is there and `force` is not set.
     """
-    from repro_assets.errors import ReusedElsewhere
+    from repro_assets.cli import demand
     from repro_assets.identity.digest import Digest
-    from repro_assets.store import durable
     from repro_assets.training.synthetic import to_npz
 
     splits = artifact.load()
@@ -147,6 +137,20 @@ def _written(artifact: Artifact, output: Path, *, force: bool) -> tuple[dict[str
                 f"{output} is there and differs from {artifact}, which is stored all the same",
                 "write it elsewhere, or replace the file with --force",
             )
-        target = output.resolve()
-        durable.write_file(target, [data], target.parent)
+        demand.write(output, data)
     return {name: len(split["labels"]) for name, split in splits.items()}, Digest.of(data).hex
+
+
+def _show(found: dict[str, Any], *, as_json: bool) -> None:
+    from repro_assets.cli.answering import say
+    from repro_assets.cli.rendering import print_facts, print_json
+
+    if as_json:
+        print_json(found)
+    elif found["artifact"] is not None:
+        artifact = found["artifact"]
+        facts = {"points": found["kept"], **found["splits"], "written to": found["output"], "SHA-256": found["sha256"]}
+        print_facts(facts, title=f"{artifact['name']}:v{artifact['version']}")
+        if found["reused"]:
+            say("It was generated already (--force does it again).")
+        say(f"next: repro replay {found['run_id']}")

@@ -57,25 +57,27 @@ def test_another_file_is_replaced_only_by_force(home, tmp_path):
     output = tmp_path / "moons.npz"
     output.write_bytes(b"mine")
     with pytest.raises(ReusedElsewhere, match=r"differs from dataset-synthetic-moons:v1"):
-        generate._written(artifact, output, force=False)
+        generate.write(artifact, output, force=False)
     assert output.read_bytes() == b"mine"
-    sizes, digest = generate._written(artifact, output, force=True)
+    sizes, digest = generate.write(artifact, output, force=True)
     assert output.read_bytes() == to_npz(splits)
     assert sizes == {"train": 33, "validation": 9, "test": 18}
-    assert generate._written(artifact, output, force=False) == (sizes, digest)
+    assert generate.write(artifact, output, force=False) == (sizes, digest)
     assert [path.name for path in tmp_path.glob("*.npz")] == ["moons.npz"]
 
 
 def test_a_wrong_request_is_refused_in_one_line_before_anything_is_made(repro, home, tmp_path):
     given = {"--problem": "moons", "--output": tmp_path / "m.npz"}
+    (tmp_path / "words.yaml").write_text("n_sample: 100\n")
     before = sorted(path for path in home.root.rglob("*") if "journal" not in path.parts)
     for words, message in (
         ({"--problem": "moon"}, "there is no problem 'moon' (one of spirals, moons"),
+        ({"--config": tmp_path / "words.yaml"}, "has the word 'n_sample'"),
         ({"--rotations": 3}, "rotations is a parameter of spirals, not of moons"),
         ({"--n-samples": 3}, "n_samples is 3: input should be greater than or equal to 50"),
         ({"--noise": -1}, "noise is -1"),
         ({"--output": tmp_path / "m.csv"}, "is not the name of an .npz file"),
-        ({"--output": tmp_path / "none" / "m.npz"}, "is not there, or no folder"),
+        ({"--output": tmp_path / "none" / "m.npz"}, "its folder is not there"),
     ):
         said = repro("generate", *(part for pair in {**given, **words}.items() for part in pair), "--json")
         assert (said.code, said.out) == (2, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -27,6 +28,7 @@ from repro_assets.recording import progress
 from repro_assets.store.offline import VARIABLE, is_offline, offline
 from repro_assets.store.opening import open_objects
 from repro_assets.store.remote.configured import add_remote
+from repro_assets.training.morphogenesis import MorphogenesisConfig
 from repro_assets.training.rft import RftConfig
 from repro_assets.training.sft import SftConfig
 
@@ -65,7 +67,9 @@ def test_each_seed_of_a_study_finds_its_own_unfinished_run() -> None:
     assert [request.resume for request in asked] == ["auto", "auto"]
 
 
-@pytest.mark.parametrize(("name", "config"), [("sft", SftConfig), ("rft", RftConfig)])
+@pytest.mark.parametrize(
+    ("name", "config"), [("sft", SftConfig), ("rft", RftConfig), ("morphogenesis", MorphogenesisConfig)]
+)
 def test_a_config_file_says_what_holds_without_it(name: str, config: Any) -> None:
     words = read_words(CONFIGS / f"{name}.yaml", TrainingWords, "repro train")
     assert (words.mode, words.seed) == (name, 0)
@@ -74,8 +78,10 @@ def test_a_config_file_says_what_holds_without_it(name: str, config: Any) -> Non
     assert training_requests(words)[0] == MODES[name]
 
 
-def test_every_config_file_is_of_a_mode() -> None:
-    assert {path.stem for path in CONFIGS.iterdir()} <= MODES.keys()
+def test_every_config_file_names_the_command_that_reads_it() -> None:
+    for path in CONFIGS.iterdir():
+        found = re.search(rf"repro (\w+) --config configs/{path.name}", path.read_text())
+        assert found is not None and found[1] in {"run", "train", "evaluate", "filter", "generate"}, path
 
 
 @pytest.mark.parametrize(
