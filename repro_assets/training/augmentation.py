@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -60,6 +61,37 @@ def augment(
         grid = _grid(torch.cos(angle), torch.sin(angle), moved, images.shape[1], images.shape[2])
         images = functional.grid_sample(images[:, None], grid, align_corners=False)[:, 0]
     return (images + noise * deviates).clamp(0, 1) if noise else images
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Views of images by draw and index; it can be sent to another process.
+
+    Parameters
+    ----------
+    images : Tensor
+        float32 [n, height, width] in 0 to 1; an index is a place in it.
+    seed, rotation, shift, noise
+        As in `augment`.
+    """
+
+    images: Tensor
+    seed: int
+    rotation: float
+    shift: float
+    noise: float
+
+    def __call__(self, draw: int, indices: Tensor) -> Tensor:
+        """Return the views, float32 [len(indices), height, width]."""
+        return augment(
+            self.images[indices],
+            self.seed,
+            draw,
+            indices,
+            rotation=self.rotation,
+            shift=self.shift,
+            noise=self.noise,
+        )
 
 
 def _numbers(seed: int, draw: int, indices: Tensor | Sequence[int], shape: torch.Size) -> tuple[Tensor, Tensor]:

@@ -31,8 +31,9 @@ def prepared(
     batches : Batches
         The order; it goes on by one batch when that batch is asked for.
     prepare : callable
-        Makes a batch of a step and its positions, int64 [size]. With workers it is called in other processes, and
-        what it does there changes nothing here.
+        Makes a batch of a step and its positions, int64 [size]. With workers it is called in other processes, so it
+        must be something that pickle can send where processes are not forked, and what it does there changes nothing
+        here.
     steps : range
         The steps that are still to be made.
     workers : int

@@ -36,7 +36,7 @@ from pydantic import Field
 from torch import Tensor
 
 from repro_assets.training import optimization, policy, rollout, task
-from repro_assets.training.augmentation import augment
+from repro_assets.training.augmentation import Views
 from repro_assets.training.loop import Generators, Loop, LoopConfig
 from repro_assets.training.policy import Policy
 from repro_assets.training.rollout import Episodes
@@ -118,6 +118,7 @@ def train_rft(
     optimizer = optimization.adamw(learner, config.weight_decay)
     generators = Generators({name: run.seeds.torch(f"rft/{name}") for name in ("batches", "rollouts")})
     seed = run.seeds.derive("rft/augmentation")
+    views = Views(pictures, seed, config.rotation, config.shift, config.noise)
     batches = optimization.Batches(len(pictures), config.images_per_step, generators["batches"])
 
     def validate() -> dict[str, float]:
@@ -138,15 +139,7 @@ def train_rft(
     ) as loop:
         for step in loop:
             chosen = batches.next()
-            seen = augment(
-                pictures[chosen],
-                seed,
-                step,
-                chosen,
-                rotation=config.rotation,
-                shift=config.shift,
-                noise=config.noise,
-            ).repeat_interleave(config.group_size, dim=0)
+            seen = views(step, chosen).repeat_interleave(config.group_size, dim=0)
             truth = labels[chosen].repeat_interleave(config.group_size)
             episodes = rollout.play(learner, seen, generators["rollouts"])
             rewards = task.reward(episodes.answers, truth, episodes.looks, config.look_cost)

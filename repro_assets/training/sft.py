@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from repro_assets.errors import InvalidInput
 from repro_assets.training import optimization, policy, rollout, task
-from repro_assets.training.augmentation import augment
+from repro_assets.training.augmentation import Views
 from repro_assets.training.curriculum_strategies import make_curriculum, read_settings
 from repro_assets.training.filtering import read_traces
 from repro_assets.training.loop import Generators, Loop, LoopConfig
@@ -153,6 +153,7 @@ def train_sft(
     optimizer = optimization.adamw(model, config.weight_decay)
     generators = Generators({"batches": run.seeds.torch("sft/batches")})
     seed = run.seeds.derive("sft/augmentation")
+    views = Views(pictures[examples.rows], seed, config.rotation, config.shift, config.noise)
     batches: optimization.Batches | CurriculumBatches
     if config.curriculum == "none":
         batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
@@ -161,10 +162,6 @@ def train_sft(
     steered = batches if isinstance(batches, CurriculumBatches) else None
     if steered is not None and resume is None:
         steered.start()
-
-    def prepare(step: int, chosen: Tensor) -> Tensor:
-        shown = pictures[examples.rows[chosen]]
-        return augment(shown, seed, step, chosen, rotation=config.rotation, shift=config.shift, noise=config.noise)
 
     loop = Loop(
         run,
@@ -179,9 +176,9 @@ def train_sft(
     )
     steps = range(loop.done + 1, config.steps + 1)
     if isinstance(batches, CurriculumBatches):
-        ahead = _one_by_one(batches, prepare, steps)
+        ahead = _one_by_one(batches, views, steps)
     else:
-        ahead = prepared(batches, prepare, steps, config.workers)
+        ahead = prepared(batches, views, steps, config.workers)
     with loop, contextlib.closing(ahead) as ready:
         for step in loop:
             chosen, seen = next(ready)

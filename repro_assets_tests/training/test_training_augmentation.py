@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
 from repro_assets.training import task
-from repro_assets.training.augmentation import augment
+from repro_assets.training.augmentation import Views, augment
 
 STRENGTHS = {"rotation": 10.0, "shift": 0.12, "noise": 0.05}
 
@@ -40,6 +42,14 @@ def test_place_company_and_threads_change_no_bit(images):
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(many, whole.repeat(40, 1, 1))
+
+
+def test_what_is_sent_to_a_worker_that_is_not_forked_gives_the_same_views(images):
+    views = Views(images, 3, **STRENGTHS)
+    drawn = torch.tensor([4, 0, 4])
+    sent = pickle.loads(pickle.dumps(views))
+    assert torch.equal(sent(2, drawn), views(2, drawn))
+    assert torch.equal(views(2, drawn), augment(images[drawn], 3, 2, drawn, **STRENGTHS))
 
 
 def test_another_seed_draw_or_index_is_another_view(images):
