@@ -21,8 +21,8 @@ from repro_assets.training.checkpoint_state import Copies
 if TYPE_CHECKING:
     from repro_assets.recording.run import Run
 
-# The steps go first where there are fewer cores than threads.
-_NICENESS = 10
+# The steps go first where there are fewer cores than threads; with more, a busy machine would hold up the next save.
+_NICENESS = 5
 
 
 class Checkpointing:
