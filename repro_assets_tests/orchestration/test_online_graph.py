@@ -14,7 +14,14 @@ from repro_assets.identity.digest import Digest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-FEW = {"sft": {"steps": 2}, "rft": {"steps": 1}, "cota_raw": {"per_image": 1}, "splits": {"stream": 40}}
+FEW: dict[str, dict[str, Any]] = {
+    "sft": {"steps": 2},
+    "rft": {"steps": 1},
+    "cota_raw": {"per_image": 1},
+    "splits": {"stream": 40, "test": 20, "validation": 10, "rft": 40, "sft": 80},
+    "ttrl_on_test": {"samples_per_image": 1},
+    "ttrl_on_test_a": {"samples_per_image": 1},
+}
 BRIEF = {"steps": 2, "group_size": 4, "agreement": 0.0, "snapshot_every": 1, "checkpoint_every": 1}
 
 

@@ -11,12 +11,11 @@ import dagster as dg
 from pydantic import Field
 
 from repro_assets.artifacts.handle import Artifact
-from repro_assets.orchestration.assets.evaluations import EvaluationAsset
 from repro_assets.orchestration.code import asset_version
 from repro_assets.orchestration.config import AssetConfig, TrainingConfig
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
 from repro_assets.orchestration.resource import Repro
-from repro_assets.training.evaluation import evaluate
+from repro_assets.training.evaluation import EvaluationConfig, evaluate
 from repro_assets.training.stream import SHIFTS, StreamConfig, shift_splits
 from repro_assets.training.ttrl import TtrlConfig, train_ttrl
 
@@ -49,6 +48,10 @@ class OnlineAsset(TtrlAsset):
     """Config of the variant that meets the stream once."""
 
     transductive: bool = Field(default=False, description="first pass over the whole stream before the first update")
+
+
+class OnlineEvaluationAsset(EvaluationConfig, AssetConfig):
+    """Config of an evaluation, without what needs reference traces: there are none of shifted images."""
 
 
 VARIANTS: dict[str, tuple[type[TtrlAsset], str]] = {
@@ -163,7 +166,11 @@ def _evaluation(model: str, split: str, text: str) -> dg.AssetsDefinition:
         ins={"model": dg.AssetIn(key=["models", model]), "dataset": dg.AssetIn(key=["data", split])},
     )
     def evaluation(
-        context: dg.AssetExecutionContext, repro: Repro, config: EvaluationAsset, model: Artifact, dataset: Artifact
+        context: dg.AssetExecutionContext,
+        repro: Repro,
+        config: OnlineEvaluationAsset,
+        model: Artifact,
+        dataset: Artifact,
     ) -> dg.MaterializeResult[Any]:
         return repro.execute(context, evaluate, config, {"model": model, "dataset": dataset})
 
