@@ -1,21 +1,25 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import uuid
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
 from s3_server import CREDENTIALS, S3Server
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Whoever starts the tests in the background ignores it, and every process that they start would as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How quickly values are made says something about the machine and nothing about the code.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("suite")
+# The tests on a GPU are executed where there is no Hypothesis.
+with contextlib.suppress(ImportError):
+    from hypothesis import HealthCheck, settings
+
+    # How quickly values are made says something about the machine and nothing about the code.
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)

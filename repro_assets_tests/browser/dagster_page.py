@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,8 +121,10 @@ def browser_page(width: int = 1600, height: int = 1000, last_picture: Path | Non
 
 
 def graph_address(address: str) -> str:
-    """Return the address of the whole asset graph with every group opened."""
-    return f"{address}/asset-groups?expanded={','.join(f'global@global:{group}' for group in GROUPS)}"
+    """Return the address of the asset graph of the default job, with every group opened."""
+    expanded = ",".join(f"global@global:{group}" for group in GROUPS)
+    selection = urllib.parse.quote(" or ".join(f'group:"{group}"' for group in GROUPS))
+    return f"{address}/asset-groups?expanded={expanded}&asset-selection={selection}"
 
 
 def metadata(page: Page) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.run import begin
+from repro_assets.recording.lifetime import begin
 
 
 def test_runs_are_listed_newest_first_and_chosen_by_sql(repro, home):

@@ -90,7 +90,9 @@ def repro(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setenv("REPRO_HOME", str(world.home.root))
     executed: list[requests.RunRequest] = []
 
-    def execute(home: Home, request: requests.RunRequest, mode: Any, log: Any = None) -> requests.RunAnswer:
+    def execute(
+        home: Home, request: requests.RunRequest, mode: Any, log: Any = None, watch: Any = None
+    ) -> requests.RunAnswer:
         executed.append(request)
         asked, answered = tmp_path / "request.json", tmp_path / "answer.json"
         asked.write_text(json.dumps(dataclasses.asdict(request)))

@@ -56,7 +56,7 @@ def test_the_step_is_finished_and_saved_before_the_handler_of_before_gets_the_si
     equal_bits(whole, train(new_run(0), ToyConfig(), resume=run.checkpoints["checkpoint_signal_5"].load()))
 
 
-def test_where_nothing_handled_the_signal_the_process_is_asked_to_exit_with_its_number(new_run):
+def test_where_nothing_handled_the_signal_the_process_is_asked_to_exit_with_its_number(new_run, handlers):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         with pytest.raises(SystemExit) as ended:
@@ -64,7 +64,7 @@ def test_where_nothing_handled_the_signal_the_process_is_asked_to_exit_with_its_
         assert ended.value.code == 143
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, handlers[signal.SIGTERM])
 
 
 def test_a_step_at_which_a_checkpoint_is_due_is_saved_once_under_both_names(new_run):
