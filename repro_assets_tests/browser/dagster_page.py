@@ -124,7 +124,7 @@ def graph_address(address: str) -> str:
     """Return the address of the asset graph of the default job, with every group opened."""
     expanded = ",".join(f"global@global:{group}" for group in GROUPS)
     selection = urllib.parse.quote(" or ".join(f'group:"{group}"' for group in GROUPS))
-    return f"{address}/asset-groups?expanded={expanded}&asset-selection={selection}"
+    return f"{address}/asset-groups~{selection}/?expanded={expanded}"
 
 
 def metadata(page: Page) -> dict[str, str]:
