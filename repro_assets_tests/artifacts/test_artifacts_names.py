@@ -121,9 +121,7 @@ def test_a_trial_is_never_what_others_load(home: Home) -> None:
     assert names.newest(home, "model", trials=True).number == 3
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=15, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=15)
 @given(claims=st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=12))
 def test_claims_follow_their_rules(home: Home, claims: list[tuple[str, bool]]) -> None:
     collection = f"model-{len(names.collections(home))}"

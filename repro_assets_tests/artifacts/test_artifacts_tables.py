@@ -73,9 +73,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalObjects]:
     yield open_objects(make_store(tmp_path_factory.mktemp("tables")), DECODERS)
 
 
-RELAXED = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+RELAXED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @RELAXED

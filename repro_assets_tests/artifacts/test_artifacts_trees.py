@@ -116,9 +116,7 @@ def test_every_change_that_counts_changes_the_digest(home: Home, folder: Path, c
     assert put(home, folder).digest != before
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     files=st.dictionaries(
         st.lists(st.text("ab.é \n\\'\"-#~", min_size=1, max_size=3), min_size=1, max_size=3).map("/".join),

@@ -130,9 +130,7 @@ def test_a_torn_last_line_is_no_record_and_no_damage(journal: Journal) -> None:
         assert damages(path) == []
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=300, deadline=None
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=300)
 @given(data=st.data())
 def test_a_flipped_bit_costs_at_most_the_record_it_is_in_and_is_reported(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "segment.jsonl"
