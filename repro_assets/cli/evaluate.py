@@ -66,31 +66,16 @@ def evaluate(
     as_json: AsJson = False,
 ) -> int:
     """Evaluate a model on labelled data, on record with its lineage; the same evaluation is made once."""
+    flags = dict(locals())
     from repro_assets.artifacts.repository import by_digest
     from repro_assets.cli import demand
     from repro_assets.cli.answering import readable
     from repro_assets.cli.rendering import plain
-    from repro_assets.cli.run_options import listed, merge, pairs, parsed, read_words
+    from repro_assets.cli.run_options import merge, read_words, spoken
     from repro_assets.identity.digest import Digest
     from repro_assets.training.scores import DEFAULT, REFERENCED, check_benchmarks
 
-    words = EvaluateWords(
-        model=model,
-        dataset=dataset,
-        benchmark=listed(benchmark or ()),
-        references=references,
-        against=against,
-        seed=seed,
-        deterministic=deterministic,
-        threads=threads,
-        set={name: parsed(value) for name, value in pairs(set_ or (), "--set").items()},
-        capture_level=capture_level,
-        exp_name=exp_name,
-        tags=listed(tags or ()),
-        trial=trial,
-        force=force,
-        output=None if output is None else str(output),
-    )
+    words = spoken(EvaluateWords, flags)
     if config is not None:
         words = merge(words, read_words(config, EvaluateWords, "repro evaluate"))
     names = demand.needed(words, "model", "dataset")

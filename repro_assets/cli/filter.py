@@ -64,25 +64,13 @@ def filter_(
     as_json: AsJson = False,
 ) -> int:
     """Drop bad traces from a file by rule, score the others, and make them a version of a data set."""
+    flags = dict(locals())
     from repro_assets.cli import demand
     from repro_assets.cli.answering import here
-    from repro_assets.cli.run_options import listed, merge, pairs, parsed, read_words
+    from repro_assets.cli.run_options import merge, read_words, spoken
     from repro_assets.training.trace_files import format_of, write_traces_file
 
-    words = FilterWords(
-        input=None if input is None else str(input),
-        output=None if output is None else str(output),
-        dataset_name=dataset_name,
-        dataset_type=dataset_type,
-        min_quality_score=min_quality_score,
-        seed=seed,
-        set={name: parsed(value) for name, value in pairs(set_ or (), "--set").items()},
-        capture_level=capture_level,
-        exp_name=exp_name,
-        tags=listed(tags or ()),
-        trial=trial,
-        force=force,
-    )
+    words = spoken(FilterWords, flags)
     if config is not None:
         words = merge(words, read_words(config, FilterWords, "repro filter"))
     source, _, name, kind = demand.needed(words, "input", "output", "dataset_name", "dataset_type")

@@ -69,28 +69,13 @@ def generate(
     as_json: AsJson = False,
 ) -> int:
     """Generate a synthetic data set as a version of the asset data/synthetic, and write it to a file."""
+    flags = dict(locals())
     from repro_assets.cli import demand
     from repro_assets.cli.answering import here
-    from repro_assets.cli.run_options import merge, read_words
+    from repro_assets.cli.run_options import merge, read_words, spoken
     from repro_assets.training.synthetic import checked
 
-    words = GenerateWords(
-        problem=problem,
-        output=None if output is None else str(output),
-        n_samples=n_samples,
-        noise=noise,
-        rotations=rotations,
-        pairs=pairs,
-        clusters=clusters,
-        shells=shells,
-        input_dim=input_dim,
-        validation_share=validation_share,
-        test_share=test_share,
-        seed=seed,
-        exp_name=exp_name,
-        trial=trial,
-        force=force,
-    )
+    words = spoken(GenerateWords, flags)
     if config is not None:
         words = merge(words, read_words(config, GenerateWords, "repro generate"))
     chosen, _ = demand.needed(words, "problem", "output")

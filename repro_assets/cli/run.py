@@ -48,30 +48,11 @@ def run(
     as_json: AsJson = False,
 ) -> int:
     """Materialize assets; identical work that is done already is reused."""
+    flags = dict(locals())
     from repro_assets.cli.answering import here, readable
-    from repro_assets.cli.run_options import Words, check_names, listed, pairs, parsed, read_words, requests
+    from repro_assets.cli.run_options import Words, check_names, read_words, requests, spoken
 
-    words = Words(
-        select=listed(select or ()),
-        partition=partition,
-        seed=seed,
-        seeds=seeds,
-        set={name: parsed(value) for name, value in pairs(set_ or (), "--set").items()},
-        input=pairs(input_ or (), "--input"),
-        capture_level=capture_level,
-        deterministic=deterministic,
-        threads=threads,
-        monitor=monitor,
-        monitor_interval=monitor_interval,
-        exp_name=exp_name,
-        tags=listed(tags or ()),
-        trial=trial,
-        force=force,
-        strict=strict,
-        executor=executor,
-        resume=resume,
-        job=job,
-    )
+    words = spoken(Words, flags)
     if config is not None:
         words = words.over(read_words(config, Words))
     asked, mode = requests(words)

@@ -151,6 +151,39 @@ def read_words(path: Path, words: type[Said], command: str = "repro run") -> Sai
     return words(**said)
 
 
+def spoken(words: type[Said], flags: Mapping[str, Any]) -> Said:
+    """Return what the flags of a command line say, as its words.
+
+    Parameters
+    ----------
+    words : type
+        A dataclass whose fields are the command's words, all of them with defaults.
+    flags : mapping
+        The command's arguments by name: a word's own, or with an underscore behind it where Python has the name itself.
+        What is None, and what is no word, says nothing.
+
+    Raises
+    ------
+    InvalidValue
+        If a ``NAME=VALUE`` is none, or a name comes twice.
+    """
+    said: dict[str, Any] = {}
+    for item in fields(words):
+        value = flags.get(item.name, flags.get(f"{item.name}_"))
+        if value is None:
+            continue
+        if item.name == "set":
+            value = {name: parsed(text) for name, text in pairs(value, "--set").items()}
+        elif item.name == "input" and isinstance(value, list):
+            value = pairs(value, "--input")
+        elif isinstance(value, list):
+            value = listed(value)
+        elif isinstance(value, Path):
+            value = str(value)
+        said[item.name] = value
+    return words(**said)
+
+
 def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     """Read ``NAME=VALUE`` texts.
 

@@ -47,35 +47,14 @@ def train(
     as_json: AsJson = False,
 ) -> int:
     """Train a model; what it is made from and nobody has made yet is made first."""
+    flags = dict(locals())
     from repro_assets.cli.answering import here, readable
     from repro_assets.cli.run import execute_all, say_how_to_go_on
-    from repro_assets.cli.run_options import check_names, listed, pairs, parsed, read_words
+    from repro_assets.cli.run_options import check_names, read_words, spoken
     from repro_assets.cli.training_words import TrainingWords, training_requests
     from repro_assets.store import offline as network
 
-    words = TrainingWords(
-        mode=mode,
-        problem=problem,
-        project=project,
-        offline=offline,
-        partition=partition,
-        seed=seed,
-        seeds=seeds,
-        set={name: parsed(value) for name, value in pairs(set_ or (), "--set").items()},
-        input=pairs(input_ or (), "--input"),
-        capture_level=capture_level,
-        deterministic=deterministic,
-        threads=threads,
-        monitor=monitor,
-        monitor_interval=monitor_interval,
-        exp_name=exp_name,
-        tags=listed(tags or ()),
-        trial=trial,
-        force=force,
-        strict=strict,
-        executor=executor,
-        resume=resume,
-    )
+    words = spoken(TrainingWords, flags)
     if config is not None:
         words = words.over(read_words(config, TrainingWords, "repro train"))
     asset, asked, settings = training_requests(words)
