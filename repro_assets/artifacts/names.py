@@ -21,6 +21,8 @@ _COLLECTION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
 _NUMBER = re.compile(r"[1-9][0-9]*")
 DIGEST_PREFIX = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
 """What reads as a digest, or as the beginning of one."""
+NUMBERED = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
+"""What names a version by its number."""
 FORMAT = 2
 """Of the claim's file: 2 is sealed (`store.sealed`), 1 is not and has no member ``format``."""
 _UNSEALED = frozenset({"digest", "kind", "run_id", "trial"})

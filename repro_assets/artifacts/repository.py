@@ -7,7 +7,6 @@ records what it stores and claims once.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from repro_assets.store import outlines
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
 
-_VERSION = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
 _recorded: set[tuple[str, Digest]] = set()
 """Segment and digest of what this process has recorded as stored."""
 _claimed: set[tuple[str, str, int]] = set()
@@ -124,7 +122,7 @@ def by_name(home: Home, text: str, *, deleted: bool = False) -> Artifact | None:
     UnknownName
         If there is no such version or digest.
     """
-    if match := _VERSION.fullmatch(text):
+    if match := names.NUMBERED.fullmatch(text):
         return handle(home, names.version(home, match["collection"], int(match["number"]), deleted=deleted))
     if text.startswith("sha256:") and len(text) == 71:
         return by_digest(home, Digest.parse(text))

@@ -13,14 +13,13 @@ stop.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 from repro_assets.artifacts import repository, shared_journal
 from repro_assets.artifacts.dropped import dropped
 from repro_assets.artifacts.exchange import Exchange
 from repro_assets.artifacts.kinds import DECODERS
-from repro_assets.artifacts.names import Version
+from repro_assets.artifacts.names import DIGEST_PREFIX, NUMBERED, Version
 from repro_assets.artifacts.retention import dependence
 from repro_assets.artifacts.shared_claims import Claims, claims_here, send_claim, take_claim
 from repro_assets.errors import AmbiguousName, CorruptRecord, InvalidValue, MissingObject, ReproError, UnknownName
@@ -37,8 +36,6 @@ from repro_assets.store.remote.fetching import receive, receive_artifacts
 from repro_assets.store.remote.objects import RemoteObjects
 from repro_assets.store.remote.sending import send, send_artifacts
 
-_NUMBERED = re.compile(r"(?P<collection>[^:@/]+):v(?P<number>\d+)")
-_HEXADECIMAL = re.compile(r"(sha256:)?(?P<hex>[0-9a-f]{8,64})")
 _LOST = "repro store fsck says what needs it; repro store fsck --repair REMOTE, or repro replay RUN"
 _Progress = Callable[[int], None]
 
@@ -242,14 +239,14 @@ def _growths(bucket: Bucket, home: Home, done: Exchange) -> list[shared_journal.
 def _resolve(remote: RemoteObjects, versions: list[Version], text: str) -> Digest:
     """Return the artifact that `text` means in a remote."""
     fitting: set[Digest] = set()
-    if match := _NUMBERED.fullmatch(text):
+    if match := NUMBERED.fullmatch(text):
         fitting = {
             v.digest for v in versions if (v.collection, v.number) == (match["collection"], int(match["number"]))
         }
     elif any(version.collection == text for version in versions):
         ours = [version for version in versions if version.collection == text]
         fitting = {max((v for v in ours if not v.trial), default=ours[-1], key=lambda v: v.number).digest}
-    elif match := _HEXADECIMAL.fullmatch(text):
+    elif match := DIGEST_PREFIX.fullmatch(text):
         if len(match["hex"]) == 64:
             return Digest(match["hex"])
         fitting = {version.digest for version in versions if version.digest.hex.startswith(match["hex"])}

@@ -108,15 +108,11 @@ def make(
 
 def begun(home: Home, answer: RunAnswer) -> dict[str, Any]:
     """Return what is answered of every request: the run that made the product, or failed to, and the request's own."""
-    from repro_assets.catalog import queries
+    from repro_assets.catalog.outcomes import begun_under
 
     product = answer.products[0] if answer.products else {}
-    made_by = product.get("run_id")
-    if made_by is None:
-        failed = queries.rows(home, "SELECT run_id FROM runs WHERE parent_run_id = ?", [answer.run_id])
-        made_by = failed[0]["run_id"] if failed else None
     return {
-        "run_id": made_by,
+        "run_id": product.get("run_id") or begun_under(home, answer.run_id),
         "parent_run_id": answer.run_id,
         "state": answer.state,
         "reused": bool(product.get("reused")),
@@ -124,9 +120,15 @@ def begun(home: Home, answer: RunAnswer) -> dict[str, Any]:
 
 
 def named(product: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the version of a product: its name, number and digest."""
-    collection, _, number = str(product["version"]).rpartition(":v")
-    return {"name": collection, "version": int(number), "digest": product["digest"]}
+    """Return the version of a product: the name of its collection, its number and its digest."""
+    from repro_assets.artifacts.names import NUMBERED
+
+    version = NUMBERED.fullmatch(product["version"] or "")
+    return {
+        "name": version["collection"] if version else None,
+        "version": int(version["number"]) if version else None,
+        "digest": product["digest"],
+    }
 
 
 def failed(answer: RunAnswer) -> int:

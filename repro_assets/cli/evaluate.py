@@ -115,16 +115,10 @@ def _artifact(home: Home, name: str) -> Artifact:
 
 def _references(home: Home, dataset: Artifact) -> Artifact:
     """Return the newest reference traces that were made from this very data, else the newest there are."""
-    from repro_assets.catalog import queries
+    from repro_assets.catalog.outcomes import newest_made_from
 
-    made_from = queries.rows(
-        home,
-        "SELECT o.digest FROM run_outputs o JOIN run_inputs i USING (run_id) "
-        "WHERE o.collection = $references AND i.digest = $dataset ORDER BY o.time DESC LIMIT 1",
-        {"references": REFERENCES, "dataset": str(dataset.digest)},
-    )
     try:
-        return _artifact(home, str(made_from[0]["digest"]) if made_from else REFERENCES)
+        return _artifact(home, newest_made_from(home, REFERENCES, str(dataset.digest)) or REFERENCES)
     except UnknownName as error:
         raise UnknownName(
             "the benchmark answer_and_chain needs reference traces, and there are none",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,6 +64,7 @@ def filter_(
 ) -> int:
     """Drop bad traces from a file by rule, score the others, and make them a version of a data set."""
     flags = dict(locals())
+    from repro_assets.catalog.outcomes import of_filtering
     from repro_assets.cli import demand
     from repro_assets.cli.answering import here
     from repro_assets.cli.run_options import merge, read_words, spoken
@@ -86,7 +86,7 @@ def filter_(
     found: dict[str, Any] = {**demand.begun(home, answer), "artifact": None, "kept": None, "dropped": {}}
     if answer.state == "COMPLETED":
         (product,) = answer.products
-        found |= {"artifact": demand.named(product), **_counts(home, str(found["run_id"])), "output": str(target)}
+        found |= {"artifact": demand.named(product), **of_filtering(home, str(found["run_id"])), "output": str(target)}
         demand.write(target, write_traces_file(_load(home, product["digest"]).load(), written))
     if answer.run_id is not None:
         _show(found, as_json=as_json)
@@ -117,20 +117,6 @@ def _load(home: Home, digest: str) -> Artifact:
     from repro_assets.identity.digest import Digest
 
     return by_digest(home, Digest.parse(digest))
-
-
-def _counts(home: Home, run_id: str) -> dict[str, Any]:
-    """Return what the run that filtered counted."""
-    from repro_assets.catalog import queries
-
-    metrics = queries.rows(home, "SELECT name, value FROM metrics_last WHERE run_id = ? ORDER BY name", [run_id])
-    counted = {row["name"]: int(row["value"]) for row in metrics if row["name"] == "kept" or "dropped/" in row["name"]}
-    left_out = queries.rows(home, "SELECT value FROM params WHERE run_id = ? AND name = 'columns_left_out'", [run_id])
-    return {
-        "kept": counted.pop("kept"),
-        "dropped": {name.removeprefix("dropped/"): count for name, count in counted.items()},
-        "columns_left_out": json.loads(left_out[0]["value"]) if left_out else [],
-    }
 
 
 def _show(found: dict[str, Any], *, as_json: bool) -> None:

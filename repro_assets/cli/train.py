@@ -109,50 +109,22 @@ def _document(home: Home, asset: str, answer: RunAnswer) -> dict[str, Any]:
 
     `run_id` is None where the training did not begin, because something upstream failed.
     """
-    from repro_assets.catalog import queries
+    from repro_assets.catalog.outcomes import begun_under, of_training
+    from repro_assets.cli.demand import named
 
     product = next((each for each in answer.products if each["asset"] == asset), None)
-    run_id = product["run_id"] if product is not None else None
-    with queries.connect(home) as connection:
-
-        def of_run(sql: str) -> list[dict[str, Any]]:
-            return queries.read_rows(connection, sql, {"run": run_id})
-
-        if run_id is None:
-            began = queries.read_rows(
-                connection,
-                "SELECT run_id FROM runs WHERE parent_run_id = $parent AND asset = $asset ORDER BY started_at DESC",
-                {"parent": answer.run_id, "asset": asset},
-            )
-            run_id = began[0]["run_id"] if began else None
-        seeds = of_run("SELECT seed FROM runs WHERE run_id = $run")
-        last = of_run(
-            "SELECT name, last(value ORDER BY step NULLS FIRST, time) AS value FROM curves "
-            "WHERE run_id = $run GROUP BY name ORDER BY name"
-        )
-        resumed = of_run(
-            "SELECT resumed_run_id AS run_id, checkpoint, step FROM resumes WHERE run_id = $run ORDER BY time DESC"
-        )
+    run_id = begun_under(home, answer.run_id, asset) if product is None else product["run_id"]
+    model = None
+    if product is not None:
+        version = named(product)
+        model = {**version, "collection": version["name"], "name": product["name"]}
     return {
         "run_id": run_id,
         "parent_run_id": answer.run_id,
         "state": answer.state,
-        "seed": seeds[0]["seed"] if seeds else None,
-        "model": None if product is None else _model(product),
+        "model": model,
         "reused": bool(product and product["reused"]),
-        "resumed": resumed[0] if resumed else None,
-        "metrics": {row["name"]: row["value"] for row in last},
+        **of_training(home, run_id),
         "products": answer.products,
         "errors": answer.errors,
-    }
-
-
-def _model(product: dict[str, Any]) -> dict[str, Any]:
-    collection, _, number = str(product["version"] or "").rpartition(":v")
-    version = int(number) if number.isdecimal() else None
-    return {
-        "name": product["name"],
-        "collection": collection or None,
-        "version": version,
-        "digest": product["digest"],
     }
