@@ -27,7 +27,7 @@ from repro_assets.journal.run_records import CheckpointSaved, RunStarted
 from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.run import Run, new_run_id
 from repro_assets.store.home import Home, make_store, open_store
-from repro_assets.training import digits, filtering, rft, sft, traces
+from repro_assets.training import digits, filtering, morphogenesis, policy, rft, sft, synthetic, traces, ttrl
 
 SEED = 11
 DIGITS_FILE = Path(__file__).parents[2] / "data" / "raw" / "digits.csv"
@@ -66,20 +66,46 @@ def _train_sft(run: Run, resume: Mapping[str, Any] | None, **config: Any) -> Any
 
 
 def _train_rft(run: Run, resume: Mapping[str, Any] | None, **config: Any) -> Any:
-    splits, kept = inputs()
-    shape = sft.SftConfig(steps=2, width=16, layers=1, feed_forward=32, checkpoint_every=0)
-    model = _policy(shape, kept, splits)
+    splits, _ = inputs()
     settings = rft.RftConfig(steps=12, images_per_step=4, group_size=4, warm_up=2, **config)
-    return rft.train_rft(run, settings, model, splits["sft"], splits["validation"], resume=resume)
+    return rft.train_rft(run, settings, _policy(), splits["sft"], splits["validation"], resume=resume)
 
 
-def _policy(config: sft.SftConfig, kept: Any, splits: Mapping[str, Any]) -> Any:
-    from repro_assets.training import policy
+def _train_ttrl(run: Run, resume: Mapping[str, Any] | None, **config: Any) -> Any:
+    splits, _ = inputs()
+    few = {name: part[:40] for name, part in splits["stream"].items()}
+    kept_aside = digits.read_digits(DIGITS_FILE)["labels"][few["image_ids"]]
+    settings = ttrl.TtrlConfig(
+        steps=10, images_per_step=6, group_size=4, agreement=0.2, neighbours=3, capacity=50, checkpoint_every=1,
+        snapshot_every=2, warm_up=2, validate_every=5, **config,
+    )  # fmt: skip
+    return ttrl.train_ttrl(run, settings, _policy(), few, {"labels": kept_aside}, resume=resume)
 
-    shape = policy.Architecture(width=config.width, layers=config.layers, feed_forward=config.feed_forward)
+
+def _train_morphogenesis(run: Run, resume: Mapping[str, Any] | None, **config: Any) -> Any:
+    aside: Any = _Aside()
+    data = synthetic.generate_synthetic(aside, synthetic.SyntheticConfig(problem="spirals", n_samples=200))
+    # So short that warm-up, the blending of two seeds and what comes after it are all in 120 updates of 60 epochs.
+    settings = morphogenesis.MorphogenesisConfig(
+        steps=120, batch_size=55, patience=4, least_improvement=0.2, blending_epochs=6, seeds=2, **config
+    )
+    return morphogenesis.train_morphogenesis(run, settings, data, resume=resume)
+
+
+def _policy() -> Any:
+    shape = policy.Architecture(width=16, layers=1, feed_forward=32)
     return policy.to_value(policy.Policy(shape, Seeds(SEED).torch("the model to start from")))
 
 
+_STAGES = {
+    "stages": [
+        {"name": "easy", "mix": {"simple": 0.8, "medium": 0.2, "hard": 0.0}, "exit": {"validation/accuracy": 0.05}},
+        {"name": "all", "mix": {"simple": 0.2, "medium": 0.4, "hard": 0.4}},
+    ],
+    "advancement_interval": 4,
+    "cooldown_cycles": 0,
+    "smoothing_window_size": 2,
+}
 RECIPES: dict[str, Train] = {
     "sft": functools.partial(_train_sft, checkpoint_every=1, validate_every=8),
     "sft, best and few": functools.partial(
@@ -87,7 +113,14 @@ RECIPES: dict[str, Train] = {
     ),
     "sft, two workers": functools.partial(_train_sft, checkpoint_every=1, validate_every=8, workers=2),
     "sft, waiting for each": functools.partial(_train_sft, checkpoint_every=5, checkpoint_in_background=False),
+    "sft, stages": functools.partial(
+        _train_sft, checkpoint_every=1, curriculum="stages", curriculum_settings=_STAGES, curriculum_every=2
+    ),
+    "sft, losses": functools.partial(_train_sft, checkpoint_every=1, curriculum="loss", curriculum_every=4),
     "rft": functools.partial(_train_rft, checkpoint_every=1, validate_every=6),
+    "ttrl": _train_ttrl,
+    "ttrl, met once": functools.partial(_train_ttrl, transductive=False, arrivals=3),
+    "morphogenesis": functools.partial(_train_morphogenesis, checkpoint_every=5),
 }
 
 
@@ -99,7 +132,7 @@ def newest_checkpoint(home: Home) -> CheckpointSaved | None:
 
 
 def work(folder: Path, recipe: str, told: Connection) -> None:
-    """Train from the newest checkpoint to the end; say when the first step may begin, then the product's digest."""
+    """Train from the newest checkpoint to the end; say when the first step may begin, then the products' digests."""
     os.chdir(folder)
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
@@ -111,7 +144,8 @@ def work(folder: Path, recipe: str, told: Connection) -> None:
     told.send(None if saved is None else saved.step)
     with recorded(run), seeded_globals(run.seeds):
         product = RECIPES[recipe](run, resume)
-    told.send(str(repository.put(home, product).digest))
+    made = [repository.put(home, part) for part in (product.values() if "experience" in product else [product])]
+    told.send(" ".join(str(artifact.digest) for artifact in made))
 
 
 class Trainings:
@@ -124,20 +158,21 @@ class Trainings:
     recipe : str
         Of `RECIPES`.
     start : str
-        ``fork``, which is quick, or ``spawn``, a new interpreter.
+        ``fork``, which is quick, or ``forkserver``: from a process that has imported this module and done no more.
     """
 
     def __init__(self, folder: Path, recipe: str, start: str) -> None:
         self.folder, self.recipe = folder, recipe
         self.home = make_store(folder / "store")
         self.context: Any = multiprocessing.get_context(start)
+        self.context.set_forkserver_preload(["fault_training"])
         if start == "fork":
             # Done once here, and not in each process; torch imports its compiler for it.
             inputs()
             torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
 
     def finish(self) -> tuple[str, int | None, float]:
-        """Train to the end; return the product's digest, the step that was resumed from, and the seconds it took."""
+        """Train to the end; return the products' digests, the step that was resumed from, and the seconds it took."""
         process, told = self._begin()
         step = told.recv()
         began = time.monotonic()

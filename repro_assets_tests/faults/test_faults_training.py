@@ -39,8 +39,8 @@ def test_a_training_that_is_killed_three_times_makes_what_it_would_have_made(tmp
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("number", range(INSTANTS))
 def test_a_training_that_is_killed_at_a_random_instant_makes_what_it_would_have_made(tmp_path, recipe, number):
-    whole, seconds = undisturbed(recipe, "spawn")
-    trainings = Trainings(tmp_path, recipe, "spawn")
+    whole, seconds = undisturbed(recipe, "forkserver")
+    trainings = Trainings(tmp_path, recipe, "forkserver")
     trainings.kill_after(instants(recipe, INSTANTS, seconds)[number])
     found = check_store(trainings.home, full=True)
     assert found.ok, found
