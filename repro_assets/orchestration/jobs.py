@@ -30,7 +30,7 @@ jobs = [
     dg.define_asset_job(
         "online",
         # With all that is upstream: a study over seeds adapts the model of its own seed, which is there and is reused.
-        selection=dg.AssetSelection.groups("online").upstream() | dg.AssetSelection.assets("evaluations/rft_on_test"),
+        selection=(dg.AssetSelection.groups("online") | dg.AssetSelection.assets("evaluations/rft_on_test")).upstream(),
         description="Online adaptation to both shifts, in all variants, and its evaluations.",
     ),
 ]

@@ -166,6 +166,13 @@ def test_jobs_sensors_and_the_executor_are_listed() -> None:
     assert defs.resolve_job_def("reference").executor_def.name == "in_process_first"
 
 
+@pytest.mark.parametrize("name", ["reference", "growth", "online"])
+def test_a_job_that_is_run_in_an_empty_store_makes_all_that_it_reads(name: str) -> None:
+    graph = defs.get_repository_def().asset_graph
+    made = defs.get_repository_def().get_job(name).asset_layer.selected_asset_keys
+    assert {parent for key in made for parent in graph.get(key).parent_keys} <= made
+
+
 def test_the_run_wide_setting_is_one_resource_with_ranges() -> None:
     assert set(Repro.model_fields) == {
         "seed",
