@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from repro_assets.errors import InvalidInput, InvalidValue, UnknownName
-from repro_assets.training.experience_rows import GONE, WAITING, ExperienceRows, Layout, smallest
+from repro_assets.training.experience_rows import GONE, WAITING, ExperienceRows, Layout
+from repro_assets.training.ranking import smallest
 
 if TYPE_CHECKING:
     from repro_assets.artifacts.kinds.record_blocks import Records

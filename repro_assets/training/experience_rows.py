@@ -71,24 +71,6 @@ class Layout(NamedTuple):
         )
 
 
-def smallest(values: Array, count: int) -> Array:
-    """Places of the `count` smallest values, ascending by (value, place).
-
-    Parameters
-    ----------
-    values : ndarray
-        [n] without NaN.
-    count : int
-        At most n.
-    """
-    if count <= 0:
-        return np.empty(0, np.int64)
-    candidates = np.flatnonzero(values <= np.partition(values, count - 1)[count - 1])
-    # A stable sort keeps the places of equal values in order.
-    chosen: Array = candidates[np.argsort(values[candidates], kind="stable")[:count]]
-    return chosen
-
-
 class ExperienceRows:
     """Columns with room for twice the capacity, so that they are made dense once in `capacity` inserts at most.
 
