@@ -3,6 +3,7 @@
 One step checks all assets of a run, because each Dagster step costs more than the checks do.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,9 @@ def products_verify(home: Home, made: Made) -> Answer:
 def environment_captured(home: Home, made: Made) -> Answer:
     """Find environment, source and seed of the run that made the product."""
     if not made.run or made.run["environment"] is None:
-        return False, {"reason": f"run {made.event.made_by} recorded no environment"}
+        config = json.loads(made.run.get("config") or "{}")
+        why = ": capture_environment is off" if config.get("capture_environment") is False else ""
+        return False, {"reason": f"run {made.event.made_by} recorded no environment{why}"}
     document = repository.by_digest(home, Digest.parse(made.run["environment"])).load()
     whole = bool(document.get("packages")) and (made.run["capture_level"] == "basic" or made.run["source"] is not None)
     return whole, {"environment": made.run["environment"], "packages": len(document.get("packages", ()))}
@@ -104,7 +107,7 @@ def _made(instance: dg.DagsterInstance, home: Home, keys: set[dg.AssetKey]) -> d
             rows = [
                 queries.read_rows(connection, sql, run)
                 for sql in (
-                    "SELECT environment, source, capture_level FROM runs WHERE run_id = $run",
+                    "SELECT environment, source, capture_level, config FROM runs WHERE run_id = $run",
                     "SELECT slot, digest FROM run_inputs WHERE run_id = $run",
                     "SELECT slot, digest FROM run_outputs WHERE run_id = $run",
                 )

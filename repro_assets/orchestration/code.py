@@ -18,9 +18,11 @@ def asset_version(recipe: Callable[..., Any], *data_files: Path) -> str:
     recipe : callable
         The recipe; its module and all first-party modules that it imports count.
     data_files : paths
-        Declared files that it reads, relative to the project's top; one that is missing counts as absent, so that the
-        definitions load and the materialization names it.
+        Declared files that it reads, relative to the project's top; of a folder, all that lie in it. One that is
+        missing counts as absent, so that the definitions load and the materialization names it.
     """
     root = project_root()
-    present = [root / path for path in data_files if (root / path).is_file()]
+    declared = [root / path for path in data_files]
+    inside = [found for path in declared if path.is_dir() for found in sorted(path.rglob("*"))]
+    present = [path for path in (*declared, *inside) if path.is_file()]
     return code_version(recipe.__module__, data_files=present, root=root).value

@@ -42,12 +42,13 @@ from repro_assets.orchestration import (
 from repro_assets.orchestration.config import AssetConfig, Named, hyperparameters
 from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
-from repro_assets.recording import progress, reuse, tracing
+from repro_assets.recording import progress, raw_inputs, reuse, tracing
 from repro_assets.recording.capturing import Captured, project_root
 from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.run import FAILED, Run, new_run_id
 from repro_assets.store.home import Home
+from repro_assets.training.capture_config import CaptureConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ class Execution:
         self.code = code_version(recipe.__module__)
         self.pins = pins.active()
         self.trial = parents.is_trial(context.run)
+        self.captures = config if isinstance(config, CaptureConfig) else CaptureConfig()
         self.raw: list[str] = []
+        self.folders: dict[str, Path] = {}
         self.named: list[str] = []
 
     def results(self, inputs: Mapping[str, Artifact | Path | Named]) -> list[dg.MaterializeResult[Any]]:
@@ -119,8 +122,9 @@ class Execution:
     ) -> list[dg.MaterializeResult[Any]]:
         for loaded in open_runs.take_inputs(self.step):
             loaded.record(run)
-        for slot in self.raw:
-            run.use(slot, handles[slot])
+        manifests = self._manifests(handles)
+        for slot, artifact in {**{slot: handles[slot] for slot in self.raw}, **manifests}.items():
+            run.use(slot, artifact)
         beginning.record(run)
         for slot in self.named:
             run.use(slot, handles[slot], pinned=True)
@@ -142,13 +146,15 @@ class Execution:
         if run.spans_dropped:
             self.context.log.warning(f"{run.spans_dropped} spans of the trace were lost; nothing else was")
         if not self.pins:
-            reuse.remember(self.plan.home, beginning.key, run.run_id, products, metadata.facts(run))
+            facts = {**metadata.facts(run), **metadata.of_manifests(manifests)}
+            reuse.remember(self.plan.home, beginning.key, run.run_id, products, facts)
         return [
             self._result(
                 slot,
                 product,
                 {
                     **metadata.of_run(run, product, handles),
+                    **metadata.of_manifests(manifests),
                     **metadata.of_model(values[slot]),
                     **self._change(run, slot),
                 },
@@ -189,7 +195,7 @@ class Execution:
         )
         if {"model", "dataset"} <= set(handles):
             run.flush()
-            run.log_evaluation(display, handles["model"], handles["dataset"], product, run.last_metrics)
+            run.log_evaluation(product.name or display, handles["model"], handles["dataset"], product, run.last_metrics)
         return product
 
     def _reused(self, earlier: reuse.Earlier, handles: Mapping[str, Artifact]) -> list[dg.MaterializeResult[Any]]:
@@ -221,6 +227,8 @@ class Execution:
             captured = self._captured()
         self.context.log.info(f"{captured.summary()} · seed {self.plan.seed}")
         warnings = [*captured.warnings, *map(str, late)]
+        if not self.captures.capture_manifest:
+            warnings.append("there is no manifest of the source files: capture_manifest is off")
         arguments = dict(handles or {})
         if beginning is not None:
             for line in beginning.lines():
@@ -253,7 +261,7 @@ class Execution:
                 code_version=self.code.value,
                 reuse_key=str(beginning.key) if beginning else None,
                 device=settings.get("device"),
-                environment=str(captured.environment.digest),
+                environment=captured.environment_digest,
                 source=self.pins.source if self.pins else _digest_of(captured.source),
                 source_facts=dict(self.pins.source_facts) if self.pins else captured.source_facts,
                 host_facts=captured.host_facts,
@@ -269,7 +277,12 @@ class Execution:
         return run
 
     def _captured(self) -> Captured:
-        return parents.captured(self.plan.home, self.context.run.run_id, self.plan.level)
+        return parents.captured(
+            self.plan.home,
+            self.context.run.run_id,
+            self.plan.level,
+            with_environment=self.captures.capture_environment,
+        )
 
     def _handle(self, slot: str, value: Artifact | Path | Named) -> Artifact:
         if isinstance(value, Artifact):
@@ -283,11 +296,29 @@ class Execution:
             if not value.artifact:
                 raise InvalidValue(f"{self.asset} has no {slot}", f"name an artifact: inputs: {{{slot}: NAME}}")
             return known_artifact(self.plan.home, value.artifact)
-        path = project_root() / value
-        if not path.is_file():
+        root = project_root()
+        if not (root / value).exists():
             raise InvalidInput(f"the raw file {value} is missing", self._remedy(value))
-        stored = repository.put(self.plan.home, path, "bytes", name=str(value))
-        return dataclasses.replace(repository.claim(stored, f"raw-{path.name}"), name=str(value))
+        if (root / value).is_dir():
+            self.folders[slot] = value
+        return raw_inputs.store_raw(self.plan.home, root, value)
+
+    def _manifests(self, handles: Mapping[str, Artifact]) -> dict[str, Artifact]:
+        """Return the manifest of each raw folder, by the slot in which the run names it."""
+        if not self.captures.capture_manifest:
+            return {}
+        if self.pins is not None:
+            recorded = {slot: self.pins.find(self.asset, self.partition, _manifest_slot(slot)) for slot in self.raw}
+            return {
+                _manifest_slot(slot): repository.by_digest(self.plan.home, Digest.parse(digest))
+                for slot, digest in recorded.items()
+                if digest is not None
+            }
+        root = project_root()
+        return {
+            _manifest_slot(slot): raw_inputs.store_manifest(self.plan.home, root, folder, handles[slot])
+            for slot, folder in self.folders.items()
+        }
 
     def _remedy(self, missing: Path) -> str:
         """Return what helps against a raw file that is missing: only the file that the recipe brings is in git."""
@@ -308,6 +339,10 @@ class Execution:
             "partition": self.partition,
             "inputs": {slot: str(artifact.digest) for slot, artifact in handles.items()},
         }
+
+
+def _manifest_slot(slot: str) -> str:
+    return f"{slot}_manifest"
 
 
 def _identity_of(code: CodeVersion) -> dict[str, Any]:

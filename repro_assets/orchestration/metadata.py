@@ -30,7 +30,7 @@ def facts(run: Run) -> dict[str, Any]:
         "dirty": bool(started.source_facts.get("dirty")),
         "device": started.device or "cpu",
         "capture level": started.capture_level,
-        ENVIRONMENT: started.environment,
+        **({"environment captured": False} if started.environment is None else {ENVIRONMENT: started.environment}),
         "source tree": started.source or "not captured at this level",
     }
     numbers = run.last_metrics
@@ -69,6 +69,14 @@ def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[
             f"![curves]({picture(curves, product.collection or run.started.name, run.events)})"
         )
     return found
+
+
+def of_manifests(manifests: Mapping[str, Artifact]) -> dict[str, str]:
+    """Name the manifests of the source files, and how one is had."""
+    return {
+        slot.replace("_", " "): f"{artifact} ({artifact.digest}); repro artifacts get {artifact} --to manifest.json"
+        for slot, artifact in manifests.items()
+    }
 
 
 def of_model(value: Any) -> dict[str, Any]:

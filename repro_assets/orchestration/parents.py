@@ -34,7 +34,7 @@ STATES = {
 TRIAL_TAG = "trial"
 
 _recorded: set[str] = set()
-_captures: dict[tuple[str, Level], Captured] = {}
+_captures: dict[tuple[str, Level, bool], Captured] = {}
 _lock = threading.Lock()
 
 
@@ -69,12 +69,14 @@ def record_start(home: Home, run: dg.DagsterRun, instance: dg.DagsterInstance) -
     )
 
 
-def captured(home: Home, run_id: str, level: Level) -> Captured:
+def captured(home: Home, run_id: str, level: Level, *, with_environment: bool = True) -> Captured:
     """Capture source and environment, once in each process for each parent run."""
     with _lock:
-        if (run_id, level) not in _captures:
-            _captures[run_id, level] = capturing.capture(home, level, with_source=pins.active() is None)
-        return _captures[run_id, level]
+        key = run_id, level, with_environment
+        if key not in _captures:
+            with_source = pins.active() is None
+            _captures[key] = capturing.capture(home, level, with_source=with_source, with_environment=with_environment)
+        return _captures[key]
 
 
 def code_location(run: dg.DagsterRun) -> dict[str, str] | None:

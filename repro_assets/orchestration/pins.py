@@ -64,6 +64,10 @@ class Pins:
         except KeyError as error:
             raise InvalidValue(f"run {run} recorded no input {slot!r} {slot_partition or ''}".rstrip()) from error
 
+    def find(self, asset: str, partition: str | None, slot: str) -> str | None:
+        """Return the recorded digest of an input that not every run has; None where it has none."""
+        return self.inputs[self.original(asset, partition)].get((slot, None))
+
 
 _active: Pins | None = None
 

@@ -147,7 +147,7 @@ def _started(context: dg.OutputContext, captured: Captured) -> RunStarted:
         capture_level=captured.level.value,
         config={"op_config": step.op_config} if step.op_config else {},
         code_version=step.job_def.asset_layer.get(context.asset_key).code_version,
-        environment=str(captured.environment.digest),
+        environment=captured.environment_digest,
         source=active.source if active else (str(captured.source.digest) if captured.source else None),
         source_facts=dict(active.source_facts) if active else captured.source_facts,
         host_facts=captured.host_facts,

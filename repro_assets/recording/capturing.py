@@ -43,7 +43,7 @@ class Captured:
     """What a run record says about environment and source."""
 
     level: Level
-    environment: Artifact
+    environment: Artifact | None
     document: dict[str, Any]
     source: Artifact | None
     source_facts: dict[str, Any]
@@ -58,7 +58,14 @@ class Captured:
 
     def summary(self) -> str:
         """Say in one line what a person wants to see first: commit, changes, Python, torch, processors, digest."""
+        if self.environment is None:
+            return " · ".join([f"captured ({self.level.value})", *_source_words(self.source_facts), "NO ENVIRONMENT"])
         return summarize(self.document, self.source_facts, str(self.environment.digest))
+
+    @property
+    def environment_digest(self) -> str | None:
+        """Digest of the environment's document; None where it was not to be captured."""
+        return None if self.environment is None else str(self.environment.digest)
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -67,7 +74,14 @@ def project_root(start: Path | None = None) -> Path:
     return find_project(folder) or folder
 
 
-def capture(home: Home, level: Level, root: Path | None = None, *, with_source: bool = True) -> Captured:
+def capture(
+    home: Home,
+    level: Level,
+    root: Path | None = None,
+    *,
+    with_source: bool = True,
+    with_environment: bool = True,
+) -> Captured:
     """Capture environment and, from the standard level on, the source tree.
 
     Parameters
@@ -80,26 +94,24 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
         The project's top folder; found from the current folder if left out.
     with_source : bool
         False where the source is known already, as in a replay.
+    with_environment : bool
+        False where a person has switched it off, of which there is a warning.
     """
     root = root or project_root()
-    environment = capture_environment(level, project=root, cache=home.cache / "environment", scratch=home.temporary)
-    document = environment.document
-    stored = _once(home, "environment", document, lambda: repository.put(home, document, "json", name="environment"))
-    host = {**document.get("host", {}), **{name: value for name, value in environment.loaded.items() if value}}
+    stored, document, host, readings = _environment(home, level, root) if with_environment else (None, {}, {}, {})
     if (job := scheduler_job(os.environ)) is not None:
         host["scheduler_job"] = job
-    if environment.missing:
-        host["missing"] = environment.missing
-    readings = dict(environment.readings)
+    switched_off = [] if with_environment else ["the environment is not captured: capture_environment is off"]
     if not with_source:
-        return Captured(level, stored, document, None, {}, host, readings)
+        return Captured(level, stored, document, None, {}, host, readings, switched_off)
     notebook = capture_notebook() if level.takes(Level.STANDARD) else None
     source, tree, moving = _source(home, root, level, notebook)
     if source.diff:
         data = source.diff.encode()
         diff = _once(home, "diff", data, lambda: repository.put(home, data, "bytes", name="diff"))
         source.document["diff"] = str(diff.digest)
-    warnings = [f"{path} is not stored: it was being written while the source was captured" for path in moving]
+    warnings = switched_off
+    warnings += [f"{path} is not stored: it was being written while the source was captured" for path in moving]
     if source.document.get("dirty"):
         warnings.append("the source tree has uncommitted changes; they are stored with the run")
     for item in source.left_out:
@@ -112,6 +124,19 @@ def capture(home: Home, level: Level, root: Path | None = None, *, with_source: 
     if edited:
         warnings.append(f"edited after the process started, so the run is not comparable: {', '.join(edited)}")
     return Captured(level, stored, document, tree, source.document, host, readings, warnings, source)
+
+
+def _environment(
+    home: Home, level: Level, root: Path
+) -> tuple[Artifact, dict[str, Any], dict[str, Any], dict[str, float]]:
+    """Capture and store the environment; also what is only this process's own, and the readings of the machine."""
+    found = capture_environment(level, project=root, cache=home.cache / "environment", scratch=home.temporary)
+    document = found.document
+    stored = _once(home, "environment", document, lambda: repository.put(home, document, "json", name="environment"))
+    host = {**document.get("host", {}), **{name: value for name, value in found.loaded.items() if value}}
+    if found.missing:
+        host["missing"] = found.missing
+    return stored, document, host, dict(found.readings)
 
 
 def summarize(environment: Mapping[str, Any], source: Mapping[str, Any], digest: str) -> str:
