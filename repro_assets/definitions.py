@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from repro_assets.orchestration.assets import datasets, evaluations, growth, models, online
+from repro_assets.orchestration.assets import datasets, evaluations, growth, models, online, retrieval
 from repro_assets.orchestration.checks import checks_for
 from repro_assets.orchestration.executors import in_process_first
 from repro_assets.orchestration.io_manager import ArtifactIOManager
@@ -28,6 +28,7 @@ assets: list[dg.AssetsDefinition] = [
     online.shifted,
     *online.adapted_models,
     *online.online_evaluations,
+    *retrieval.assets,
 ]
 
 defs = dg.Definitions(

@@ -1,4 +1,4 @@
-"""Jobs: the default graph, each stage of it, and the growing network on one synthetic problem."""
+"""Jobs: the default graph, each stage of it, and what stands beside it: growth, online adaptation, retrieval."""
 
 from __future__ import annotations
 
@@ -32,5 +32,10 @@ jobs = [
         # With all that is upstream: a study over seeds adapts the model of its own seed, which is there and is reused.
         selection=(dg.AssetSelection.groups("online") | dg.AssetSelection.assets("evaluations/rft_on_test")).upstream(),
         description="Online adaptation to both shifts, in all variants, and its evaluations.",
+    ),
+    dg.define_asset_job(
+        "index",
+        selection=dg.AssetSelection.groups("retrieval"),
+        description="An index of the documents in a folder, and how early it finds what answers questions.",
     ),
 ]

@@ -64,6 +64,8 @@ evaluations/baselines <- data/sft_images data/test | evaluation | team:ml | json
 eval-baselines-on-test | eval-baselines-on-test-v{version}
 evaluations/morphogenesis_on_synthetic <- data/synthetic models/morphogenesis | growth | team:ml | json | \
 eval-morphogenesis-on-{partition} | eval-{model}-on-{dataset}
+evaluations/retrieval <- indexes/documents | retrieval | team:data | json | eval-index-on-questions | \
+eval-index-on-questions-v{version}
 evaluations/rft_on_test <- data/references data/test models/rft | evaluation | team:ml | json | eval-rft-on-test | \
 eval-{model}-on-{dataset}
 evaluations/rft_on_test_a <- data/test_a models/rft | online | team:ml | json | eval-rft-on-test_a | \
@@ -108,6 +110,7 @@ evaluations/ttrl_simple_on_test <- data/test models/ttrl_simple | online | team:
 eval-ttrl_simple-on-test | eval-{model}-on-{dataset}
 evaluations/ttrl_simple_on_test_a <- data/test_a models/ttrl_simple | online | team:ml | json | \
 eval-ttrl_simple-on-test_a | eval-{model}-on-{dataset}
+indexes/documents <-  | retrieval | team:data | numpy,scikitlearn | index-documents | index-documents-v{version}
 models/morphogenesis <- data/synthetic | growth | team:ml | torch | model-morphogenesis-{partition} | model-{run}
 models/rft <- data/cota_rft data/validation models/sft | training | team:ml | torch | model-rft | model-{run}
 models/sft <- data/cota_sft data/sft_images data/validation | training | team:ml | torch | model-sft | model-{run}
@@ -157,7 +160,7 @@ def test_every_asset_has_a_derived_code_version_a_description_and_three_checks()
 def test_jobs_sensors_and_the_executor_are_listed() -> None:
     repository = defs.get_repository_def()
     stages = {"prepare_data", "train_models", "evaluate_models"}
-    assert set(repository.job_names) == {"__ASSET_JOB", "reference", "growth", "online", *stages}
+    assert set(repository.job_names) == {"__ASSET_JOB", "reference", "growth", "online", "index", *stages}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "record_success",
         "record_failure",
