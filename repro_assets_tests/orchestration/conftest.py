@@ -66,7 +66,7 @@ class Project:
         """Execute a request and return the answer."""
         request = self.request(**asked)
         process = self.start(request, **(variables or {}))
-        log, _ = process.communicate(timeout=300)
+        log, _ = process.communicate(timeout=500)
         answer = request.with_suffix(".answer")
         assert answer.is_file(), log.decode()[-4000:]
         found: dict[str, Any] = json.loads(answer.read_text())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from repro_assets.definitions import defs
 from repro_assets.determinism.mode import Mode
+from repro_assets.orchestration.executors import in_process_first
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
 from repro_assets.orchestration.resource import Repro
 
@@ -131,6 +133,10 @@ model-ttrl_simple_b | model-{run}
 """
 
 
+def reference_job() -> dg.JobDefinition:
+    return defs.resolve_job_def("reference")
+
+
 def described() -> list[str]:
     graph = defs.resolve_asset_graph()
     lines = []
@@ -167,6 +173,20 @@ def test_jobs_sensors_and_the_executor_are_listed() -> None:
         "record_canceled",
     }
     assert defs.resolve_job_def("reference").executor_def.name == "in_process_first"
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "forkserver"), ({"start_method": {"spawn": {}}}, "spawn")])
+def test_processes_for_steps_are_forked_from_a_server_that_knows_nothing_of_the_project(
+    given: dict[str, Any], expected: str
+) -> None:
+    config = {"multiprocess": {"retries": {"enabled": {}}, **given}}
+    with dg.instance_for_test() as instance:
+        job = dg.reconstructable(reference_job)
+        made: Any = in_process_first.executor_creation_fn(  # type: ignore[misc]
+            dg.InitExecutorContext(job, in_process_first, config, instance)
+        )
+    assert made._start_method == expected
+    assert not any(name.startswith("repro_assets") for name in made._explicit_forkserver_preload or [])
 
 
 @pytest.mark.parametrize("name", ["reference", "growth", "online"])

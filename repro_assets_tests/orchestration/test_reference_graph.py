@@ -16,7 +16,13 @@ from repro_assets.store.home import make_store
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-FEW = {"sft": {"steps": 6}, "rft": {"steps": 2}, "cota_raw": {"per_image": 2}}
+FEW: dict[str, dict[str, Any]] = {
+    "splits": {"sft": 100, "rft": 60, "validation": 20, "test": 40, "stream": 20},
+    "cota_raw": {"per_image": 2},
+    "sft": {"steps": 6},
+    "rft": {"steps": 2},
+    **{f"{model}_on_{split}": {"samples_per_image": 2} for model in ("sft", "rft") for split in ("validation", "test")},
+}
 
 
 @pytest.fixture
