@@ -26,6 +26,7 @@ from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
+from repro_assets.recording import ranks
 from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import new_run_id
@@ -61,8 +62,25 @@ def _rehearse(plan: Mapping[str, Any], result: Path, late: list[str]) -> None:
         with seeded_globals(seeds):
             target = imported(name)
             with _arguments(name, target, plan["rehearsal"], seeds, Path(plan["store"])) as arguments, _blamed(name):
-                made = target(**arguments)
+                if ranks.processes_of(arguments.get("config")) > 1:
+                    made = _by_ranks(target, plan, arguments)
+                else:
+                    made = target(**arguments)
         write_result(made, result)
+
+
+def _by_ranks(target: Callable[..., Any], plan: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
+    rehearsal, run = plan["rehearsal"], arguments["run"]
+    return ranks.execute(
+        run,
+        target,
+        arguments["config"],
+        rehearsal["inputs"],
+        values=rehearsal["config"],
+        inputs_home=run.home if rehearsal["home"] is None else open_store(Path(rehearsal["home"])),
+        mode=Mode(**plan["mode"]),
+        what=plan["target"],
+    )
 
 
 @contextmanager

@@ -4,7 +4,8 @@ Laws: a run's start is on the disk before its recipe begins; what it logs is on 
 `Run.flush` has returned, or when the run has ended; nothing is dropped: a full buffer makes the caller wait, and what a
 run is given after its end is refused; the end is recorded once, by the process that began the run: a forked child that
 has it too, or a rank that is attached to it, only adds to it, in a segment of its own. A run whose process dies has no
-end record, and is shown as INTERRUPTED by whoever looks. What looks like a credential is not recorded (`repro_assets.recording.redaction`).
+end record, and is shown as INTERRUPTED by whoever looks. What looks like a credential is not recorded
+(`repro_assets.recording.redaction`).
 
 `Run.log_metric` and `Run.log_readings` only append to a deque; one thread of the process writes all buffers twice a
 second (`repro_assets.recording.flushing`).
