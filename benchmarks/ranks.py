@@ -59,7 +59,7 @@ def measure() -> Section:
         title="Several processes",
         about=(
             f"Steps {LEFT_OUT} to {STEPS - 1} of supervised fine-tuning on the CPU, one thread for each process, gloo. "
-            "The first two lines are the default config. What starting torchrun and two interpreters takes is not in it."
+            "The first two lines are the default config. Starting torchrun and two interpreters is not in it."
         ),
         figures=figures,
         repetitions=STEPS - 1 - LEFT_OUT,

@@ -26,7 +26,7 @@ from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.mode import Mode, applied, settings_record
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.determinism.setting_differences import setting_differences
-from repro_assets.errors import CheckFailed, ReproError
+from repro_assets.errors import CheckFailed, PeerLost, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.journal.segments import Liveness, liveness
@@ -40,7 +40,6 @@ from repro_assets.recording.ranks import (
     INTERRUPTED,
     PLAN,
     SIGNAL,
-    PeerLost,
     answer_path,
     rank_consumer,
     seen_by,

@@ -23,10 +23,11 @@ from typing import Any
 
 from repro_assets import errors
 from repro_assets.artifacts import repository
+from repro_assets.determinism.devices import BACKENDS, check_devices
 from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
 from repro_assets.determinism.process_start import variables_at_start, warning_filters
 from repro_assets.determinism.verification import name_of
-from repro_assets.errors import CheckFailed, InvalidValue, MachineError, ReproError
+from repro_assets.errors import CheckFailed, MachineError, PeerLost, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing
@@ -40,17 +41,12 @@ LAUNCHER = "repro_assets.recording.rank_launcher"
 FORMAT = 1
 PLAN, SIGNAL = "plan.json", "signal"
 DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
-BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _LOOK_SECONDS = 0.1
 
 
 class RankFailed(CheckFailed):
     """A rank raised an error that is none of this project's own."""
-
-
-class PeerLost(MachineError):
-    """A rank cannot reach another one any more, which is gone or has failed."""
 
 
 def processes_of(config: Any) -> int:
@@ -73,29 +69,6 @@ def settings_of(config: Any) -> dict[str, Any]:
         "bucket_megabytes": config.bucket_megabytes,
         "backend": BACKENDS[config.device],
     }
-
-
-def check_devices(device: str, processes: int) -> None:
-    """Refuse GPUs that are not there.
-
-    Raises
-    ------
-    InvalidValue
-        If `device` is ``cuda`` and there are fewer GPUs than processes, or this torch has no NCCL for several.
-    """
-    if device != "cuda":
-        return
-    import torch
-
-    found = torch.cuda.device_count()
-    if found < processes:
-        raise InvalidValue(
-            f"{processes} {'process needs a GPU' if processes == 1 else 'processes need a GPU each'}, and torch sees "
-            f"{found}",
-            "set device to cpu" if found == 0 else f"set device to cpu, or processes to {found}",
-        )
-    if processes > 1 and not torch.distributed.is_nccl_available():
-        raise InvalidValue("this torch has no NCCL, by which processes on GPUs reach each other", "set device to cpu")
 
 
 def execute(

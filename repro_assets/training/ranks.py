@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
-from repro_assets.errors import CheckFailed, InvalidValue
-from repro_assets.recording.ranks import PeerLost, check_devices
+from repro_assets.determinism.devices import check_devices
+from repro_assets.errors import CheckFailed, InvalidValue, PeerLost
 
 Value = TypeVar("Value")
 MEGABYTE = 1_000_000

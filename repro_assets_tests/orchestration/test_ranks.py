@@ -147,7 +147,7 @@ def test_a_signal_saves_and_interrupts_and_it_goes_on(two: Any, tmp_path: Path, 
     os.kill(process.pid, number)
     process.wait(120)
     (row,) = two.rows("SELECT state FROM runs WHERE asset = 'shared'")
-    (saved,) = two.rows("SELECT name, step FROM checkpoints WHERE kind = 'signal'")
+    (saved,) = two.rows("SELECT name, step FROM checkpoints WHERE checkpoint_type = 'signal'")
     assert row["state"] == "INTERRUPTED"
     assert ranks_of(two) == []
     steps = two.rows("SELECT name, max(step) AS last FROM metrics WHERE name LIKE 'rank/%' GROUP BY name")
@@ -162,7 +162,7 @@ def test_a_signal_to_torchrun_interrupts_too(two: Any, tmp_path: Path) -> None:
     process.wait(120)
     (row,) = two.rows("SELECT state FROM runs WHERE asset = 'shared'")
     assert row["state"] == "INTERRUPTED"
-    assert two.rows("SELECT 1 FROM checkpoints WHERE kind = 'signal'")
+    assert two.rows("SELECT 1 FROM checkpoints WHERE checkpoint_type = 'signal'")
     gone(two)
 
 

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from torch import nn
 from toy_ranks import SharedConfig, forked, train_shared, with_own_globals
 
+from repro_assets.determinism.devices import check_devices
 from repro_assets.determinism.setting_differences import setting_differences
-from repro_assets.errors import CheckFailed, InvalidInput, InvalidValue
-from repro_assets.recording.ranks import PeerLost, check_devices, settings_of
+from repro_assets.errors import CheckFailed, InvalidInput, InvalidValue, PeerLost
+from repro_assets.recording.ranks import settings_of
 from repro_assets.replay.compare import NOT_COMPARABLE, compare_products
 from repro_assets.training import filtering, traces
 from repro_assets.training.ranks import Ranks, _buckets, check_equal
