@@ -181,6 +181,8 @@ def _variables(mode: Mode, home: Home) -> dict[str, str]:
         variables.pop(name, None)
         if name in start:
             variables[name] = start[name]
+    # torchrun sets it where nobody has, and says so at length.
+    variables.setdefault("OMP_NUM_THREADS", str(mode.threads))
     return {
         **variables,
         **tracing.process_environment(),
