@@ -9,7 +9,17 @@ from pathlib import Path
 from benchmarks.measuring import show, write_section
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-SUBJECTS = ("startup", "capture", "store", "checkpoints", "checkpointing", "fingerprints", "monitor", "experience")
+SUBJECTS = (
+    "startup",
+    "capture",
+    "store",
+    "checkpoints",
+    "checkpointing",
+    "fingerprints",
+    "monitor",
+    "experience",
+    "ranks",
+)
 
 
 def main() -> None:

@@ -109,6 +109,10 @@ class NotWritable(MachineError):
     """A file or folder cannot be written (rights or a read-only file system)."""
 
 
+class PeerLost(MachineError):
+    """A process cannot reach another one of the same training, which is gone or has failed."""
+
+
 class ExecutorGone(MachineError):
     """The process that this step belongs to is no longer there."""
 

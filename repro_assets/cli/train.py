@@ -22,6 +22,7 @@ def train(
         str | None, typer.Option(metavar="NAME", help="Problem to train on, where a mode has several.")
     ] = None,
     resume: run_flags.Resume = None,
+    nproc: Annotated[int | None, typer.Option(metavar="N", help="Processes that train together (sft).")] = None,
     project: Annotated[str | None, typer.Option(metavar="S", help="Project of the runs: their tag project=S.")] = None,
     offline: Annotated[
         bool | None, typer.Option("--offline", help="Ask no remote and contact no exporter of traces.")

@@ -23,6 +23,7 @@ MODES = {
     "morphogenesis": "models/morphogenesis",
 }
 WITH_PROBLEMS = ("morphogenesis",)
+IN_PARALLEL = ("sft",)
 
 
 @dataclass(slots=True)
@@ -39,12 +40,15 @@ class TrainingWords(Words):
         A name over experiments; a tag of the runs.
     offline : bool
         Whether no remote and no exporter may be asked.
+    nproc : int
+        How many processes train, where they are of a mode in `IN_PARALLEL`.
     """
 
     mode: str | None = None
     problem: str | None = None
     project: str | None = None
     offline: bool | None = None
+    nproc: int | None = None
 
 
 def training_requests(words: TrainingWords) -> tuple[str, list[RunRequest], Mode]:
@@ -64,11 +68,16 @@ def training_requests(words: TrainingWords) -> tuple[str, list[RunRequest], Mode
         raise InvalidValue(f"{words.mode} has no problems", f"leave --problem out, or --mode {WITH_PROBLEMS[0]}")
     if None not in (words.problem, words.partition) and words.problem != words.partition:
         raise InvalidValue("--problem and --partition are the same choice", "give one")
+    processes = {} if words.nproc is None else {"processes": _processes(words)}
     project = [f"project={words.project}"] if words.project is not None else []
     asset = MODES[words.mode]
     asked, mode = requests(
         dataclasses.replace(
-            words, select=[asset], partition=words.partition or words.problem, tags=[*words.tags, *project]
+            words,
+            select=[asset],
+            set={**words.set, **processes},
+            partition=words.partition or words.problem,
+            tags=[*words.tags, *project],
         )
     )
     tags = {} if words.project is None else {"project": words.project}
@@ -77,3 +86,16 @@ def training_requests(words: TrainingWords) -> tuple[str, list[RunRequest], Mode
         [dataclasses.replace(each, with_missing=True, tags={**each.tags, **tags}) for each in asked],
         mode,
     )
+
+
+def _processes(words: TrainingWords) -> int:
+    assert words.nproc is not None
+    if words.mode not in IN_PARALLEL:
+        raise InvalidValue(
+            f"{words.mode} is trained by one process", f"leave --nproc out, or --mode {' or '.join(IN_PARALLEL)}"
+        )
+    if words.nproc < 1:
+        raise InvalidValue(f"--nproc {words.nproc} is no number of processes", "1 or more")
+    if any(name.rpartition(".")[2] == "processes" for name in words.set):
+        raise InvalidValue("--nproc and --set processes are the same choice", "give one")
+    return words.nproc

@@ -42,7 +42,7 @@ from repro_assets.orchestration import (
 from repro_assets.orchestration.config import AssetConfig, Named, hyperparameters
 from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
-from repro_assets.recording import progress, raw_inputs, reuse, tracing
+from repro_assets.recording import progress, ranks, raw_inputs, reuse, tracing
 from repro_assets.recording.capturing import Captured, project_root
 from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.monitoring import monitored
@@ -98,7 +98,7 @@ class Execution:
 
     def _results(self, inputs: Mapping[str, Artifact | Path | Named]) -> list[dg.MaterializeResult[Any]]:
         with applied(self.plan.mode) as late:
-            settings = settings_record()
+            settings = {**settings_record(), **ranks.settings_of(self.config)}
             try:
                 if self.plan.strict and late:
                     refuse(late)
@@ -130,14 +130,11 @@ class Execution:
             run.use(slot, handles[slot], pinned=True)
         run.log_params(hyperparameters(self.config))
         self.context.log.info(f"run {run.run_id}: {naming.recipe_name(self.recipe)}, seed {self.plan.seed}")
+        given = {**handles, **beginning.arguments}
+        several = ranks.processes_of(self.config) > 1
         steps = hyperparameters(self.config).get("steps")
-        with monitored(run, self.plan.monitor), progress.reported(run, self.asset, steps):
-            with seeded_globals(run.seeds):
-                with tracing.span("load inputs"):
-                    given = {**handles, **beginning.arguments}
-                    loaded_values = {slot: artifact.load() for slot, artifact in given.items()}
-                with tracing.span(naming.recipe_name(self.recipe)):
-                    made = self.recipe(run, self.config, **loaded_values)
+        with monitored(run, None if several else self.plan.monitor), progress.reported(run, self.asset, steps):
+            made = self._made_by_ranks(run, given) if several else self._made(run, given)
             _check_root(self.context)
             run.edited_sources = self._captured().edited()
             values = self._by_slot(made)
@@ -161,6 +158,27 @@ class Execution:
             )
             for slot, product in products.items()
         ]
+
+    def _made(self, run: Run, given: Mapping[str, Artifact]) -> Any:
+        with seeded_globals(run.seeds):
+            with tracing.span("load inputs"):
+                loaded_values = {slot: artifact.load() for slot, artifact in given.items()}
+            with tracing.span(naming.recipe_name(self.recipe)):
+                return self.recipe(run, self.config, **loaded_values)
+
+    def _made_by_ranks(self, run: Run, given: Mapping[str, Artifact]) -> Any:
+        with tracing.span(naming.recipe_name(self.recipe)):
+            return ranks.execute(
+                run,
+                self.recipe,
+                self.config,
+                {slot: str(artifact.digest) for slot, artifact in given.items()},
+                values=hyperparameters(self.config),
+                inputs_home=self.plan.home,
+                mode=self.plan.mode,
+                what=self.asset,
+                monitor=self.plan.monitor,
+            )
 
     def _change(self, run: Run, slot: str) -> dict[str, str]:
         key, environment = self.keys[slot], run.started.environment

@@ -30,6 +30,23 @@ def begin(home: Home, started: run_records.RunStarted) -> Run:
     return Run(home, started)
 
 
+def attached(home: Home, started: run_records.RunStarted, *, resumed_from: str | None = None) -> Run:
+    """Return a handle of a run that another process began and will end; this one only adds to it.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    started : RunStarted
+        What was recorded at its start.
+    resumed_from : str, optional
+        Digest of the checkpoint that it goes on from.
+    """
+    run = Run(home, started, owned=False)
+    run.resumed_from = resumed_from
+    return run
+
+
 @contextlib.contextmanager
 def recorded(run: Run, interruptions: tuple[type[BaseException], ...] = ()) -> Iterator[Run]:
     """End `run` as the body ends: COMPLETED, FAILED with its error, or INTERRUPTED; its span is current meanwhile.

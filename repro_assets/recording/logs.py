@@ -62,7 +62,12 @@ def get_logger(component: str) -> BoundLogger:
     return logger
 
 
-def configure(style: str | None = None, level: str | None = None, stream: TextIO | None = None) -> None:
+def configure(
+    style: str | None = None,
+    level: str | None = None,
+    stream: TextIO | None = None,
+    context: Mapping[str, int | str] | None = None,
+) -> None:
     """Write what is logged in this process to a stream; a second call replaces the first.
 
     Of other libraries that is what they say at their own levels, which are warnings where they set none.
@@ -76,6 +81,8 @@ def configure(style: str | None = None, level: str | None = None, stream: TextIO
         ``REPRO_LOG_LEVEL``, else INFO.
     stream : text file, optional
         stderr if left out.
+    context : mapping, optional
+        What every line says beside its own, such as the rank of this process.
 
     Raises
     ------
@@ -91,6 +98,8 @@ def configure(style: str | None = None, level: str | None = None, stream: TextIO
         root.removeHandler(_handler)
     _handler = logging.StreamHandler(stream)
     _handler.setFormatter(Lines(style))
+    if context:
+        _handler.addFilter(_Context(context))
     root.addHandler(_handler)
     logging.getLogger(ROOT).setLevel(level)
 
@@ -142,6 +151,18 @@ def _rename_taken(_logger: Any, _method: str, event: Any) -> Any:
     for name in [name for name in event if name in _OWN and name not in ("exc_info", "stack_info", "stacklevel")]:
         event[f"{name}_"] = event.pop(name)
     return event
+
+
+class _Context(logging.Filter):
+    """Lets every record through, with what holds for all of them."""
+
+    def __init__(self, context: Mapping[str, int | str]) -> None:
+        super().__init__()
+        self._context = dict(context)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        vars(record).update({name: value for name, value in self._context.items() if name not in vars(record)})
+        return True
 
 
 class Lines(logging.Formatter):

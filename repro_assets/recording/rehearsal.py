@@ -26,6 +26,7 @@ from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
+from repro_assets.recording import ranks
 from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import new_run_id
@@ -59,10 +60,27 @@ def _rehearse(plan: Mapping[str, Any], result: Path, late: list[str]) -> None:
     with applied(Mode(**plan["mode"]), strict=plan["strict"]) as found:
         late += map(str, found)
         with seeded_globals(seeds):
-            target = _imported(name)
+            target = imported(name)
             with _arguments(name, target, plan["rehearsal"], seeds, Path(plan["store"])) as arguments, _blamed(name):
-                made = target(**arguments)
+                if ranks.processes_of(arguments.get("config")) > 1:
+                    made = _by_ranks(target, plan, arguments)
+                else:
+                    made = target(**arguments)
         write_result(made, result)
+
+
+def _by_ranks(target: Callable[..., Any], plan: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
+    rehearsal, run = plan["rehearsal"], arguments["run"]
+    return ranks.execute(
+        run,
+        target,
+        arguments["config"],
+        rehearsal["inputs"],
+        values=rehearsal["config"],
+        inputs_home=run.home if rehearsal["home"] is None else open_store(Path(rehearsal["home"])),
+        mode=Mode(**plan["mode"]),
+        what=plan["target"],
+    )
 
 
 @contextmanager
@@ -79,7 +97,14 @@ def _blamed(name: str) -> Iterator[None]:
         raise _TargetRaised(f"{name} raised {said}{where}") from error
 
 
-def _imported(name: str) -> Callable[..., Any]:
+def imported(name: str) -> Callable[..., Any]:
+    """Return what ``module:function`` names.
+
+    Raises
+    ------
+    InvalidValue
+        If there is none, or it cannot be called.
+    """
     module_name, _, path = name.partition(":")
     try:
         known = importlib.util.find_spec(module_name) is not None
@@ -116,7 +141,7 @@ def _arguments(
     if "seeds" in asked:
         given["seeds"] = seeds
     if "config" in asked and "run" in asked:
-        given["config"] = _config(name, target, rehearsal["config"])
+        given["config"] = config_of(name, target, rehearsal["config"])
     missing = [
         key for key in asked - {"run"} if key not in given and parameters[key].default is inspect.Parameter.empty
     ]
@@ -134,7 +159,14 @@ def _arguments(
         yield {**given, "run": run}
 
 
-def _config(name: str, target: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+def config_of(name: str, target: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    """Return the config that a recipe's annotation asks for.
+
+    Raises
+    ------
+    InvalidValue
+        If there is no such annotation, or the values do not fit it.
+    """
     annotation: Any = inspect.signature(target).parameters["config"].annotation
     if isinstance(annotation, str):
         # Only this one annotation: others may name what is imported for type checkers alone.

@@ -3,8 +3,9 @@
 Laws: a run's start is on the disk before its recipe begins; what it logs is on the disk within a second, or when
 `Run.flush` has returned, or when the run has ended; nothing is dropped: a full buffer makes the caller wait, and what a
 run is given after its end is refused; the end is recorded once, by the process that began the run: a forked child that
-has it too only adds to it, in a segment of its own. A run whose process dies has no end record, and is shown as
-INTERRUPTED by whoever looks. What looks like a credential is not recorded (`repro_assets.recording.redaction`).
+has it too, or a rank that is attached to it, only adds to it, in a segment of its own. A run whose process dies has no
+end record, and is shown as INTERRUPTED by whoever looks. What looks like a credential is not recorded
+(`repro_assets.recording.redaction`).
 
 `Run.log_metric` and `Run.log_readings` only append to a deque; one thread of the process writes all buffers twice a
 second (`repro_assets.recording.flushing`).
@@ -52,7 +53,8 @@ def new_run_id() -> str:
 class Run:
     """One execution of one recipe, being recorded.
 
-    Use `repro_assets.recording.lifetime.begin`, not the constructor. All methods may be called from any thread.
+    Use `repro_assets.recording.lifetime.begin` or `attached`, not the constructor. All methods may be called from
+    any thread.
 
     Attributes
     ----------
@@ -82,7 +84,7 @@ class Run:
         The run's own span, which begins and ends with it.
     """
 
-    def __init__(self, home: Home, started: run_records.RunStarted) -> None:
+    def __init__(self, home: Home, started: run_records.RunStarted, *, owned: bool = True) -> None:
         started = redact_start(started)
         self.home = home
         self.run_id = started.run_id
@@ -104,11 +106,14 @@ class Run:
         # cannot lose an item, and the caller needs no lock.
         self._points: deque[tuple[bool, list[Any]]] = deque()
         self._lock = threading.RLock()
-        self._forked = False
+        self._forked = not owned
         self._journal = journal_at(home.journal)
         tracers.start(home)
         self._dropped = tracers.dropped()
-        self.span = tracing.span(started.name, "run", run_id=self.run_id, home=home).begin()
+        self.span = tracing.span(started.name, "run", run_id=self.run_id, home=home)
+        if not owned:
+            return
+        self.span.begin()
         trace, span = self.span.trace_id, self.span.span_id
         traced = [] if trace is None or span is None else [run_records.RunTraced(self.run_id, trace, span)]
         self._journal.append(started, *traced)

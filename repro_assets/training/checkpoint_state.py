@@ -8,7 +8,7 @@ checkpoints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -35,25 +35,38 @@ class Stateful(Protocol):
         ...
 
 
+def states_of_globals() -> dict[str, Any]:
+    """Return the states of the global generators of this process, as a checkpoint holds them."""
+    return _packed(save_rng_states())
+
+
 def envelope(
-    recipe: str, config: Mapping[str, Any], step: int, memory: Mapping[str, Any], parts: Mapping[str, Stateful]
+    recipe: str,
+    config: Mapping[str, Any],
+    step: int,
+    memory: Mapping[str, Any],
+    parts: Mapping[str, Stateful],
+    states: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Return the state after `step` updates; its tensors are those that training goes on with, not copies."""
+    """Return the state after `step` updates; its tensors are those that training goes on with, not copies.
+
+    `states` are those of the global generators of each rank (`states_of_globals`).
+    """
     return {
         "format": FORMAT,
         "recipe": recipe,
         "config": dict(config),
         "step": step,
         "memory": dict(memory),
-        "globals": _packed(save_rng_states()),
+        "globals": dict(states[0]) if len(states) == 1 else list(states),
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
 
 
 def restore(
-    value: Mapping[str, Any], recipe: str, config: Mapping[str, Any], parts: Mapping[str, Stateful]
+    value: Mapping[str, Any], recipe: str, config: Mapping[str, Any], parts: Mapping[str, Stateful], rank: int = 0
 ) -> tuple[int, Mapping[str, Any]]:
-    """Put a training into the state that `envelope` gave, the global generators last.
+    """Put a training into the state that `envelope` gave, the global generators last, which are those of `rank`.
 
     Returns
     -------
@@ -80,7 +93,8 @@ def restore(
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
             raise InvalidInput(f"the checkpoint's {name} does not fit: {error!r}", _REMEDY) from error
-    load_rng_states(_unpacked(value["globals"]))
+    held = value["globals"]
+    load_rng_states(_unpacked(held if isinstance(held, Mapping) else held[rank]))
     return int(value["step"]), value["memory"]
 
 

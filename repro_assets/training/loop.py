@@ -3,7 +3,8 @@
 Laws: continuing from a checkpoint gives the bits of never having stopped; neither cadence nor policy changes a bit of
 what is trained; the last step is always logged, fingerprinted, validated and saved; a signal ends the loop only between
 two steps, after a checkpoint of the step before it is durable; whatever ends the loop, what was on its way to the disk
-is there or its error is raised.
+is there or its error is raised. Of several ranks the first one validates and records, all wait for it, all stop after
+the same step, and nothing is saved unless their parameters are equal.
 
 A recipe gives the parts that its next step depends on, and iterates::
 
@@ -22,17 +23,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from repro_assets.determinism.fingerprints import fingerprint
 from repro_assets.errors import InvalidInput, InvalidValue
+from repro_assets.recording.interruption import Interruption
 from repro_assets.recording.tracing import Laps
 from repro_assets.training.checkpoint_policy import CheckpointPolicy, Mark
-from repro_assets.training.checkpoint_state import Stateful, envelope, restore
+from repro_assets.training.checkpoint_state import Stateful, envelope, restore, states_of_globals
 from repro_assets.training.checkpointing import Checkpointing
-from repro_assets.training.interruption import Interruption
+from repro_assets.training.ranks import Ranks, check_equal
 
 if TYPE_CHECKING:
     from repro_assets.recording.run import Run
 
-__all__ = ["Generators", "Loop", "LoopConfig", "Stateful"]
+__all__ = ["Generators", "Loop", "LoopConfig", "ParallelConfig", "Stateful"]
+
+
+ALONE = Ranks()
 
 
 class LoopConfig(BaseModel):
@@ -76,6 +82,16 @@ class LoopConfig(BaseModel):
         }
         values = self.model_dump(mode="json")
         return {name: value for name, value in values.items() if name in own - self.CHANGES_NO_BITS}
+
+
+class ParallelConfig(LoopConfig):
+    """What the config of a recipe holds that several processes can execute together; all of it decides bits."""
+
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="where it trains; each process has its own GPU")
+    processes: int = Field(default=1, ge=1, le=64, description="processes that share each batch, started by torchrun")
+    bucket_megabytes: float = Field(
+        default=25.0, gt=0, le=4096, description="gradients that the processes exchange at once, 10^6 bytes"
+    )
 
 
 class Generators:
@@ -139,6 +155,8 @@ class Loop:
         The epoch of a step, from 0: a function of the step and the config alone.
     resume : mapping, optional
         Value of a checkpoint to go on from; the parts are put into its state here.
+    ranks : Ranks
+        The processes that make each step together. All of them iterate, and give equal parts and equal tensors.
 
     Attributes
     ----------
@@ -165,12 +183,14 @@ class Loop:
         validate: Callable[[], dict[str, float]] | None = None,
         epoch: Callable[[int], int] | None = None,
         resume: Mapping[str, Any] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         if config.checkpoint_best and validate is None:
             raise InvalidValue(f"{recipe} has no validation to choose checkpoints by", "leave checkpoint_best empty")
         if config.checkpoint_epochs and epoch is None:
             raise InvalidValue(f"{recipe} has no epochs to save checkpoints at", "set checkpoint_every instead")
         self.done = 0
+        self._ranks = ranks
         self._run, self._recipe, self._config, self._steps = run, recipe, config, steps
         self._parts, self._tensors, self._validate, self._epoch = dict(parts), tensors, validate, epoch
         self._policy = CheckpointPolicy(
@@ -181,7 +201,7 @@ class Loop:
             keep=config.checkpoint_keep,
         )
         if resume is not None:
-            self.done, memory = restore(resume, recipe, config.deciding(), self._parts)
+            self.done, memory = restore(resume, recipe, config.deciding(), self._parts, ranks.rank)
             self._policy.load_state_dict(memory)
         self._checkpoints = Checkpointing(run, background=config.checkpoint_in_background)
         self._laps = Laps("epoch", "epoch")
@@ -215,21 +235,46 @@ class Loop:
             self.done = step
             self._after(step)
 
-    def log(self, metrics: Callable[[], Mapping[str, float]]) -> None:
+    def log(
+        self,
+        metrics: Callable[[], Mapping[str, float]],
+        own: Callable[[], Mapping[str, float]] | None = None,
+    ) -> None:
         """Record figures of the step that is being made, where they are due; only then are they computed.
 
         Parameters
         ----------
         metrics : callable
-            Returns name to value.
+            Returns name to value, of the whole batch. Every rank computes them, the first one records them.
+        own : callable, optional
+            Returns name to value of the part of this rank, which where there are several records them as
+            ``rank/<rank>/<name>``.
         """
-        if self._due(self._config.log_every):
-            self._run.log_metrics(metrics(), self._step)
+        if not self._due(self._config.log_every):
+            return
+        figures = metrics()
+        if self._ranks.first:
+            self._run.log_metrics(figures, self._step)
+        if own is not None and self._ranks.count > 1:
+            mine = {f"rank/{self._ranks.rank}/{name}": value for name, value in own().items()}
+            self._run.log_metrics(mine, self._step)
 
     def _due(self, every: int) -> bool:
         return self._step % every == 0 or self._step == self._steps
 
     def _after(self, step: int) -> None:
+        measured, save, drop = self._recorded(step) if self._ranks.first else (None, [], [])
+        # What the first rank found due, and a signal that any of them was given, is from here on known to all.
+        number, saving = self._ranks.most(self._signals.number or 0, len(save))
+        ending = number > 0 and step < self._steps
+        if saving or ending:
+            self._save(step, save, drop, measured, ending=ending)
+        if ending:
+            self._run.flush()
+            self._signals.deliver(number)
+
+    def _recorded(self, step: int) -> tuple[dict[str, float] | None, list[Mark], list[Mark]]:
+        """Fingerprint and validate where that is due; return the figures, and what the policy saves and lets go."""
         if self._due(self._config.fingerprint_every):
             self._run.log_fingerprints(step, self._tensors())
         measured = None
@@ -238,12 +283,20 @@ class Loop:
             self._run.log_metrics(measured, step)
         epochs = None if self._epoch is None else (self._epoch(step), self._epoch(step + 1))
         save, drop = self._policy.decide(step, last=step == self._steps, epochs=epochs, measured=measured)
-        ending = self._signals.number is not None and step < self._steps
-        if ending:
-            save.append(Mark("signal", step))
-        if save:
-            state = envelope(self._recipe, self._config.deciding(), step, self._policy.state_dict(), self._parts)
+        return measured, save, drop
+
+    def _save(
+        self, step: int, save: list[Mark], drop: list[Mark], measured: dict[str, float] | None, *, ending: bool
+    ) -> None:
+        states = self._ranks.gathered(states_of_globals())
+        if self._ranks.count > 1:
+            check_equal(self._ranks.gathered(fingerprint(self._tensors())), step)
+        if self._ranks.first:
+            save = [*save, *([Mark("signal", step)] if ending else [])]
+            state = envelope(
+                self._recipe, self._config.deciding(), step, self._policy.state_dict(), self._parts, states
+            )
             self._checkpoints.save(state, save, step=step, metrics=measured, drop=drop, durable=ending)
         if ending:
-            self._run.flush()
-            self._signals.deliver()
+            # Nobody leaves before the checkpoint is durable: whoever starts the ranks ends all when one has left.
+            self._ranks.most(0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -97,8 +97,17 @@ def adamw(policy: Policy, weight_decay: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(policy.parameters(), lr=0.0, weight_decay=weight_decay, foreach=False, fused=False)
 
 
-def update(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float, clip: float) -> float:
+def update(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    rate: float,
+    clip: float,
+    exchange: Callable[[nn.Module], None] | None = None,
+) -> float:
     """Make one step at learning rate `rate` with the gradient's norm clipped to `clip`; return the norm before.
+
+    `exchange` is called before the clipping and may change the gradients.
 
     Raises
     ------
@@ -109,6 +118,8 @@ def update(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rat
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    if exchange is not None:
+        exchange(model)
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip, foreach=False))
     if not (math.isfinite(norm) and math.isfinite(float(loss.detach()))):
         raise FloatingPointError("the loss or its gradient is not finite: lower the learning rate")

@@ -185,8 +185,8 @@ class Policy(nn.Module):
 
 
 def to_value(policy: Policy) -> dict[str, Any]:
-    """Plain value of a policy: ``architecture`` (numbers) and ``state`` (name to a copied float32 tensor)."""
-    state = {name: tensor.detach().clone() for name, tensor in policy.state_dict().items()}
+    """Plain value of a policy: ``architecture`` (numbers) and ``state`` (name to a float32 copy on the CPU)."""
+    state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in policy.state_dict().items()}
     return {"architecture": policy.architecture.model_dump(), "state": state}
 
 

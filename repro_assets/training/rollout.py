@@ -69,12 +69,12 @@ def play(policy: Policy, images: Tensor, generator: torch.Generator | None = Non
     Episodes
         One per image, in the order of `images`.
     """
-    count = len(images)
+    count, device = len(images), images.device
     positions = task.MAX_LOOKS + 1
-    noise = None if generator is None else gumbel((count, positions, task.ACTIONS), generator)
-    actions = torch.full((count, positions), -1, dtype=torch.int64)
-    looks = torch.full((count,), task.MAX_LOOKS, dtype=torch.int64)
-    playing = torch.arange(count)
+    noise = None if generator is None else gumbel((count, positions, task.ACTIONS), generator).to(device)
+    actions = torch.full((count, positions), -1, dtype=torch.int64, device=device)
+    looks = torch.full((count,), task.MAX_LOOKS, dtype=torch.int64, device=device)
+    playing = torch.arange(count, device=device)
     pixels = task.region_pixels(images)
     token = policy.coarse_token(images)
     cache: Cache | None = None

@@ -2,10 +2,11 @@
 
 Loss: cross-entropy of the next action given the coarse view and the looks so far, mean over all actions of the batch.
 The images are augmented anew at every step, by this process or by workers; the actions stay those chosen on the clean
-image.
+image. Several processes share each batch: each augments and reads its part, and the gradients are summed.
 
 Laws: the model that is returned is the one after the last step, no step is chosen by its validation figures; equal
-inputs, config and seed give equal bits; continuing from a checkpoint gives the bits of never having stopped.
+inputs, config and seed give equal bits; continuing from a checkpoint gives the bits of never having stopped; the
+batches do not depend on the number of processes, the bits of their sums do.
 
 Seeds: ``sft/initialisation``, ``sft/batches``, ``sft/augmentation``.
 
@@ -24,12 +25,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field, ValidationInfo, field_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from repro_assets.errors import InvalidInput
@@ -37,9 +39,10 @@ from repro_assets.training import optimization, policy, rollout, task
 from repro_assets.training.augmentation import Views
 from repro_assets.training.curriculum_strategies import make_curriculum, read_settings
 from repro_assets.training.filtering import read_traces
-from repro_assets.training.loop import Generators, Loop, LoopConfig
+from repro_assets.training.loop import Generators, Loop, ParallelConfig
 from repro_assets.training.policy import Architecture, Policy
 from repro_assets.training.preparing import Prepare, prepared
+from repro_assets.training.ranks import Ranks
 from repro_assets.training.sampling import CurriculumBatches
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
     from repro_assets.recording.run import Run
 
 
-class SftConfig(LoopConfig):
+class SftConfig(ParallelConfig):
     """Settings of supervised fine-tuning."""
 
     steps: int = Field(default=600, ge=1, le=100_000, description="updates")
@@ -75,7 +78,7 @@ class SftConfig(LoopConfig):
 
     workers: int = Field(default=0, ge=0, le=64, description="processes that prepare batches; 0: the one that trains")
 
-    CHANGES_NO_BITS: ClassVar[frozenset[str]] = LoopConfig.CHANGES_NO_BITS | {"workers"}
+    CHANGES_NO_BITS: ClassVar[frozenset[str]] = ParallelConfig.CHANGES_NO_BITS | {"workers"}
 
     @field_validator("curriculum_settings")
     @classmethod
@@ -87,12 +90,38 @@ class SftConfig(LoopConfig):
             raise ValueError("there is no curriculum to set: set curriculum to stages, competence or loss")
         return settings
 
+    @field_validator("batch_size")
+    @classmethod
+    def _enough_for_all(cls, batch_size: int, info: ValidationInfo) -> int:
+        processes = info.data.get("processes", 1)
+        if batch_size < processes:
+            raise ValueError(f"{processes} processes cannot share a batch of {batch_size}: set processes to fewer")
+        return batch_size
+
+    @field_validator("curriculum")
+    @classmethod
+    def _by_one_process(cls, curriculum: str, info: ValidationInfo) -> str:
+        if curriculum != "none" and info.data.get("processes", 1) > 1:
+            raise ValueError("a curriculum goes by the losses of whole batches: set processes to 1")
+        return curriculum
+
     @field_validator("workers")
     @classmethod
     def _can_be_ahead(cls, workers: int, info: ValidationInfo) -> int:
         if workers and info.data.get("curriculum", "none") != "none":
             raise ValueError("a curriculum chooses each batch after the one before it: set workers to 0")
         return workers
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The views of this rank's part of a batch."""
+
+    views: Views
+    ranks: Ranks
+
+    def __call__(self, draw: int, indices: Tensor) -> Tensor:
+        return self.views(draw, self.ranks.part(indices))
 
 
 class _Examples(NamedTuple):
@@ -148,8 +177,10 @@ def train_sft(
     pictures, _ = task.labelled("sft", images)
     shown, labels = task.labelled("validation", validation)
     examples = _examples(traces, images)
+    ranks = Ranks.here(config.processes)
+    device = ranks.device(config.device)
     shape = Architecture(width=config.width, layers=config.layers, heads=config.heads, feed_forward=config.feed_forward)
-    model = Policy(shape, run.seeds.torch("sft/initialisation"))
+    model = Policy(shape, run.seeds.torch("sft/initialisation")).to(device)
     optimizer = optimization.adamw(model, config.weight_decay)
     generators = Generators({"batches": run.seeds.torch("sft/batches")})
     seed = run.seeds.derive("sft/augmentation")
@@ -159,6 +190,7 @@ def train_sft(
         batches = optimization.Batches(len(examples.rows), config.batch_size, generators["batches"])
     else:
         batches = _steered(run, config, traces, generators["batches"])
+    shown, labels, actions = shown.to(device), labels.to(device), examples.actions
     steered = batches if isinstance(batches, CurriculumBatches) else None
     if steered is not None and resume is None:
         steered.start()
@@ -173,30 +205,38 @@ def train_sft(
         validate=lambda: rollout.validate(model, shown, labels, config.look_cost),
         epoch=lambda step: (step - 1) * config.batch_size // len(examples.rows),
         resume=resume,
+        ranks=ranks,
     )
     steps = range(loop.done + 1, config.steps + 1)
     if isinstance(batches, CurriculumBatches):
         ahead = _one_by_one(batches, views, steps)
     else:
-        ahead = prepared(batches, views, steps, config.workers)
+        ahead = prepared(batches, _Part(views, ranks), steps, config.workers)
+
+    def exchange(model: nn.Module) -> None:
+        ranks.sum_gradients(model, config.bucket_megabytes)
+
     with loop, contextlib.closing(ahead) as ready:
         for step in loop:
             chosen, seen = next(ready)
-            loss, accuracy, each = imitation_loss(model, seen, examples.actions[chosen])
+            wanted = ranks.part(actions[chosen])
+            loss, accuracy, each = imitation_loss(model, seen.to(device), wanted.to(device))
+            share = 1.0 if ranks.count == 1 else int((wanted >= 0).sum()) / int((actions[chosen] >= 0).sum())
             rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
-            norm = optimization.update(model, optimizer, loss, rate, config.clip_norm)
-            loop.log(
-                lambda: {
-                    "train/loss": float(loss.detach()),
-                    "train/accuracy": accuracy,
-                    "train/learning_rate": rate,
-                    "train/gradient_norm": norm,
-                    **({} if steered is None else steered.counts(chosen)),
-                }
+            norm = optimization.update(
+                model, optimizer, loss if ranks.count == 1 else loss * share, rate, config.clip_norm, exchange
             )
+
+            def of_the_batch() -> dict[str, float]:
+                whole = ranks.total(share * float(loss.detach()), share * accuracy)
+                reached = dict(zip(("train/loss", "train/accuracy"), whole, strict=True))
+                counts = {} if steered is None else steered.counts(chosen)
+                return {**reached, "train/learning_rate": rate, "train/gradient_norm": norm, **counts}
+
+            loop.log(of_the_batch, own=lambda: {"train/loss": float(loss.detach()), "train/accuracy": accuracy})
             if steered is None:
                 continue
-            steered.learn(chosen, each)
+            steered.learn(chosen, each.cpu())
             if step % config.curriculum_every == 0:
                 reached = loss.detach().double()
                 figures = rollout.validate(model, shown, labels, config.look_cost)

@@ -42,6 +42,8 @@ def test_a_mode_is_an_asset_with_what_is_missing_upstream() -> None:
     assert asked.assets == {"models/sft": {"steps": 3}}
     assert asked.settings == {"seed": 4, "tags": ["a", "project=p"]}
     assert asked.tags == {"project": "p"}
+    _, (asked,), _ = training_requests(TrainingWords(mode="sft", nproc=2, set={"steps": 3}))
+    assert asked.assets == {"models/sft": {"steps": 3, "processes": 2}}
     _, (asked,), _ = training_requests(TrainingWords(mode="morphogenesis", problem="moons"))
     assert (asked.selection, asked.partition) == (["models/morphogenesis"], "moons")
 
@@ -55,6 +57,9 @@ def test_a_mode_is_an_asset_with_what_is_missing_upstream() -> None:
         (TrainingWords(mode="morphogenesis", problem="moons", partition="spirals"), "the same choice"),
         (TrainingWords(mode="sft", select=["rft"]), "chooses the assets by --mode"),
         (TrainingWords(mode="sft", seeds="0-1", resume="last"), "--resume last is of one seed"),
+        (TrainingWords(mode="sft", nproc=0), "--nproc 0 is no number of processes"),
+        (TrainingWords(mode="rft", nproc=2), "rft is trained by one process .leave --nproc out, or --mode sft"),
+        (TrainingWords(mode="sft", nproc=2, set={"sft.processes": 3}), "are the same choice"),
     ],
 )
 def test_words_that_exclude_each_other_are_refused(words: TrainingWords, said: str) -> None:

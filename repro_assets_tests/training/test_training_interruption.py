@@ -16,8 +16,8 @@ from toy_recipe import SlowRun, ToyConfig, train
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.retention import read_ledger
 from repro_assets.identity.digest import Digest
+from repro_assets.recording.interruption import SIGNALS, Interruption
 from repro_assets.store.home import make_store, open_store
-from repro_assets.training.interruption import SIGNALS, Interruption
 
 pytestmark = pytest.mark.usefixtures("globals_as_before")
 HERE = Path(__file__).parent

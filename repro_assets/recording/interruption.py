@@ -42,21 +42,26 @@ class Interruption:
             number, self.number = self.number, None
             _give(number, self._before[number], None)
 
-    def deliver(self) -> None:
+    def deliver(self, number: int | None = None) -> None:
         """Give the signal that waits, if one does, to the handler before; where that returns, signals wait again.
+
+        Parameters
+        ----------
+        number : int, optional
+            A signal that another process was given and that counts for this one too, where none waits here.
 
         Raises
         ------
         SystemExit
             With 128 + the signal's number, where nothing handled it before: what is open can end in good order.
         """
-        if self.number is None:
+        number = self.number or number
+        if number is None:
             return
-        number = self.number
         self._remove()
         # Only once it has returned: what it raises is the end of the scope, which gives no signal twice.
         self.number = None
-        _give(number, self._before[number], None)
+        _give(number, self._before.get(number, signal.SIG_DFL), None)
         self._install()
 
     def _install(self) -> None:
