@@ -83,6 +83,16 @@ class LoopConfig(BaseModel):
         values = self.model_dump(mode="json")
         return {name: value for name, value in values.items() if name in own - self.CHANGES_NO_BITS}
 
+    def completed(self, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a checkpoint with the fields that its config did not have yet, at the defaults that they came with."""
+        made = checkpoint.get("config")
+        if made is None:
+            return checkpoint
+        fields = type(self).model_fields
+        missing = [name for name in self.deciding() if name not in made and not fields[name].is_required()]
+        added = {name: fields[name].get_default(call_default_factory=True) for name in missing}
+        return {**checkpoint, "config": {**made, **added}}
+
 
 class ParallelConfig(LoopConfig):
     """What the config of a recipe holds that several processes can execute together; all of it decides bits."""
@@ -201,6 +211,7 @@ class Loop:
             keep=config.checkpoint_keep,
         )
         if resume is not None:
+            resume = config.completed(resume)
             self.done, memory = restore(resume, recipe, config.deciding(), self._parts, ranks.rank)
             self._policy.load_state_dict(memory)
         self._checkpoints = Checkpointing(run, background=config.checkpoint_in_background)

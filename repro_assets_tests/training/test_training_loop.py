@@ -43,6 +43,17 @@ def test_figures_that_are_not_due_are_not_computed(new_run):
     assert counted == [4, 6]
 
 
+def test_a_checkpoint_from_before_a_field_was_there_is_one_with_its_default(new_run, equal_bits):
+    run = new_run(0)
+    whole = train(run, ToyConfig())
+    saved = run.checkpoints["checkpoint_step_6"].load()
+    older = {**saved, "config": {name: value for name, value in saved["config"].items() if name != "rate"}}
+    assert older["config"] != saved["config"]
+    equal_bits(whole, train(new_run(0), ToyConfig(), resume=older))
+    with pytest.raises(InvalidInput, match="made with another rate"):
+        train(new_run(0), ToyConfig(rate=0.25), resume=older)
+
+
 @pytest.mark.parametrize("background", [True, False])
 def test_a_resumed_training_has_the_bits_and_the_checkpoints_of_one_that_never_stopped(new_run, equal_bits, background):
     config = ToyConfig(checkpoint_best="validation/loss", checkpoint_keep=2, checkpoint_in_background=background)
