@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from repro_assets.cards.data_card import data_card
 from repro_assets.cards.model_card import model_card
+from repro_assets.cards.records import Records, opened
 from repro_assets.cards.subject import Subject, subject_of
 from repro_assets.store.home import Home, find_store
 
@@ -27,10 +28,10 @@ def card(name: str, home: Home | None = None) -> str:
     InvalidValue
         If what is called so has no card.
     """
-    where = home or find_store()
-    return render(where, subject_of(where, name))
+    with opened(home or find_store()) as records:
+        return render(records, subject_of(records, name))
 
 
-def render(home: Home, subject: Subject) -> str:
+def render(records: Records, subject: Subject) -> str:
     """Return the card of a subject."""
-    return CARDS[subject.kind](home, subject)
+    return CARDS[subject.kind](records, subject)

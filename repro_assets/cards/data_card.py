@@ -12,14 +12,12 @@ from repro_assets.artifacts import repository
 from repro_assets.cards import provenance
 from repro_assets.cards.markdown import NOTHING, bytes_, code, number, page, shown, table, text
 from repro_assets.cards.measuring import Column, Measured, measure
-from repro_assets.cards.provenance import card_file, named, sizes
+from repro_assets.cards.provenance import card_file
 from repro_assets.cards.recipe import recorded_recipe
+from repro_assets.cards.records import Records
 from repro_assets.cards.subject import Subject
-from repro_assets.catalog import queries
 from repro_assets.errors import IntegrityError, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.lineage.graph import read_graph
-from repro_assets.store.home import Home
 
 MOST_FILES = 50
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -39,17 +37,17 @@ _EVALUATIONS = """
 """
 
 
-def data_card(home: Home, subject: Subject) -> str:
+def data_card(records: Records, subject: Subject) -> str:
     """Return the card of a data set as Markdown with YAML front matter.
 
     Parameters
     ----------
-    home : Home
-        The store.
+    records : Records
+        Of the store.
     subject : Subject
         A data set.
     """
-    recipe = recorded_recipe(home, subject.run)
+    recipe = recorded_recipe(records.home, subject.run)
     measured, absence = _measured(subject)
     sections = [
         ("", text(recipe.summary) if recipe.summary else f"What it is: {NOTHING}."),
@@ -58,20 +56,20 @@ def data_card(home: Home, subject: Subject) -> str:
         ("### What it holds", provenance.holds(recipe)),
         ("## Dataset structure", _structure(subject, measured, absence)),
         ("### Classes", _classes(measured)),
-        ("### Splits", _splits(home, subject, measured)),
+        ("### Splits", _splits(records, subject, measured)),
         ("## Dataset creation", provenance.said(recipe)),
-        ("### Source files", _sources(home, subject)),
-        ("### Made from", _parents(home, subject)),
+        ("### Source files", _sources(records, subject)),
+        ("### Made from", _parents(records, subject)),
         ("### Settings", provenance.config(subject)),
         ("### Seeds", provenance.seeds(subject)),
         ("### Environment", provenance.environment(subject)),
         ("### Cost", provenance.cost(subject)),
-        ("## Uses", _uses(home, subject)),
-        ("### Evaluations on it", _evaluations(home, subject)),
+        ("## Uses", _uses(records, subject)),
+        ("### Evaluations on it", _evaluations(records, subject)),
         ("## Reproducibility", provenance.replays(subject)),
         ("### Checks", provenance.checks(subject)),
         ("### How to reproduce", provenance.reproduce(subject)),
-        ("## Lineage", provenance.lineage(home, subject)),
+        ("## Lineage", provenance.lineage(records, subject)),
     ]
     return page(_head(subject, measured), text(subject.name), sections)
 
@@ -169,7 +167,7 @@ def _classes(measured: Measured | None) -> str:
     return "\n\n".join(parts)
 
 
-def _splits(home: Home, subject: Subject, measured: Measured | None) -> str:
+def _splits(records: Records, subject: Subject, measured: Measured | None) -> str:
     """Say how many items this shares with what was made with it and with what its models were evaluated on."""
     if measured is None or not measured.ids:
         return f"{NOTHING}: its items have no ids"
@@ -178,9 +176,9 @@ def _splits(home: Home, subject: Subject, measured: Measured | None) -> str:
             _shared(one, ids, two, more) for (one, ids), (two, more) in itertools.combinations(measured.ids.items(), 2)
         ]
     else:
-        others = ((digest, _ids_of(home, digest)) for digest in _related(home, subject))
+        others = ((digest, _ids_of(records, digest)) for digest in _related(records, subject))
         rows = [
-            _shared(subject.name, measured.ids[""], named(home, digest), ids)
+            _shared(subject.name, measured.ids[""], records.named(digest), ids)
             for digest, ids in others
             if ids is not None
         ]
@@ -193,17 +191,17 @@ def _shared(one: str, ids: set[Any], two: str, more: set[Any]) -> tuple[str, ...
     return code(one), code(two), str(len(ids)), str(len(more)), _overlap(len(ids & more))
 
 
-def _related(home: Home, subject: Subject) -> list[str]:
+def _related(records: Records, subject: Subject) -> list[str]:
     """Return the other products of its run, and what models that came from it were evaluated on.
 
     The latter only where both came from one artifact: the ids of others mean something else.
     """
     digest = subject.record["digest"]
     found = [row["digest"] for row in (subject.run or {}).get("outputs", ())]
-    graph = read_graph(home)
+    graph = records.graph
     if digest in graph.nodes:
         made, own = graph.descendants(digest), {*graph.ancestors(digest), digest}
-        for row in queries.rows(home, "SELECT DISTINCT model, dataset FROM evaluations ORDER BY dataset, model"):
+        for row in records.rows("SELECT DISTINCT model, dataset FROM evaluations ORDER BY dataset, model"):
             if row["model"] in made and own & {*graph.ancestors(row["dataset"]), row["dataset"]}:
                 found.append(row["dataset"])
     return [other for other in dict.fromkeys(found) if other != digest]
@@ -213,16 +211,16 @@ def _overlap(count: int) -> str:
     return "0: disjoint" if count == 0 else f"**{count}**"
 
 
-def _ids_of(home: Home, digest: str) -> set[Any] | None:
+def _ids_of(records: Records, digest: str) -> set[Any] | None:
     try:
-        artifact = repository.by_digest(home, Digest.parse(digest))
+        artifact = repository.by_digest(records.home, Digest.parse(digest))
         return measure(artifact.load()).ids.get("") if artifact.kind in _MEASURABLE else None
     except (UnknownName, IntegrityError):
         return None
 
 
-def _sources(home: Home, subject: Subject) -> str:
-    graph = read_graph(home)
+def _sources(records: Records, subject: Subject) -> str:
+    graph = records.graph
     digest = subject.record["digest"]
     if digest not in graph.nodes:
         return NOTHING
@@ -231,10 +229,10 @@ def _sources(home: Home, subject: Subject) -> str:
         for key in [digest, *graph.ancestors(digest)]
         if graph.nodes[key].kind == "artifact" and not graph.backward.get(key)
     ]
-    known = sizes(home, roots)
+    known = records.sizes(roots)
     rows = [
         (
-            code(named(home, key)),
+            code(records.named(key)),
             code(key),
             shown(known.get(key, {}).get("kind")),
             bytes_(known.get(key, {}).get("size")),
@@ -244,12 +242,12 @@ def _sources(home: Home, subject: Subject) -> str:
     return table(("file", "digest", "kind", "size"), rows)
 
 
-def _parents(home: Home, subject: Subject) -> str:
+def _parents(records: Records, subject: Subject) -> str:
     inputs = (subject.run or {}).get("inputs") or []
     rows = [
         (
             code(row["slot"]),
-            f"[{text(named(home, row['digest']))}]({card_file(named(home, row['digest']))})",
+            f"[{text(records.named(row['digest']))}]({card_file(records.named(row['digest']))})",
             code(row["digest"]),
             shown(row["made_by"]),
         )
@@ -258,17 +256,21 @@ def _parents(home: Home, subject: Subject) -> str:
     return table(("read as", "version", "digest", "made by run"), rows)
 
 
-def _uses(home: Home, subject: Subject) -> str:
+def _uses(records: Records, subject: Subject) -> str:
     rows = [
         (code(row["run_id"]), text(row["name"]), shown(row["recipe"]), code(row["slot"]), text(row["made"] or NOTHING))
-        for row in queries.rows(home, _USES, {"digest": subject.record["digest"]})
+        for row in records.rows(_USES, {"digest": subject.record["digest"]})
     ]
     return table(("run", "name", "recipe", "read as", "made"), rows) if rows else "No completed run on record read it."
 
 
-def _evaluations(home: Home, subject: Subject) -> str:
+def _evaluations(records: Records, subject: Subject) -> str:
     rows = [
-        (text(row["name"]), code(named(home, row["model"])), number(float(row["accuracy"])) if row["accuracy"] else "")
-        for row in queries.rows(home, _EVALUATIONS, {"digest": subject.record["digest"]})
+        (
+            text(row["name"]),
+            code(records.named(row["model"])),
+            number(float(row["accuracy"])) if row["accuracy"] else "",
+        )
+        for row in records.rows(_EVALUATIONS, {"digest": subject.record["digest"]})
     ]
     return table(("evaluation", "model", "accuracy_greedy"), rows) if rows else "None on record."

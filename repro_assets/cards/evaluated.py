@@ -13,12 +13,10 @@ from typing import Any
 
 from repro_assets.artifacts import repository
 from repro_assets.cards.markdown import NOTHING, code, number, shown, table, text
-from repro_assets.cards.provenance import named
+from repro_assets.cards.records import Records
 from repro_assets.cards.subject import Subject
-from repro_assets.catalog import queries
 from repro_assets.errors import IntegrityError, InvalidInput, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.store.home import Home
 
 MOST_VERSIONS = 3
 _SETTINGS = ("n", "look_cost", "samples_per_image")
@@ -56,31 +54,31 @@ class Evaluated:
     task: str
 
 
-def evaluations_of(home: Home, model: str, *, trials: bool = False) -> list[Evaluated]:
+def evaluations_of(records: Records, model: str, *, trials: bool = False) -> list[Evaluated]:
     """Return the newest evaluation of a model on each data set, earliest first.
 
     Parameters
     ----------
-    home : Home
-        The store.
+    records : Records
+        Of the store.
     model : str
         Digest of the model.
     trials : bool
         Also those that trials made.
     """
     found = []
-    for row in queries.rows(home, _OF_MODEL, {"model": model, "trials": trials}):
+    for row in records.rows(_OF_MODEL, {"model": model, "trials": trials}):
         metrics = json.loads(row["metrics"]) if isinstance(row["metrics"], str) else row["metrics"]
         found.append(
             Evaluated(
                 row["name"],
                 row["run_id"],
-                named(home, row["dataset"]),
+                records.named(row["dataset"]),
                 row["dataset"],
                 row["digest"],
                 metrics,
-                _value(home, row["digest"]),
-                _task(home, row["dataset"]),
+                _value(records, row["digest"]),
+                _task(records, row["dataset"]),
             )
         )
     return found
@@ -100,12 +98,11 @@ def section(made: list[Evaluated]) -> str:
     return "\n\n".join(part for item in made for part in _one(item)) or NOTHING
 
 
-def earlier_versions(home: Home, subject: Subject, made: list[Evaluated]) -> str:
+def earlier_versions(records: Records, subject: Subject, made: list[Evaluated]) -> str:
     """Return how the newest earlier versions of the collection compare on the same data."""
     if subject.collection is None or not made:
         return NOTHING
-    earlier = queries.rows(
-        home,
+    earlier = records.rows(
         "SELECT version, digest FROM versions ANTI JOIN deleted_versions USING (collection, version) "
         "WHERE collection = $collection AND version < $version AND NOT trial AND digest <> $digest "
         f"ORDER BY version DESC LIMIT {MOST_VERSIONS}",
@@ -116,7 +113,7 @@ def earlier_versions(home: Home, subject: Subject, made: list[Evaluated]) -> str
     rows: list[tuple[str, ...]] = []
     reasons = []
     for row in earlier:
-        other = {item.dataset_digest: item for item in evaluations_of(home, row["digest"])}
+        other = {item.dataset_digest: item for item in evaluations_of(records, row["digest"])}
         shared = [(item, other[item.dataset_digest]) for item in made if item.dataset_digest in other]
         name = f"{subject.collection}:v{row['version']}"
         if not shared:
@@ -151,7 +148,7 @@ def _compared(version: str, ours: Evaluated, theirs: Evaluated) -> Iterator[tupl
 
 
 def _one(item: Evaluated) -> Iterator[str]:
-    yield f"### On {text(item.dataset)}"
+    yield f"### On {code(item.dataset)}"
     bootstrap = (item.value or {}).get("bootstrap") or {}
     confidence = f"{100 * bootstrap['confidence']:g} % interval" if "confidence" in bootstrap else "interval"
     rows = [
@@ -173,15 +170,15 @@ def _one(item: Evaluated) -> Iterator[str]:
         yield "The bytes of this evaluation are gone; what its record says is above."
 
 
-def _value(home: Home, digest: str) -> dict[str, Any] | None:
+def _value(records: Records, digest: str) -> dict[str, Any] | None:
     try:
-        value = repository.by_digest(home, Digest.parse(digest)).load()
+        value = repository.by_digest(records.home, Digest.parse(digest)).load()
     except (UnknownName, IntegrityError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def _task(home: Home, dataset: str) -> str:
+def _task(records: Records, dataset: str) -> str:
     """Return the Hub's word for labelled images, and ``other`` for anything else: no record says more."""
-    names = queries.rows(home, "SELECT name FROM manifest_entries WHERE digest = ?", [dataset])
+    names = records.rows("SELECT name FROM manifest_entries WHERE digest = ?", [dataset])
     return "image-classification" if {"images", "labels"} <= {row["name"] for row in names} else "other"

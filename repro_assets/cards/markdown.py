@@ -16,7 +16,7 @@ from typing import Any
 NOTHING = "not recorded"
 _SAFE_IN_CODE = re.compile(r"[A-Za-z0-9 _./:=+,;@#%(){}\[\]<>*~!?$^&'\"-]+")
 _MARKUP = re.compile(r"([\\`*_\[\]~$#])")
-_BLOCK_START = re.compile(r"^(?:[-+=>]|\d+(?=[.)]))")
+_BLOCK_START = re.compile(r"^(?:[-+=>]|\d+(?=[.)](?:\s|$)))")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
 
 

@@ -9,14 +9,13 @@ from repro_assets.artifacts import repository
 from repro_assets.cards import provenance
 from repro_assets.cards.evaluated import Evaluated, earlier_versions, evaluations_of, figures, section
 from repro_assets.cards.markdown import NOTHING, bytes_, code, number, page, shown, table, text
-from repro_assets.cards.provenance import card_file, named, sizes
+from repro_assets.cards.provenance import card_file
 from repro_assets.cards.recipe import recorded_recipe
+from repro_assets.cards.records import Records
 from repro_assets.cards.subject import Subject, kind_of
-from repro_assets.catalog import queries
 from repro_assets.errors import UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.metric_direction import lower_is_better
-from repro_assets.store.home import Home
 
 _HIGHER = ("accuracy", "reward", "precision", "recall", "f1", "iou")
 _KNOWN_METRICS = {
@@ -37,18 +36,18 @@ _CURVES = """
 """
 
 
-def model_card(home: Home, subject: Subject) -> str:
+def model_card(records: Records, subject: Subject) -> str:
     """Return the card of a model as Markdown with YAML front matter.
 
     Parameters
     ----------
-    home : Home
-        The store.
+    records : Records
+        Of the store.
     subject : Subject
         A model.
     """
-    recipe = recorded_recipe(home, subject.run)
-    made = evaluations_of(home, subject.record["digest"], trials=bool((subject.run or {}).get("trial")))
+    recipe = recorded_recipe(records.home, subject.run)
+    made = evaluations_of(records, subject.record["digest"], trials=bool((subject.run or {}).get("trial")))
     sections = [
         ("", text(recipe.summary) if recipe.summary else f"What it is: {NOTHING}."),
         ("## Model details", provenance.details(subject, recipe)),
@@ -56,20 +55,20 @@ def model_card(home: Home, subject: Subject) -> str:
         ("## How to get started", provenance.start(subject)),
         ("### What it holds", provenance.holds(recipe)),
         ("## Uses, limits and method", provenance.said(recipe)),
-        ("## Training data", _data(home, subject)),
+        ("## Training data", _data(records, subject)),
         ("## Training procedure", "### Hyperparameters"),
         ("", provenance.config(subject)),
         ("### Seeds", provenance.seeds(subject)),
         ("### Mode and settings", provenance.settings(subject)),
         ("### Environment", provenance.environment(subject)),
-        ("### Training curves", _curves(home, subject)),
+        ("### Training curves", _curves(records, subject)),
         ("### Cost", provenance.cost(subject)),
         ("## Evaluation", section(made)),
-        ("### Earlier versions", earlier_versions(home, subject, made)),
+        ("### Earlier versions", earlier_versions(records, subject, made)),
         ("## Reproducibility", provenance.replays(subject)),
         ("### Checks", provenance.checks(subject)),
         ("### How to reproduce", provenance.reproduce(subject)),
-        ("## Lineage", provenance.lineage(home, subject)),
+        ("## Lineage", provenance.lineage(records, subject)),
     ]
     return page(_head(subject, made), text(subject.name), sections)
 
@@ -114,13 +113,13 @@ def _parameters(subject: Subject) -> str:
     return table(("type", "tensors", "numbers"), rows)
 
 
-def _data(home: Home, subject: Subject) -> str:
+def _data(records: Records, subject: Subject) -> str:
     inputs = (subject.run or {}).get("inputs") or []
-    known = sizes(home, [row["digest"] for row in inputs])
+    known = records.sizes([row["digest"] for row in inputs])
     rows = []
     for row in inputs:
         digest = row["digest"]
-        name = named(home, digest)
+        name = records.named(digest)
         size = known.get(digest, {}).get("size")
         rows.append(
             (
@@ -129,7 +128,7 @@ def _data(home: Home, subject: Subject) -> str:
                 code(digest),
                 bytes_(size),
                 shown(row["made_by"]),
-                _link(home, digest, name),
+                _link(records, digest, name),
             )
         )
     if not rows:
@@ -138,20 +137,20 @@ def _data(home: Home, subject: Subject) -> str:
     return f"{shown_rows}\n\n`repro export NAME --to FOLDER --format card` writes the cards that this one links to."
 
 
-def _link(home: Home, digest: str, name: str) -> str:
+def _link(records: Records, digest: str, name: str) -> str:
     try:
-        kind = kind_of(home, repository.by_digest(home, Digest.parse(digest)))
+        kind = kind_of(records, repository.by_digest(records.home, Digest.parse(digest)))
     except UnknownName:
         return "the bytes are gone"
     words = {"model": "model card", "dataset": "data card"}
     return f"[{words[kind]}]({card_file(name)})" if kind is not None else ""
 
 
-def _curves(home: Home, subject: Subject) -> str:
+def _curves(records: Records, subject: Subject) -> str:
     if subject.run is None:
         return NOTHING
     rows = []
-    for row in queries.rows(home, _CURVES, {"run": subject.run["run_id"]}):
+    for row in records.rows(_CURVES, {"run": subject.run["run_id"]}):
         name = str(row["name"])
         best = ""
         if lower_is_better(name):

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
 from typing import Any
 
 from repro_assets.cards.markdown import NOTHING, bytes_, code, facts, fence, number, shown, table, text
 from repro_assets.cards.recipe import Recipe
+from repro_assets.cards.records import Records
 from repro_assets.cards.subject import Subject
-from repro_assets.catalog import queries
-from repro_assets.lineage.graph import Graph, read_graph
 from repro_assets.lineage.rendering import to_mermaid
-from repro_assets.store.home import Home
 
 MOST_NODES = 60
 """A lineage of more is shown up to so many edges away that no more are left."""
@@ -197,17 +194,12 @@ def reproduce(subject: Subject) -> str:
     return "\n\n".join(parts)
 
 
-def lineage(home: Home, subject: Subject) -> str:
+def lineage(records: Records, subject: Subject) -> str:
     """Return what it came from as a Mermaid graph, replays left out."""
     key = subject.record["digest"]
-    graph = read_graph(home)
+    graph = records.graph
     if key not in graph.nodes:
         return NOTHING
-    replayed = {name for name, node in graph.nodes.items() if node.facts.get("replay_of")}
-    graph = Graph(
-        {name: node for name, node in graph.nodes.items() if name not in replayed},
-        [edge for edge in graph.edges if not replayed & {edge.source, edge.target}],
-    )
     distances = graph.ancestors(key)
     depth = max(distances.values(), default=0)
     while depth > 1 and sum(distance <= depth for distance in distances.values()) >= MOST_NODES:
@@ -216,26 +208,6 @@ def lineage(home: Home, subject: Subject) -> str:
     left = len(distances) + 1 - len(part.nodes)
     note = f"\n\n{left} nodes that are farther away are left out." if left else ""
     return f"{fence(to_mermaid(part), 'mermaid')}{note}"
-
-
-def named(home: Home, digest: str) -> str:
-    """Return the version of an artifact, else its display name, else its digest."""
-    found = queries.rows(
-        home,
-        "SELECT collection || ':v' || version AS name FROM versions "
-        "ANTI JOIN deleted_versions USING (collection, version) WHERE digest = $digest "
-        "ORDER BY trial, time, collection LIMIT 1",
-        {"digest": digest},
-    ) or queries.rows(home, "SELECT name FROM artifact_names WHERE digest = $digest", {"digest": digest})
-    return str(found[0]["name"]) if found else digest
-
-
-def sizes(home: Home, digests: list[str]) -> Mapping[str, dict[str, Any]]:
-    """Return kind and size of artifacts, by digest."""
-    found = queries.rows(
-        home, "SELECT digest, kind, size FROM artifacts WHERE digest IN (SELECT unnest($digests))", {"digests": digests}
-    )
-    return {row["digest"]: row for row in found}
 
 
 def start(subject: Subject) -> str:

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
+from repro_assets.cards.records import Records
 from repro_assets.catalog import queries
 from repro_assets.catalog.descriptions import show_artifact, show_run
 from repro_assets.catalog.naming import resolve_artifact
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.store.home import Home
 
 Kind = Literal["model", "dataset"]
 WHAT = "models (model-…, or what an evaluation is of) and data sets (dataset-…, raw-…, tables)"
@@ -80,7 +80,7 @@ class Subject:
         return int(number) if self.collection is not None and number.isdigit() else None
 
 
-def subject_of(home: Home, text: str) -> Subject:
+def subject_of(records: Records, text: str) -> Subject:
     """Return what a card of `text` is about.
 
     Raises
@@ -91,62 +91,60 @@ def subject_of(home: Home, text: str) -> Subject:
         If what is called so has no card.
     """
     try:
-        artifact = resolve_artifact(home, text)
+        artifact = resolve_artifact(records.home, text)
     except UnknownName as no_artifact:
         try:
-            run_id = queries.resolve_run(home, text)
+            run_id = queries.resolve_run(records.home, text)
         except UnknownName as no_run:
             remedy = no_artifact.remedy if no_artifact.remedy.startswith("did") else no_run.remedy
             raise UnknownName(f"there is no artifact or run {text!r}", remedy) from no_run
-        return _product_of(home, run_id)
-    kind = kind_of(home, artifact)
+        return _product_of(records, run_id)
+    kind = kind_of(records, artifact)
     if kind is None:
         raise InvalidValue(f"{text} is neither a model nor a data set", f"a card can be made of {WHAT}")
-    return _described(home, artifact, kind)
+    return _described(records, artifact, kind)
 
 
-def kind_of(home: Home, artifact: Artifact) -> Kind | None:
+def kind_of(records: Records, artifact: Artifact) -> Kind | None:
     """Return what an artifact is, or None where it can have no card."""
     given = {"digest": str(artifact.digest)}
-    called = [str(row["name"]) for row in queries.rows(home, _CALLED, given)]
+    called = [str(row["name"]) for row in records.rows(_CALLED, given)]
     if any(name.startswith("model-") for name in called):
         return "model"
     if any(name.startswith(("dataset-", "raw-")) for name in called):
         return "dataset"
-    (used,) = queries.rows(home, _USED, given)
+    (used,) = records.rows(_USED, given)
     if used["models"]:
         return "model"
     evaluation = "SELECT count(*) AS n FROM evaluations WHERE digest = $digest"
-    if used["datasets"] or (artifact.kind == "table" and not queries.rows(home, evaluation, given)[0]["n"]):
+    if used["datasets"] or (artifact.kind == "table" and not records.rows(evaluation, given)[0]["n"]):
         return "dataset"
     return None
 
 
-def _product_of(home: Home, run_id: str) -> Subject:
+def _product_of(records: Records, run_id: str) -> Subject:
     products = [
-        repository.by_digest(home, Digest.parse(row["digest"]))
-        for row in queries.rows(home, _PRODUCTS, {"run": run_id})
+        repository.by_digest(records.home, Digest.parse(row["digest"]))
+        for row in records.rows(_PRODUCTS, {"run": run_id})
     ]
-    kinds = [(artifact, kind) for artifact in products if (kind := kind_of(home, artifact)) is not None]
+    kinds = [(artifact, kind) for artifact in products if (kind := kind_of(records, artifact)) is not None]
     # A run that trained made one model, whatever else it made on the way.
     models = [pair for pair in kinds if pair[1] == "model"]
     chosen = models if len(models) == 1 else kinds
     if not chosen:
         raise InvalidValue(f"run {run_id} made neither a model nor a data set", f"a card can be made of {WHAT}")
-    subjects = [_described(home, artifact, kind) for artifact, kind in chosen]
-    if len(subjects) > 1:
-        names = ", ".join(sorted(subject.name for subject in subjects))
-        raise AmbiguousName(f"run {run_id} made {len(subjects)} things that can have a card: {names}", "name one")
-    return subjects[0]
+    if len(chosen) > 1:
+        names = ", ".join(sorted(records.named(str(artifact.digest)) for artifact, _ in chosen))
+        raise AmbiguousName(f"run {run_id} made {len(chosen)} things that can have a card: {names}", "name one")
+    return _described(records, *chosen[0])
 
 
-def _described(home: Home, artifact: Artifact, kind: Kind) -> Subject:
-    record = show_artifact(home, str(artifact.digest))
-    makers = queries.rows(
-        home,
+def _described(records: Records, artifact: Artifact, kind: Kind) -> Subject:
+    record = show_artifact(records.home, str(artifact.digest))
+    makers = records.rows(
         "SELECT o.run_id FROM run_outputs o LEFT JOIN runs r USING (run_id) WHERE o.digest = $digest "
         "ORDER BY o.run_id IS NOT DISTINCT FROM $run DESC, r.replay_of IS NOT NULL, r.trial, o.time, o.run_id LIMIT 1",
         {"digest": str(artifact.digest), "run": artifact.run_id},
     )
-    run = show_run(home, makers[0]["run_id"]) if makers else None
+    run = show_run(records.home, makers[0]["run_id"]) if makers else None
     return Subject(artifact, kind, record, run)
