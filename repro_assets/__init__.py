@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from repro_assets.capture.environment import capture_environment
     from repro_assets.capture.requirements import validate_environment
     from repro_assets.capture.system_info import get_system_info
+    from repro_assets.cards.card import card
     from repro_assets.catalog.naming import resolve_artifact
     from repro_assets.determinism.data_fingerprints import DataFingerprint, fingerprint_data
     from repro_assets.determinism.data_loading import get_reproducible_dataloader_kwargs, seed_worker
@@ -49,6 +50,7 @@ __all__ = [
     "TargetFailed",
     "Verification",
     "capture_environment",
+    "card",
     "diff_environments",
     "diff_fingerprints",
     "enable_deterministic_mode",
@@ -85,6 +87,7 @@ _MODULES = {
     "TargetFailed": "determinism.verification",
     "Verification": "determinism.verification",
     "capture_environment": "capture.environment",
+    "card": "cards.card",
     "diff_environments": "capture.comparison",
     "diff_fingerprints": "determinism.fingerprint_differences",
     "enable_deterministic_mode": "determinism.mode",

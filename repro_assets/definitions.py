@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from repro_assets.orchestration.assets import datasets, evaluations, growth, models, online, retrieval
+from repro_assets.orchestration.assets import (
+    datasets,
+    evaluations,
+    growth,
+    models,
+    online,
+    production,
+    retrieval,
+)
 from repro_assets.orchestration.checks import checks_for
 from repro_assets.orchestration.executors import in_process_first
 from repro_assets.orchestration.io_manager import ArtifactIOManager
@@ -29,11 +37,14 @@ assets: list[dg.AssetsDefinition] = [
     *online.adapted_models,
     *online.online_evaluations,
     *retrieval.assets,
+    production.production,
 ]
+# The candidate for production is checked in the step that promotes it.
+checked = [key for asset in assets for key in sorted(asset.keys) if key != production.CANDIDATE]
 
 defs = dg.Definitions(
     assets=assets,
-    asset_checks=[checks_for([key for asset in assets for key in sorted(asset.keys)])],
+    asset_checks=[checks_for(checked)],
     jobs=jobs,
     sensors=sensors,
     resources={"repro": Repro(), "io_manager": ArtifactIOManager()},

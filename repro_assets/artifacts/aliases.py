@@ -13,10 +13,11 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
+from types import EllipsisType
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.names import Version
-from repro_assets.errors import InvalidValue, UnknownName, from_os_error
+from repro_assets.errors import CheckFailed, InvalidValue, UnknownName, from_os_error
 from repro_assets.journal.artifact_records import AliasMoved
 from repro_assets.journal.lines import read_line
 from repro_assets.journal.records import Record
@@ -31,8 +32,19 @@ _KIND = b'"kind":"alias"'
 Move = tuple[Record, AliasMoved]
 
 
-def move(home: Home, version: Version, alias: str) -> AliasMoved:
+def move(home: Home, version: Version, alias: str, *, replaces: str | EllipsisType | None = ...) -> AliasMoved:
     """Let `alias` name a version from now on.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    version : Version
+        What it names.
+    alias : str
+        The word.
+    replaces : str or None, optional
+        Id of the record of the move that this one may replace, None for the first; any if left out.
 
     Raises
     ------
@@ -40,6 +52,8 @@ def move(home: Home, version: Version, alias: str) -> AliasMoved:
         If the word cannot be an alias.
     CorruptRecord
         If the record of an earlier move does not read.
+    CheckFailed
+        If another move came in between.
     MachineError
         If the move cannot be recorded.
     """
@@ -49,7 +63,13 @@ def move(home: Home, version: Version, alias: str) -> AliasMoved:
         )
     names.version(home, version.collection, version.number)
     with _in_turn(home, version.collection):
-        return _record(home, history(home, version.collection, alias), version, alias)
+        moves = history(home, version.collection, alias)
+        if replaces is not ... and replaces != (moves[-1][0].id if moves else None):
+            held = f"{version.collection}:v{moves[-1][1].version}" if moves else "nothing"
+            raise CheckFailed(
+                f"{version.collection}@{alias} was moved to {held} meanwhile", "look at it and ask for the move again"
+            )
+        return _record(home, moves, version, alias)
 
 
 def roll_back(home: Home, collection: str, alias: str, to: Version | None = None) -> AliasMoved:

@@ -113,6 +113,12 @@ def _catalog(app: typer.Typer) -> None:
     app.add_typer(catalog.app, name="catalog")
 
 
+def _export(app: typer.Typer) -> None:
+    from repro_assets.cli import export
+
+    app.command("export")(export.export)
+
+
 def _ui(app: typer.Typer) -> None:
     from repro_assets.cli import ui
 
@@ -142,6 +148,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "verify-determinism": _verify_determinism,
     "store": _store,
     "catalog": _catalog,
+    "export": _export,
     "ui": _ui,
     "doctor": _doctor,
 }

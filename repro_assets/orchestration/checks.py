@@ -6,7 +6,7 @@ One step checks all assets of a run, because each Dagster step costs more than t
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -19,16 +19,20 @@ from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import CheckMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration.resource import Repro
-from repro_assets.orchestration.versions import UpstreamEvent, read_event
+from repro_assets.orchestration.versions import read_event
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True)
 class Made:
-    """A materialization and what the catalog says of the run that made it."""
+    """An artifact and what the catalog says of the run that made it."""
 
-    event: UpstreamEvent
+    digest: Digest
+    made_by: str | None
     run: dict[str, Any]
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]]
@@ -40,10 +44,10 @@ Answer = tuple[bool, dict[str, Any]]
 def products_verify(home: Home, made: Made) -> Answer:
     """Hash every byte of the product again."""
     objects = open_objects(home, DECODERS)
-    wanted = {made.event.digest, *Artifact(home, made.event.digest, "").manifest.objects()}
+    wanted = {made.digest, *Artifact(home, made.digest, "").manifest.objects()}
     for digest in wanted:
         objects.verify(digest)
-    return True, {"objects": len(wanted), "digest": str(made.event.digest)}
+    return True, {"objects": len(wanted), "digest": str(made.digest)}
 
 
 def environment_captured(home: Home, made: Made) -> Answer:
@@ -51,7 +55,7 @@ def environment_captured(home: Home, made: Made) -> Answer:
     if not made.run or made.run["environment"] is None:
         config = json.loads(made.run.get("config") or "{}")
         why = ": capture_environment is off" if config.get("capture_environment") is False else ""
-        return False, {"reason": f"run {made.event.made_by} recorded no environment{why}"}
+        return False, {"reason": f"run {made.made_by} recorded no environment{why}"}
     document = repository.by_digest(home, Digest.parse(made.run["environment"])).load()
     whole = bool(document.get("packages")) and (made.run["capture_level"] == "basic" or made.run["source"] is not None)
     return whole, {"environment": made.run["environment"], "packages": len(document.get("packages", ()))}
@@ -60,7 +64,7 @@ def environment_captured(home: Home, made: Made) -> Answer:
 def lineage_sound(home: Home, made: Made) -> Answer:
     """Find every input of the run that made the product, recorded and still there."""
     missing = [row["slot"] for row in made.inputs if not Artifact(home, Digest.parse(row["digest"]), "").is_whole()]
-    recorded = any(row["digest"] == str(made.event.digest) for row in made.outputs)
+    recorded = any(row["digest"] == str(made.digest) for row in made.outputs)
     return recorded and not missing, {"inputs": len(made.inputs), "missing": missing, "recorded": recorded}
 
 
@@ -103,17 +107,21 @@ def _made(instance: dg.DagsterInstance, home: Home, keys: set[dg.AssetKey]) -> d
             except ReproError as error:
                 found[key] = error
                 continue
-            run = {"run": event.made_by or ""}
-            rows = [
-                queries.read_rows(connection, sql, run)
-                for sql in (
-                    "SELECT environment, source, capture_level, config FROM runs WHERE run_id = $run",
-                    "SELECT slot, digest FROM run_inputs WHERE run_id = $run",
-                    "SELECT slot, digest FROM run_outputs WHERE run_id = $run",
-                )
-            ]
-            found[key] = Made(event, rows[0][0] if rows[0] else {}, rows[1], rows[2])
+            found[key] = read_made(connection, event.digest, event.made_by)
     return found
+
+
+def read_made(connection: "duckdb.DuckDBPyConnection", digest: Digest, run_id: str | None) -> Made:
+    """Return what the catalog says of the run that made an artifact."""
+    run, inputs, outputs = (
+        queries.read_rows(connection, sql, {"run": run_id or ""})
+        for sql in (
+            "SELECT environment, source, capture_level, config FROM runs WHERE run_id = $run",
+            "SELECT slot, digest FROM run_inputs WHERE run_id = $run",
+            "SELECT slot, digest FROM run_outputs WHERE run_id = $run",
+        )
+    )
+    return Made(digest, run_id, run[0] if run else {}, inputs, outputs)
 
 
 def _checked(home: Home, key: dg.AssetCheckKey, made: Made | ReproError) -> tuple[CheckMade, dg.AssetCheckResult]:
@@ -123,7 +131,7 @@ def _checked(home: Home, key: dg.AssetCheckKey, made: Made | ReproError) -> tupl
         passed, details = CHECKS[key.name](home, made)
     except ReproError as error:
         passed, details = False, {"reason": str(error)}
-    run_id = made.event.made_by if isinstance(made, Made) else None
+    run_id = made.made_by if isinstance(made, Made) else None
     record = CheckMade(key.name, passed, run_id, key.asset_key.to_user_string(), details=details)
     result = dg.AssetCheckResult(
         passed=passed,

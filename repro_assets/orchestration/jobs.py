@@ -1,4 +1,4 @@
-"""Jobs: the default graph, each stage of it, and what stands beside it: growth, online adaptation, retrieval."""
+"""Jobs: the default graph, each stage of it, and what stands beside it: growth, promotion, adaptation, retrieval."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ jobs = [
         "growth",
         selection=dg.AssetSelection.groups("growth"),
         description="One synthetic problem, the growing network that learns it, and its evaluation.",
+    ),
+    dg.define_asset_job(
+        "promote",
+        selection=dg.AssetSelection.groups("production"),
+        description="The model that is in production, if every check of the candidate passes.",
     ),
     *(
         dg.define_asset_job(name, selection=dg.AssetSelection.groups(group), description=text)

@@ -113,7 +113,9 @@ eval-ttrl_simple-on-test | eval-{model}-on-{dataset}
 evaluations/ttrl_simple_on_test_a <- data/test_a models/ttrl_simple | online | team:ml | json | \
 eval-ttrl_simple-on-test_a | eval-{model}-on-{dataset}
 indexes/documents <-  | retrieval | team:data | numpy,scikitlearn | index-documents | index-documents-v{version}
+models/candidate <- evaluations/rft_on_test models/rft | production | team:ml | torch | - | -
 models/morphogenesis <- data/synthetic | growth | team:ml | torch | model-morphogenesis-{partition} | model-{run}
+models/production <- models/candidate | production | team:ml | torch | - | -
 models/rft <- data/cota_rft data/validation models/sft | training | team:ml | torch | model-rft | model-{run}
 models/sft <- data/cota_sft data/sft_images data/validation | training | team:ml | torch | model-sft | model-{run}
 models/ttrl <- data/stream_a data/stream_labels models/rft | online | team:ml | torch | model-ttrl | model-{run}
@@ -144,7 +146,8 @@ def described() -> list[str]:
         node = graph.get(key)
         parents = " ".join(sorted(parent.to_user_string() for parent in node.parent_keys))
         kinds = ",".join(sorted(kind.removeprefix("dagster/kind/") for kind in node.tags if "/kind/" in kind))
-        facts = [node.group_name, ",".join(node.owners), kinds, node.metadata[COLLECTION], node.metadata[DISPLAY]]
+        names = [node.metadata.get(name, "-") for name in (COLLECTION, DISPLAY)]
+        facts = [node.group_name, ",".join(node.owners), kinds, *names]
         lines.append(f"{key.to_user_string()} <- {parents} | {' | '.join(map(str, facts))}")
     return lines
 
@@ -160,13 +163,15 @@ def test_every_asset_has_a_derived_code_version_a_description_and_three_checks()
         assert node.code_version, key
         assert node.description, key
         names = {check.name for check in graph.asset_check_keys if check.asset_key == key}
-        assert names == {"products_verify", "environment_captured", "lineage_sound"}
+        own = {"evaluated", "good_enough", "no_worse"} if key.path[-1] == "candidate" else set()
+        assert names == {"products_verify", "environment_captured", "lineage_sound"} | own
 
 
 def test_jobs_sensors_and_the_executor_are_listed() -> None:
     repository = defs.get_repository_def()
     stages = {"prepare_data", "train_models", "evaluate_models"}
-    assert set(repository.job_names) == {"__ASSET_JOB", "reference", "growth", "online", "index", *stages}
+    beside = {"growth", "online", "index", "promote"}
+    assert set(repository.job_names) == {"__ASSET_JOB", "reference", *beside, *stages}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "record_success",
         "record_failure",
