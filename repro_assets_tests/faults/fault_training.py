@@ -182,14 +182,17 @@ class Trainings:
         assert process.exitcode == 0
         return digest, step, seconds
 
-    def kill_after(self, seconds: float) -> int | None:
-        """Begin to train, kill the process so long after its first step began; return what it resumed from."""
+    def kill_after(self, seconds: float) -> tuple[int | None, bool]:
+        """Begin to train, kill the process so long after its first step began.
+
+        Return what it resumed from, and whether it was at work still when it was killed.
+        """
         process, told = self._begin()
         step: int | None = told.recv()
         time.sleep(seconds)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.join()
-        return step
+        return step, process.exitcode == -signal.SIGKILL
 
     def _begin(self) -> tuple[Any, Connection]:
         here, there = self.context.Pipe(duplex=False)

@@ -28,7 +28,7 @@ def test_a_training_that_is_killed_three_times_makes_what_it_would_have_made(tmp
     whole, seconds = undisturbed(recipe, "fork")
     trainings = Trainings(tmp_path, recipe, "fork")
     # Each goes on where the one before was killed, so none takes as long as the whole.
-    resumed = [trainings.kill_after(instant / 2) for instant in instants(recipe, 3, seconds)]
+    resumed = [trainings.kill_after(instant / 2)[0] for instant in instants(recipe, 3, seconds)]
     digest, step, _ = trainings.finish()
     assert digest == whole
     assert step is not None
@@ -40,8 +40,12 @@ def test_a_training_that_is_killed_three_times_makes_what_it_would_have_made(tmp
 @pytest.mark.parametrize("number", range(INSTANTS))
 def test_a_training_that_is_killed_at_a_random_instant_makes_what_it_would_have_made(tmp_path, recipe, number):
     whole, seconds = undisturbed(recipe, "forkserver")
-    trainings = Trainings(tmp_path, recipe, "forkserver")
-    trainings.kill_after(instants(recipe, INSTANTS, seconds)[number])
+    instant, killed = instants(recipe, INSTANTS, seconds)[number], False
+    while not killed:
+        trainings = Trainings(tmp_path / f"{instant:.6f}", recipe, "forkserver")
+        _, killed = trainings.kill_after(instant)
+        # It was quicker than the one that was measured.
+        instant /= 2
     found = check_store(trainings.home, full=True)
     assert found.ok, found
     digest, step, _ = trainings.finish()
