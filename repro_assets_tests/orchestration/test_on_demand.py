@@ -64,7 +64,8 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     run: Any = Unrecorded()
     home = make_store(tmp_path_factory.mktemp("on_demand") / "store")
-    splits = split_digits(run, SplitConfig(), read_digits(DIGITS))
+    sizes = SplitConfig(sft=120, rft=20, validation=24, test=24, stream=24)
+    splits = split_digits(run, sizes, read_digits(DIGITS))
     reader = policy.Policy(policy.Architecture(width=8, heads=2, layers=1), torch.Generator().manual_seed(1))
     few = {name: values[:100] for name, values in splits["sft"].items()}
     made = World(

@@ -16,7 +16,8 @@ from conftest import DIGITS_FILE, MemoryRun, digest_of
 from repro_assets.training import digits, evaluation, filtering, morphogenesis, rft, sft, synthetic, traces
 
 seed = int(sys.argv[1])
-splits = digits.split_digits(MemoryRun(seed), digits.SplitConfig(), digits.read_digits(DIGITS_FILE))
+sizes = digits.SplitConfig(sft=80, rft=40, validation=20, test=20, stream=20)
+splits = digits.split_digits(MemoryRun(seed), sizes, digits.read_digits(DIGITS_FILE))
 raw = traces.generate_traces(MemoryRun(seed), traces.TracesConfig(per_image=2), splits["sft"])
 kept = filtering.filter_and_score(MemoryRun(seed), filtering.FilterConfig(), raw)
 one, other = MemoryRun(seed), MemoryRun(seed)
