@@ -176,12 +176,16 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
     found = rows(
         home,
         f"""
-        SELECT r.run_id, r.name, r.asset, r.seed, r.trial, m.name AS metric, m.value, m.step, $mode AS mode,
-            r.commit, r.started_at, r.seconds
-        FROM metrics_last m JOIN runs r USING (run_id)
-        WHERE m.name = $metric AND r.state = 'COMPLETED' AND r.replay_of IS NULL AND NOT isnan(m.value)
-            AND r.run_id NOT IN (SELECT run_id FROM deleted_runs)
-        ORDER BY CASE WHEN $mode = 'min' THEN m.value ELSE -m.value END, r.started_at, r.run_id {limit_clause(limit)}
+        WITH best AS (
+            SELECT run_id, m.name AS metric, value, step, started_at FROM metrics_last m JOIN runs USING (run_id)
+            WHERE m.name = $metric AND state = 'COMPLETED' AND replay_of IS NULL AND NOT isnan(value)
+                AND run_id NOT IN (SELECT run_id FROM deleted_runs)
+            ORDER BY CASE WHEN $mode = 'min' THEN value ELSE -value END, started_at, run_id {limit_clause(limit)}
+        )
+        SELECT run_id, r.name, r.asset, r.seed, r.trial, metric, value, step, $mode AS mode, r.commit, best.started_at,
+            r.seconds
+        FROM best JOIN runs r USING (run_id)
+        ORDER BY CASE WHEN $mode = 'min' THEN value ELSE -value END, best.started_at, run_id
         """,
         {"metric": metric, "mode": mode},
     )

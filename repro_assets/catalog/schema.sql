@@ -252,6 +252,28 @@ COMMENT ON COLUMN metrics.step IS 'Step; empty for a metric without one.';
 COMMENT ON COLUMN metrics.value IS 'Value; may be NaN or infinite.';
 COMMENT ON COLUMN metrics.time IS 'When it was logged, UTC.';
 
+CREATE TABLE metrics_last (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    value DOUBLE NOT NULL,
+    step BIGINT,
+    smallest DOUBLE,
+    greatest DOUBLE,
+    step_of_smallest BIGINT,
+    step_of_greatest BIGINT,
+    points BIGINT NOT NULL
+);
+COMMENT ON TABLE metrics_last IS 'One row for each metric of a run: its last point, and its extremes.';
+COMMENT ON COLUMN metrics_last.run_id IS 'The run.';
+COMMENT ON COLUMN metrics_last.name IS 'Name of the metric.';
+COMMENT ON COLUMN metrics_last.value IS 'Value at the greatest step; of points without a step, the latest.';
+COMMENT ON COLUMN metrics_last.step IS 'That step.';
+COMMENT ON COLUMN metrics_last.smallest IS 'Smallest value, NaN left out.';
+COMMENT ON COLUMN metrics_last.greatest IS 'Greatest value, NaN left out.';
+COMMENT ON COLUMN metrics_last.step_of_smallest IS 'Step of the smallest value.';
+COMMENT ON COLUMN metrics_last.step_of_greatest IS 'Step of the greatest value.';
+COMMENT ON COLUMN metrics_last.points IS 'Number of points.';
+
 CREATE TABLE system_metrics (
     run_id VARCHAR NOT NULL,
     name VARCHAR NOT NULL,

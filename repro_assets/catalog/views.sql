@@ -1,29 +1,5 @@
 -- Views and macros. They travel in the file, so every DuckDB client has them.
 
-CREATE VIEW metrics_last AS
-SELECT
-    run_id,
-    name,
-    last(value ORDER BY step NULLS FIRST, time) AS value,
-    last(step ORDER BY step NULLS FIRST, time) AS step,
-    min(value) FILTER (WHERE NOT isnan(value)) AS smallest,
-    max(value) FILTER (WHERE NOT isnan(value)) AS greatest,
-    arg_min(step, value) FILTER (WHERE NOT isnan(value)) AS step_of_smallest,
-    arg_max(step, value) FILTER (WHERE NOT isnan(value)) AS step_of_greatest,
-    count(*) AS points
-FROM metrics
-GROUP BY run_id, name;
-COMMENT ON VIEW metrics_last IS 'One row for each metric of a run: its last point, and its extremes.';
-COMMENT ON COLUMN metrics_last.run_id IS 'The run.';
-COMMENT ON COLUMN metrics_last.name IS 'Name of the metric.';
-COMMENT ON COLUMN metrics_last.value IS 'Value at the greatest step; of points without a step, the latest.';
-COMMENT ON COLUMN metrics_last.step IS 'That step.';
-COMMENT ON COLUMN metrics_last.smallest IS 'Smallest value, NaN left out.';
-COMMENT ON COLUMN metrics_last.greatest IS 'Greatest value, NaN left out.';
-COMMENT ON COLUMN metrics_last.step_of_smallest IS 'Step of the smallest value.';
-COMMENT ON COLUMN metrics_last.step_of_greatest IS 'Step of the greatest value.';
-COMMENT ON COLUMN metrics_last.points IS 'Number of points.';
-
 CREATE VIEW curves AS
 WITH RECURSIVE line AS (
     SELECT run_id, run_id AS logged_by, NULL::BIGINT AS up_to

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
+from planted_secrets import planted
+
 from repro_assets.artifacts import repository
 from repro_assets.catalog import queries
 from repro_assets.journal.run_records import Metrics, RunStarted
@@ -98,10 +100,10 @@ WRONG = [
     (["tag", A, "good"], "+good"),
     (["tag", A, "+a,b"], "comma"),
     (["tag", A, "+a", "-a"], "both"),
-    (["tag", A, "+password=hunter42xyz"], "credential"),
+    (["tag", A, "+password=q8x-4711-zz"], "credential"),
     (["tag", "nothing", "+a"], "runs list"),
     (["note", A], "give one"),
-    (["note", A, "the key is AKIA4EXAMPL3QWERTYUI"], "credential"),
+    (["note", A, f"the key is {planted()['AWS key id'][1]}"], "credential"),
 ]
 
 

@@ -22,13 +22,15 @@ CELLS = (
     'repro_assets.query("""\n    SELECT asset, config ->> \'learning_rate\' AS learning_rate, count(*) AS n, '
     "avg(value) AS mean\n    FROM runs JOIN metrics_last m USING (run_id)\n    WHERE m.name = 'validation/accuracy' "
     'AND state = \'COMPLETED\' AND replay_of IS NULL\n    GROUP BY ALL ORDER BY mean DESC\n""")',
-    "## One run",
-    'run = repro_assets.run(runs["run_id"].iloc[0])\nrun',
+    "## The best run of each learning rate",
+    'best = runs.sort_values("metrics.validation/accuracy", ascending=False)\n'
+    'best = best.groupby("config.learning_rate").head(1)["run_id"].tolist()\n'
+    "run = repro_assets.run(best[0])\nrun",
     'run.metrics("validation/accuracy")[["step", "value"]].set_index("step").T',
-    "## What differs between two runs, and what they made",
-    'run.compare(runs["run_id"].iloc[-1])',
+    "## What differs from the other, and what it made",
+    "run.compare(best[-1])",
     'run.outputs()[["slot", "name", "collection", "version"]]',
-    'sorted(run.artifact("model").load())',
+    'sorted(run.artifact("result").load())',
 )
 
 TEXTS = {0, 2, 4, 6, 9}
