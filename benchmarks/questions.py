@@ -45,7 +45,7 @@ def questions(home: Home, what: str) -> list[Figure]:
         "best 10 by a metric": (lambda: queries.best_runs(home, "validation/accuracy"), 0.06),
         "list of the newest 50": (lambda: queries.list_runs(home), None),
         "list by a metric and a parameter": (
-            lambda: queries.list_runs(home, "metrics['train/loss'] < 0.5 AND config ->> 'width' = '64'"),
+            lambda: queries.list_runs(home, "metrics['train/loss'] < 0.5 AND (config ->> 'width') = '64'"),
             None,
         ),
         "groups by learning rate and width, two metrics": (
