@@ -19,6 +19,7 @@ SUBJECTS = (
     "monitor",
     "experience",
     "ranks",
+    "questions",
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from repro_assets.catalog.naming import resolve_artifact
 from repro_assets.catalog.queries import Rows, connect, read_rows, resolve_run_on, rows
+from repro_assets.metric_direction import lower_is_better
 from repro_assets.store.home import Home
 
 _JSON_COLUMNS = (
@@ -45,7 +46,8 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        The columns of `runs`, and ``params``, ``metrics`` (last, smallest, greatest and their steps), ``system`` (mean
+        The columns of `runs` (``tags`` are those it has now), and ``note``, ``notes`` (all, newest first, with account
+        and host), ``params``, ``metrics`` (last, smallest, greatest and best values and their steps), ``system`` (mean
         and greatest of what the machine did), ``missing_readings`` (sensor to reason), ``trace_id``, ``slowest_spans``
         (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``, ``resumed`` (what it went on from),
         ``resumed_by`` (what went on from it), ``experience_snapshots``, ``evaluations``, ``curriculum``, ``checks``,
@@ -67,13 +69,22 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             return [_opened(row) for row in read_rows(connection, sql, given)]
 
         (record,) = of_run("SELECT * FROM runs WHERE run_id = $run")
+        record["tags"] = [row["tag"] for row in of_run("SELECT tag FROM run_tags WHERE run_id = $run ORDER BY tag")]
+        record["notes"] = of_run(
+            "SELECT n.text, a.account, a.host, n.time FROM notes n LEFT JOIN audit a USING (record) "
+            "WHERE n.run_id = $run ORDER BY n.time DESC, length(n.record) DESC, n.record DESC"
+        )
+        record["note"] = (record["notes"][0]["text"] or None) if record["notes"] else None
         error = {part: record.pop(f"error_{part}") for part in ("type", "message", "trace")}
         record["error"] = error if any(error.values()) else None
         record["params"] = {
             row["name"]: row["value"]
             for row in of_run("SELECT name, value FROM params WHERE run_id = $run ORDER BY name")
         }
-        record["metrics"] = of_run("SELECT * EXCLUDE (run_id) FROM metrics_last WHERE run_id = $run ORDER BY name")
+        record["metrics"] = [
+            _with_best(row)
+            for row in of_run("SELECT * EXCLUDE (run_id) FROM metrics_last WHERE run_id = $run ORDER BY name")
+        ]
         record["system"] = of_run("SELECT * EXCLUDE (run_id) FROM system_summary WHERE run_id = $run ORDER BY name")
         record["missing_readings"] = {
             row["name"]: row["reason"]
@@ -231,6 +242,12 @@ def show_artifact(home: Home, artifact: str) -> dict[str, Any]:
         words = ["repro", "artifacts", "get", str(found), "--to", "PATH", "--rebuild"]
         record["evicted"] = {**evictions[0], "command": shlex.join(words)}
     return record
+
+
+def _with_best(row: dict[str, Any]) -> dict[str, Any]:
+    side = "smallest" if lower_is_better(row["name"]) else "greatest"
+    mode = "min" if side == "smallest" else "max"
+    return {**row, "best": row[side], "step_of_best": row[f"step_of_{side}"], "mode": mode}
 
 
 def _opened(row: dict[str, Any]) -> dict[str, Any]:

@@ -101,6 +101,9 @@ class Tables:
                 self._add_artifacts(rows)
             else:
                 self.insert(table, rows)
+        if batch.tables["metrics"]:
+            measured = {row["run_id"] for row in batch.tables["metrics"]}
+            self._with_batch("runs", [{"run_id": run} for run in measured], *_LAST_METRICS)
         if batch.tables["runs"]:
             self._add_runs(batch.tables["runs"])
         if batch.tables["journal.alias_moves"]:
@@ -232,6 +235,23 @@ def settle(runs: str) -> str:
         OR runs.edited_sources IS DISTINCT FROM d.edited_sources)
     """
 
+
+# Kept as a table: the best of 100,000 runs is asked for far more often than a run logs.
+_LAST_METRICS = (
+    "DELETE FROM metrics_last WHERE run_id IN (SELECT run_id FROM batch)",
+    """
+    INSERT INTO metrics_last BY NAME
+    SELECT run_id, name,
+        last(value ORDER BY step NULLS FIRST, time, value) AS value,
+        last(step ORDER BY step NULLS FIRST, time, value) AS step,
+        min(value) FILTER (WHERE NOT isnan(value)) AS smallest,
+        max(value) FILTER (WHERE NOT isnan(value)) AS greatest,
+        arg_min(step, (value, step)) FILTER (WHERE NOT isnan(value)) AS step_of_smallest,
+        arg_max(step, (value, -step)) FILTER (WHERE NOT isnan(value)) AS step_of_greatest,
+        count(*) AS points
+    FROM metrics SEMI JOIN batch USING (run_id) GROUP BY run_id, name ORDER BY run_id, name
+    """,
+)
 
 _ALIASES = f"""
     INSERT INTO aliases BY NAME

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog.projection import refresh
@@ -28,7 +29,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 _RUN_COLUMNS = (
     "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
-    "started_at, seconds, error_type, error_message, parent_run_id"
+    "started_at, seconds, error_type, error_message, parent_run_id, note"
 )
 
 
@@ -122,11 +123,28 @@ def list_runs(home: Home, where: str | None = None, limit: int | None = 50) -> R
     InvalidValue
         If the condition is not valid SQL, or `limit` is negative.
     """
-    condition = "WHERE NOT deleted" if where is None else f"WHERE NOT deleted AND ({where}\n)"
+    order = "ORDER BY started_at DESC NULLS LAST, run_id DESC"
+    if where is not None:
+        return rows(
+            home,
+            f"SELECT {_RUN_COLUMNS} FROM runs_wide WHERE NOT deleted AND ({where}\n) {order} {limit_clause(limit)}",
+        )
+    # runs_wide gathers what belongs to every run, which takes seconds where there are 100,000.
     return rows(
         home,
-        f"SELECT {_RUN_COLUMNS} FROM runs_wide {condition} "
-        f"ORDER BY started_at DESC NULLS LAST, run_id DESC {_limit(limit)}",
+        f"""
+        WITH newest AS (SELECT * FROM runs ANTI JOIN deleted_runs USING (run_id) {order} {limit_clause(limit)}),
+        tagged AS (
+            SELECT run_id, list(tag ORDER BY tag) AS tags FROM run_tags SEMI JOIN newest USING (run_id)
+            SEMI JOIN tag_changes USING (run_id) GROUP BY run_id
+        )
+        SELECT {_RUN_COLUMNS} FROM (
+            SELECT newest.* REPLACE (
+                CASE WHEN run_id IN (SELECT run_id FROM tag_changes) THEN tagged.tags ELSE newest.tags END AS tags
+            ), latest_notes.note
+            FROM newest LEFT JOIN tagged USING (run_id) LEFT JOIN latest_notes USING (run_id)
+        ) {order}
+        """,
     )
 
 
@@ -158,19 +176,23 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
     found = rows(
         home,
         f"""
-        SELECT r.run_id, r.name, r.asset, r.seed, r.trial, m.name AS metric, m.value, m.step, $mode AS mode,
-            r.commit, r.started_at, r.seconds
-        FROM metrics_last m JOIN runs r USING (run_id)
-        WHERE m.name = $metric AND r.state = 'COMPLETED' AND r.replay_of IS NULL AND NOT isnan(m.value)
-            AND r.run_id NOT IN (SELECT run_id FROM deleted_runs)
-        ORDER BY CASE WHEN $mode = 'min' THEN m.value ELSE -m.value END, r.started_at, r.run_id {_limit(limit)}
+        WITH best AS (
+            SELECT run_id, m.name AS metric, value, step, started_at FROM metrics_last m JOIN runs USING (run_id)
+            WHERE m.name = $metric AND state = 'COMPLETED' AND replay_of IS NULL AND NOT isnan(value)
+                AND run_id NOT IN (SELECT run_id FROM deleted_runs)
+            ORDER BY CASE WHEN $mode = 'min' THEN value ELSE -value END, started_at, run_id {limit_clause(limit)}
+        )
+        SELECT run_id, r.name, r.asset, r.seed, r.trial, metric, value, step, $mode AS mode, r.commit, best.started_at,
+            r.seconds
+        FROM best JOIN runs r USING (run_id)
+        ORDER BY CASE WHEN $mode = 'min' THEN value ELSE -value END, best.started_at, run_id
         """,
         {"metric": metric, "mode": mode},
     )
     if not found:
         names = [row["name"] for row in rows(home, "SELECT DISTINCT name FROM metrics ORDER BY name")]
         if metric not in names:
-            raise UnknownName(f"no run has a metric named {metric!r}", _near(metric, names) or "see: repro sql")
+            raise UnknownName(f"no run has a metric named {metric!r}", near(metric, names) or "see: repro sql")
     return found
 
 
@@ -223,10 +245,10 @@ def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
             ids = ", ".join(str(run_id) for (run_id,) in found[:5])
             raise AmbiguousName(f"{text!r} fits several runs: {ids}{', …' if len(found) > 5 else ''}", "give an id")
     known = connection.execute("SELECT run_id, name FROM runs").fetchall()
-    near = _near(text, [str(name) for pair in known for name in pair if name])
+    close = near(text, [str(name) for pair in known for name in pair if name])
     if re.fullmatch("[0-9a-f]{1,7}", text):
-        near = f"an id needs 8 digits or more{'; ' * bool(near)}{near}"
-    raise UnknownName(f"there is no run {text!r}", near or "see: repro runs list")
+        close = f"an id needs 8 digits or more{'; ' * bool(close)}{close}"
+    raise UnknownName(f"there is no run {text!r}", close or "see: repro runs list")
 
 
 def _only_reads(sql: str) -> None:
@@ -256,7 +278,8 @@ def _said(error: Exception) -> InvalidValue:
     return InvalidValue(" ".join(str(error).split()))
 
 
-def _limit(limit: int | None) -> str:
+def limit_clause(limit: int | None) -> str:
+    """Return the SQL for at most `limit` rows, empty for None; a negative number is an `InvalidValue`."""
     if limit is None:
         return ""
     if limit < 0:
@@ -264,6 +287,7 @@ def _limit(limit: int | None) -> str:
     return f"LIMIT {int(limit)}"
 
 
-def _near(text: str, names: list[str]) -> str:
+def near(text: str, names: Iterable[str]) -> str:
+    """Return a question that offers the names nearest to `text`, empty where none is near."""
     close = difflib.get_close_matches(text, sorted(set(names)), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else ""

@@ -15,7 +15,7 @@ from functools import singledispatch
 from typing import Any
 
 from repro_assets.journal import artifact_records, run_records
-from repro_assets.journal.records import Payload, Record
+from repro_assets.journal.records import Payload, Process, Record
 
 Row = dict[str, Any]
 TableRow = tuple[str, Row]
@@ -161,7 +161,7 @@ _JSON_FIELDS = {
 }  # fmt: skip
 _INTEGER_FIELDS = {"seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new"}
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
-_LIST_FIELDS = {"tags", "warnings", "edited_sources", "supersedes"}
+_LIST_FIELDS = {"tags", "warnings", "edited_sources", "supersedes", "added", "removed"}
 _NAMED_DIFFERENTLY = {"artifact_kind": "kind"}
 
 
@@ -214,12 +214,26 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     run_records.CheckMade: "checks",
     artifact_records.VersionDeleted: "deleted_versions",
     run_records.RunDeleted: "deleted_runs",
+    run_records.RunTagged: "tag_changes",
+    run_records.RunNoted: "notes",
     run_records.CheckpointDeleted: "deleted_checkpoints",
     artifact_records.ArtifactEvicted: "evictions",
     run_records.RunTraced: "run_traces",
     run_records.RunResumed: "resumes",
     run_records.WorkReused: "reused_work",
 }
+
+
+@_rows.register
+def _(payload: Process, record: Record, time: int) -> Iterator[TableRow]:
+    row = {
+        "segment": record.segment,
+        "host": text_of(payload.host),
+        "account": text_of(payload.account),
+        "pid": integer_of(payload.pid),
+        "program": " ".join(str(text_of(word)) for word in payload.argv) or None,
+    }
+    yield "processes", _recorded(row, record, time)
 
 
 @_rows.register

@@ -32,6 +32,24 @@ COMMENT ON COLUMN segments.records IS 'Records among them, the header included.'
 COMMENT ON COLUMN segments.last_time IS 'Greatest time of a record so far, UTC.';
 COMMENT ON COLUMN segments.process IS 'alive, gone or unknown: the writing process, looked at only while a run without an end record depends on it.';
 
+CREATE TABLE processes (
+    segment VARCHAR NOT NULL,
+    host VARCHAR NOT NULL,
+    account VARCHAR,
+    pid BIGINT NOT NULL,
+    program VARCHAR,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE processes IS 'Processes that wrote the journal, one for each segment.';
+COMMENT ON COLUMN processes.segment IS 'The segment.';
+COMMENT ON COLUMN processes.host IS 'Name of the host.';
+COMMENT ON COLUMN processes.account IS 'Account of the person there; empty where it was not recorded.';
+COMMENT ON COLUMN processes.pid IS 'Id of the process there.';
+COMMENT ON COLUMN processes.program IS 'Name of its program, without arguments.';
+COMMENT ON COLUMN processes.record IS 'Id of the record.';
+COMMENT ON COLUMN processes.time IS 'When it began to write, UTC.';
+
 CREATE TABLE damages (
     kind VARCHAR NOT NULL,
     segment VARCHAR,
@@ -233,6 +251,28 @@ COMMENT ON COLUMN metrics.name IS 'Name of the metric.';
 COMMENT ON COLUMN metrics.step IS 'Step; empty for a metric without one.';
 COMMENT ON COLUMN metrics.value IS 'Value; may be NaN or infinite.';
 COMMENT ON COLUMN metrics.time IS 'When it was logged, UTC.';
+
+CREATE TABLE metrics_last (
+    run_id VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    value DOUBLE NOT NULL,
+    step BIGINT,
+    smallest DOUBLE,
+    greatest DOUBLE,
+    step_of_smallest BIGINT,
+    step_of_greatest BIGINT,
+    points BIGINT NOT NULL
+);
+COMMENT ON TABLE metrics_last IS 'One row for each metric of a run: its last point, and its extremes.';
+COMMENT ON COLUMN metrics_last.run_id IS 'The run.';
+COMMENT ON COLUMN metrics_last.name IS 'Name of the metric.';
+COMMENT ON COLUMN metrics_last.value IS 'Value at the greatest step; of points without a step, the latest.';
+COMMENT ON COLUMN metrics_last.step IS 'That step.';
+COMMENT ON COLUMN metrics_last.smallest IS 'Smallest value, NaN left out.';
+COMMENT ON COLUMN metrics_last.greatest IS 'Greatest value, NaN left out.';
+COMMENT ON COLUMN metrics_last.step_of_smallest IS 'Step of the smallest value.';
+COMMENT ON COLUMN metrics_last.step_of_greatest IS 'Step of the greatest value.';
+COMMENT ON COLUMN metrics_last.points IS 'Number of points.';
 
 CREATE TABLE system_metrics (
     run_id VARCHAR NOT NULL,
@@ -575,6 +615,32 @@ COMMENT ON TABLE deleted_runs IS 'Runs that were deleted: nothing is kept for th
 COMMENT ON COLUMN deleted_runs.run_id IS 'The run.';
 COMMENT ON COLUMN deleted_runs.record IS 'Id of the record.';
 COMMENT ON COLUMN deleted_runs.time IS 'When, UTC.';
+
+CREATE TABLE tag_changes (
+    run_id VARCHAR NOT NULL,
+    added VARCHAR[] NOT NULL,
+    removed VARCHAR[] NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE tag_changes IS 'Every change of tags that a person made after a run began; run_tags has what holds.';
+COMMENT ON COLUMN tag_changes.run_id IS 'The run.';
+COMMENT ON COLUMN tag_changes.added IS 'Tags that it got.';
+COMMENT ON COLUMN tag_changes.removed IS 'Tags that were taken away.';
+COMMENT ON COLUMN tag_changes.record IS 'Id of the record; the view audit says who made it.';
+COMMENT ON COLUMN tag_changes.time IS 'When, UTC.';
+
+CREATE TABLE notes (
+    run_id VARCHAR NOT NULL,
+    text VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE notes IS 'Every note that was written about a run; latest_notes has what holds.';
+COMMENT ON COLUMN notes.run_id IS 'The run.';
+COMMENT ON COLUMN notes.text IS 'The note; an empty one takes the one before it away.';
+COMMENT ON COLUMN notes.record IS 'Id of the record; the view audit says who wrote it.';
+COMMENT ON COLUMN notes.time IS 'When, UTC.';
 
 CREATE TABLE deleted_versions (
     collection VARCHAR NOT NULL,

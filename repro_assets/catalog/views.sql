@@ -1,29 +1,5 @@
 -- Views and macros. They travel in the file, so every DuckDB client has them.
 
-CREATE VIEW metrics_last AS
-SELECT
-    run_id,
-    name,
-    last(value ORDER BY step NULLS FIRST, time) AS value,
-    last(step ORDER BY step NULLS FIRST, time) AS step,
-    min(value) FILTER (WHERE NOT isnan(value)) AS smallest,
-    max(value) FILTER (WHERE NOT isnan(value)) AS greatest,
-    arg_min(step, value) FILTER (WHERE NOT isnan(value)) AS step_of_smallest,
-    arg_max(step, value) FILTER (WHERE NOT isnan(value)) AS step_of_greatest,
-    count(*) AS points
-FROM metrics
-GROUP BY run_id, name;
-COMMENT ON VIEW metrics_last IS 'One row for each metric of a run: its last point, and its extremes.';
-COMMENT ON COLUMN metrics_last.run_id IS 'The run.';
-COMMENT ON COLUMN metrics_last.name IS 'Name of the metric.';
-COMMENT ON COLUMN metrics_last.value IS 'Value at the greatest step; of points without a step, the latest.';
-COMMENT ON COLUMN metrics_last.step IS 'That step.';
-COMMENT ON COLUMN metrics_last.smallest IS 'Smallest value, NaN left out.';
-COMMENT ON COLUMN metrics_last.greatest IS 'Greatest value, NaN left out.';
-COMMENT ON COLUMN metrics_last.step_of_smallest IS 'Step of the smallest value.';
-COMMENT ON COLUMN metrics_last.step_of_greatest IS 'Step of the greatest value.';
-COMMENT ON COLUMN metrics_last.points IS 'Number of points.';
-
 CREATE VIEW curves AS
 WITH RECURSIVE line AS (
     SELECT run_id, run_id AS logged_by, NULL::BIGINT AS up_to
@@ -43,6 +19,17 @@ COMMENT ON COLUMN curves.step IS 'Step; empty only for a point of the run itself
 COMMENT ON COLUMN curves.value IS 'Value; may be NaN or infinite.';
 COMMENT ON COLUMN curves.time IS 'When it was logged, UTC.';
 COMMENT ON COLUMN curves.logged_by IS 'The run that logged it: this one, or one that it goes on from.';
+
+CREATE MACRO curve(run) AS TABLE
+WITH RECURSIVE line AS (
+    SELECT run AS logged_by, NULL::BIGINT AS up_to
+    UNION
+    SELECT r.resumed_run_id, least(r.step, coalesce(l.up_to, r.step)) FROM line l JOIN resumes r ON r.run_id = l.logged_by
+)
+SELECT m.name, m.step, m.value, m.time, l.logged_by
+FROM line l JOIN metrics m ON m.run_id = l.logged_by
+WHERE l.up_to IS NULL OR m.step <= l.up_to;
+COMMENT ON MACRO TABLE curve IS 'The rows of curves of one run, given by its id, without looking at any other.';
 
 CREATE VIEW system_summary AS
 SELECT run_id, name, avg(value) AS mean, max(value) AS greatest, count(*) AS samples
@@ -67,9 +54,30 @@ COMMENT ON COLUMN hardware.environment IS 'Digest of the environment.';
 COMMENT ON COLUMN hardware.cpu IS 'Model of the CPU.';
 COMMENT ON COLUMN hardware.gpu IS 'Models of the GPUs; empty where there is none.';
 
+CREATE VIEW run_tags AS
+WITH said AS (
+    SELECT run_id, unnest(tags) AS tag, true AS has, 0 AS place, NULL::TIMESTAMP AS time, record FROM runs
+    UNION ALL SELECT run_id, unnest(added), true, 1, time, record FROM tag_changes
+    UNION ALL SELECT run_id, unnest(removed), false, 1, time, record FROM tag_changes
+)
+SELECT run_id, tag FROM said GROUP BY run_id, tag
+HAVING last(has ORDER BY place, time, length(record), record);
+COMMENT ON VIEW run_tags IS 'Tags that runs have now: those they began with, and what was changed since.';
+COMMENT ON COLUMN run_tags.run_id IS 'The run.';
+COMMENT ON COLUMN run_tags.tag IS 'The tag.';
+
+CREATE VIEW latest_notes AS
+SELECT run_id, nullif(last(text ORDER BY time, length(record), record), '') AS note FROM notes GROUP BY run_id;
+COMMENT ON VIEW latest_notes IS 'The note that each run has now.';
+COMMENT ON COLUMN latest_notes.run_id IS 'The run.';
+COMMENT ON COLUMN latest_notes.note IS 'The note; empty where the last one was taken away.';
+
 CREATE VIEW runs_wide AS
 SELECT
-    r.*,
+    r.* REPLACE (
+        CASE WHEN r.run_id IN (SELECT run_id FROM tag_changes) THEN t.tags ELSE r.tags END AS tags
+    ),
+    w.note,
     p.params,
     m.metrics,
     s.system_mean,
@@ -82,6 +90,10 @@ SELECT
     h.gpu,
     r.run_id IN (SELECT run_id FROM deleted_runs) AS deleted
 FROM runs r
+LEFT JOIN (
+    SELECT run_id, list(tag ORDER BY tag) AS tags FROM run_tags SEMI JOIN tag_changes USING (run_id) GROUP BY run_id
+) t USING (run_id)
+LEFT JOIN latest_notes w USING (run_id)
 LEFT JOIN (SELECT run_id, map_from_entries(list((name, value) ORDER BY name)) AS params FROM params GROUP BY run_id) p
     USING (run_id)
 LEFT JOIN (
@@ -98,7 +110,8 @@ LEFT JOIN (SELECT run_id, list(DISTINCT name ORDER BY name) AS outputs FROM run_
     USING (run_id)
 LEFT JOIN environments e ON e.environment = r.environment
 LEFT JOIN hardware h ON h.environment = r.environment;
-COMMENT ON VIEW runs_wide IS 'Runs with all that belongs to them in one row: the columns of runs, and these.';
+COMMENT ON VIEW runs_wide IS 'Runs with all that belongs to them in one row: the columns of runs, tags as they are now, and these.';
+COMMENT ON COLUMN runs_wide.note IS 'The latest note about it.';
 COMMENT ON COLUMN runs_wide.params IS 'Parameters: params[''name''].';
 COMMENT ON COLUMN runs_wide.metrics IS 'Last values of metrics: metrics[''name''].';
 COMMENT ON COLUMN runs_wide.system_mean IS 'Means of what the machine did meanwhile: system_mean[''cpu_percent''].';
@@ -138,6 +151,49 @@ GROUP BY digest;
 COMMENT ON VIEW artifact_names IS 'One name for each artifact that has any: the first that a run gave it, else its first version.';
 COMMENT ON COLUMN artifact_names.digest IS 'The artifact.';
 COMMENT ON COLUMN artifact_names.name IS 'The name.';
+
+CREATE VIEW audit AS
+WITH acts AS (
+    SELECT s.record AS record, s.time AS time, 'run_started' AS kind, run_id AS subject, r.name AS details
+    FROM journal.run_starts s JOIN runs r USING (run_id)
+    UNION ALL SELECT record, time, 'run_ended', run_id, state FROM journal.run_ends
+    UNION ALL SELECT record, time, 'parent_state', run_id, status FROM journal.parent_states
+    UNION ALL SELECT record, time, 'run_input', run_id, slot || ' ' || digest FROM run_inputs
+    UNION ALL SELECT record, time, 'run_output', run_id, name || ' ' || digest FROM run_outputs
+    UNION ALL SELECT record, time, 'run_resumed', run_id, resumed_run_id || '/' || checkpoint FROM resumes
+    UNION ALL SELECT record, time, 'work_reused', parent_run_id, run_id FROM reused_work
+    UNION ALL SELECT record, time, 'checkpoint', run_id, name FROM checkpoints
+    UNION ALL SELECT record, time, 'evaluation', run_id, name FROM evaluations
+    UNION ALL SELECT record, time, 'check', coalesce(run_id, asset),
+        name || CASE WHEN passed THEN ' passed' ELSE ' failed' END
+    FROM checks
+    UNION ALL SELECT record, time, 'replay', original_run, verdict FROM replays
+    UNION ALL SELECT record, time, 'run_tagged', run_id,
+        array_to_string(list_concat(list_transform(added, lambda tag: '+' || tag), list_transform(removed, lambda tag: '-' || tag)), ' ')
+    FROM tag_changes
+    UNION ALL SELECT record, time, 'run_noted', run_id, text FROM notes
+    UNION ALL SELECT record, time, 'run_deleted', run_id, NULL FROM deleted_runs
+    UNION ALL SELECT record, time, 'checkpoint_deleted', run_id, name FROM deleted_checkpoints
+    UNION ALL SELECT record, stored_at, 'artifact', digest, kind FROM artifacts
+    UNION ALL SELECT record, time, 'artifact_evicted', digest, run_id FROM evictions
+    UNION ALL SELECT record, time, 'version', collection || ':v' || version, digest FROM versions
+    UNION ALL SELECT record, time, 'version_deleted', collection || ':v' || version, digest FROM deleted_versions
+    UNION ALL SELECT record, time, 'alias', collection || '@' || alias,
+        collection || ':v' || version
+    FROM journal.alias_moves
+)
+SELECT a.time, p.account, p.host, p.pid, p.program, a.kind, a.subject, a.details, a.record
+FROM acts a LEFT JOIN processes p ON p.segment = regexp_extract(a.record, '^(.*):', 1);
+COMMENT ON VIEW audit IS 'Who did what, when: one row for each record of something that was done. What runs measured is not among it.';
+COMMENT ON COLUMN audit.time IS 'When, UTC.';
+COMMENT ON COLUMN audit.account IS 'Account of the person whose process recorded it; empty where that was not recorded.';
+COMMENT ON COLUMN audit.host IS 'Host of that process.';
+COMMENT ON COLUMN audit.pid IS 'Id of that process.';
+COMMENT ON COLUMN audit.program IS 'Name of its program.';
+COMMENT ON COLUMN audit.kind IS 'Kind of the record, such as run_started, run_tagged, version, alias, run_deleted or replay.';
+COMMENT ON COLUMN audit.subject IS 'The run, artifact, version or alias.';
+COMMENT ON COLUMN audit.details IS 'What was done with it, in short.';
+COMMENT ON COLUMN audit.record IS 'Id of the record.';
 
 CREATE VIEW provenance AS
 SELECT
@@ -215,6 +271,10 @@ CREATE MACRO student_t(degrees) AS CASE
     ELSE 1.959964::DOUBLE + 2.372271::DOUBLE / degrees + 2.822499::DOUBLE / (degrees * degrees)
 END;
 
+-- The square of a greater number is none, and one such run would take the answer about all others with it.
+CREATE MACRO countable(value) AS isfinite(value) AND abs(value) < 1e150;
+CREATE MACRO half_interval(n, sd) AS student_t(n - 1) * sd / sqrt(n);
+
 CREATE VIEW study_runs AS
 WITH tagged AS (
     SELECT run_id, run_kind, substr(tag, 7) AS study
@@ -235,12 +295,11 @@ WITH newest AS (
     FROM (SELECT DISTINCT study, run_id FROM study_runs)
     JOIN runs USING (run_id)
     JOIN metrics_last m USING (run_id)
-    WHERE state = 'COMPLETED' AND NOT isnan(m.value) AND NOT regexp_matches(m.name, '/(low|high)$')
+    WHERE state = 'COMPLETED' AND countable(m.value) AND NOT regexp_matches(m.name, '/(low|high)$')
     QUALIFY row_number() OVER (PARTITION BY study, asset, partition, seed, m.name ORDER BY started_at DESC, run_id) = 1
 )
 SELECT study, asset, partition, metric, count(*) AS n, avg(value) AS mean, stddev_samp(value) AS sd,
-    mean - student_t(n - 1) * sd / sqrt(n) AS low,
-    mean + student_t(n - 1) * sd / sqrt(n) AS high,
+    mean - half_interval(n, sd) AS low, mean + half_interval(n, sd) AS high,
     list(seed ORDER BY seed) AS seeds
 FROM newest GROUP BY study, asset, partition, metric;
 COMMENT ON VIEW study_metrics IS 'The last values of each metric over the seeds of a study, completed runs only, reused ones included.';
@@ -280,14 +339,13 @@ WITH figures AS (
     LEFT JOIN collections dc ON dc.digest = f.dataset
     LEFT JOIN artifact_names mn ON mn.digest = f.model
     LEFT JOIN artifact_names dn ON dn.digest = f.dataset
-    WHERE value IS NOT NULL AND NOT isnan(value)
+    WHERE value IS NOT NULL AND countable(value)
     QUALIFY row_number() OVER (
         PARTITION BY f.model, coalesce(dc.collection, dn.name, f.dataset), metric ORDER BY f.time DESC
     ) = 1
 )
 SELECT dataset, metric, model, count(*) AS n, avg(value) AS mean, stddev_samp(value) AS sd,
-    mean - student_t(n - 1) * sd / sqrt(n) AS low,
-    mean + student_t(n - 1) * sd / sqrt(n) AS high,
+    mean - half_interval(n, sd) AS low, mean + half_interval(n, sd) AS high,
     avg(item_low) AS items_low, avg(item_high) AS items_high,
     list(seed ORDER BY seed) AS seeds, config::JSON AS config, code_version, max(time) AS time
 FROM newest GROUP BY dataset, metric, model, config, code_version;
@@ -346,33 +404,45 @@ CREATE MACRO environment_called(given) AS only_one((
     ) WHERE environment IS NOT NULL
 ), given, 'environment, or run with one,');
 
+CREATE MACRO run_facts(run_ids) AS TABLE
+WITH chosen AS (
+    SELECT r.* REPLACE (w.tags AS tags), h.cpu, h.gpu, e.os, e.python
+    FROM (SELECT * FROM runs WHERE list_contains(run_ids, run_id)) r
+    LEFT JOIN (SELECT run_id, list(tag ORDER BY tag) AS tags FROM run_tags WHERE list_contains(run_ids, run_id) GROUP BY run_id) w
+        USING (run_id)
+    LEFT JOIN environments e ON e.environment = r.environment
+    LEFT JOIN hardware h ON h.environment = r.environment
+)
+SELECT run_id, 'run' AS part, name, value FROM (
+    UNPIVOT (
+        SELECT run_id, recipe, asset, partition, job, experiment, state, seed::VARCHAR AS seed, device, code_version,
+            commit, branch, dirty::VARCHAR AS dirty, environment, source, capture_level, trial::VARCHAR AS trial,
+            error_type, array_to_string(tags, ', ') AS tags
+        FROM chosen
+    ) ON COLUMNS(* EXCLUDE (run_id)) INTO NAME name VALUE value
+)
+UNION ALL SELECT run_id, 'hardware', name, value FROM (
+    UNPIVOT (SELECT run_id, cpu, gpu FROM chosen) ON cpu, gpu INTO NAME name VALUE value
+)
+UNION ALL SELECT r.run_id, 'config', j.key, j.value::VARCHAR FROM chosen r, json_each(r.config) j
+UNION ALL SELECT r.run_id, 'mode', j.key, j.value::VARCHAR FROM chosen r, json_each(r.mode) j
+UNION ALL SELECT r.run_id, 'setting', j.key, j.value::VARCHAR FROM chosen r, json_each(r.settings) j
+UNION ALL SELECT run_id, 'param', name, value::VARCHAR FROM params WHERE list_contains(run_ids, run_id)
+UNION ALL SELECT run_id, 'metric', name, value::VARCHAR FROM metrics_last WHERE list_contains(run_ids, run_id)
+UNION ALL SELECT r.run_id, 'package', p.name, p.version FROM chosen r JOIN packages p USING (environment)
+UNION ALL SELECT run_id, 'input', slot || coalesce('[' || partition || ']', ''), digest FROM run_inputs
+    WHERE list_contains(run_ids, run_id)
+UNION ALL SELECT run_id, 'output', slot || coalesce('[' || partition || ']', ''), digest FROM run_outputs
+    WHERE list_contains(run_ids, run_id);
+COMMENT ON MACRO TABLE run_facts IS 'What is known of runs, given as a list of ids: one row for each fact, with part (run, hardware, config, mode, setting, param, metric, package, input or output), name and value as text.';
+
 CREATE MACRO compare_runs(run_a, run_b) AS TABLE
 WITH pair AS MATERIALIZED (
     SELECT run_called(run_a) AS a, run_called(run_b) AS b
-), chosen AS (
-    SELECT runs.* FROM runs, pair WHERE run_id IN (pair.a, pair.b)
-), facts AS (
-    SELECT run_id, 'run' AS part, name, value FROM (
-        UNPIVOT (
-            SELECT run_id, recipe, asset, partition, job, experiment, state, seed::VARCHAR AS seed, device, code_version,
-                commit, branch, dirty::VARCHAR AS dirty, environment, source, capture_level, trial::VARCHAR AS trial,
-                error_type
-            FROM chosen
-        ) ON COLUMNS(* EXCLUDE (run_id)) INTO NAME name VALUE value
-    )
-    UNION ALL SELECT r.run_id, 'config', j.key, j.value::VARCHAR FROM chosen r, json_each(r.config) j
-    UNION ALL SELECT r.run_id, 'setting', j.key, j.value::VARCHAR FROM chosen r, json_each(r.settings) j
-    UNION ALL SELECT run_id, 'param', name, value::VARCHAR FROM params SEMI JOIN chosen USING (run_id)
-    UNION ALL SELECT run_id, 'metric', name, value::VARCHAR FROM metrics_last SEMI JOIN chosen USING (run_id)
-    UNION ALL SELECT r.run_id, 'package', p.name, p.version FROM chosen r JOIN packages p USING (environment)
-    UNION ALL SELECT run_id, 'input', slot || coalesce('[' || partition || ']', ''), digest FROM run_inputs
-        SEMI JOIN chosen USING (run_id)
-    UNION ALL SELECT run_id, 'output', slot || coalesce('[' || partition || ']', ''), digest FROM run_outputs
-        SEMI JOIN chosen USING (run_id)
 ), both_runs AS (
     SELECT part, name, max(value) FILTER (WHERE run_id = pair.a) AS value_a,
         max(value) FILTER (WHERE run_id = pair.b) AS value_b
-    FROM facts, pair GROUP BY part, name
+    FROM run_facts([run_called(run_a), run_called(run_b)]), pair GROUP BY part, name
 )
 SELECT part, name, value_a, value_b FROM both_runs WHERE value_a IS DISTINCT FROM value_b ORDER BY part, name;
 COMMENT ON MACRO TABLE compare_runs IS 'What differs between two runs, code, environment and results included; a run is an id, or 8 letters or more that only one begins with.';

@@ -1,14 +1,15 @@
-"""``repro runs``: list, show, best, delete."""
+"""``repro runs``: list, show, compare, group, best, tag, note, delete."""
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated, Any
 
 import typer
 
 from repro_assets.cli.options import TIMES, AsJson, RunName, seconds_of
 
-app = typer.Typer(help="Runs: list them, show one, find the best, delete some.")
+app = typer.Typer(help="Runs: list, show, compare and group them, find the best, tag and note them, delete some.")
 
 _LISTED = (
     "run_id",
@@ -22,8 +23,11 @@ _LISTED = (
     "commit",
     "started_at",
     "seconds",
+    "tags",
+    "note",
 )
 _LISTS = (
+    "notes",
     "inputs",
     "outputs",
     "metrics",
@@ -39,7 +43,27 @@ _LISTS = (
     "replays",
     "children",
 )
-_COLUMNS = {"slowest_spans": ("name", "kind", "seconds", "status", "started_at", "attributes")}
+_COLUMNS = {
+    "slowest_spans": ("name", "kind", "seconds", "status", "started_at", "attributes"),
+    "metrics": ("name", "value", "step", "smallest", "greatest", "best", "step_of_best", "points"),
+}
+
+
+class Format(enum.StrEnum):
+    """How groups are written."""
+
+    table = "table"
+    csv = "csv"
+    latex = "latex"
+    json = "json"
+
+
+class LeftOut(enum.StrEnum):
+    """What does not count in groups unless it is asked for."""
+
+    trials = "trials"
+    replays = "replays"
+    deleted = "deleted"
 
 
 @app.command("list")
@@ -57,7 +81,11 @@ def list_(
     if as_json:
         print_json(found)
     else:
-        print_table([_row(row) for row in found], _LISTED)
+        shown = [
+            {**_row(row), "tags": row["tags"] or None, "note": row["note"] and row["note"].split("\n")[0]}
+            for row in found
+        ]
+        print_table(shown, _LISTED)
 
 
 @app.command()
@@ -78,6 +106,48 @@ def show(run: RunName, as_json: AsJson = False) -> None:
         if record[name]:
             rows = [{**row, "seconds": seconds(row["seconds"])} if "seconds" in row else row for row in record[name]]
             print_table(record[name] if name == "slowest_spans" else rows, _COLUMNS.get(name), title=f"\n{name}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="A B...", help="Ids, names, last, last~1; two or more.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show only what differs between runs: parameters, metrics, packages, settings, hardware, inputs, code."""
+    from repro_assets.cli.answering import settled
+    from repro_assets.cli.comparing import print_comparison
+    from repro_assets.cli.rendering import print_json
+    from repro_assets.inspection.comparison import compare_runs
+
+    found = compare_runs(settled(), runs)
+    if as_json:
+        print_json(found.document())
+    else:
+        print_comparison(found)
+
+
+@app.command()
+def group(
+    by: Annotated[
+        list[str], typer.Option(metavar="KEYS", help="Columns of runs_wide or hyperparameters; repeatable, or a,b.")
+    ],
+    metric: Annotated[list[str], typer.Option(metavar="M", help="Metrics; repeatable.")],
+    where: Annotated[str | None, typer.Option(metavar="SQL", help="A condition over the columns of runs_wide.")] = None,
+    include: Annotated[list[LeftOut] | None, typer.Option(help="What is left out otherwise; repeatable.")] = None,
+    format: Annotated[Format, typer.Option(help="How the groups are written.")] = Format.table,
+    as_json: AsJson = False,
+) -> None:
+    """Group runs, with seeds as replications: n, mean, spread and 95 % confidence interval of metrics."""
+    from repro_assets.catalog.groups import group_runs
+    from repro_assets.cli.answering import settled
+    from repro_assets.cli.comparing import print_groups
+    from repro_assets.errors import InvalidValue
+
+    if as_json and format not in (Format.table, Format.json):
+        raise InvalidValue(f"--json and --format {format.value} exclude each other", "give one")
+    keys = [key.strip() for given in by for key in given.split(",") if key.strip()]
+    rows = group_runs(settled(), keys, metric, include=[each.value for each in include or ()], where=where)
+    print_groups(rows, keys, "json" if as_json else format.value)
 
 
 @app.command()
@@ -108,6 +178,54 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "trial": row["trial"] or None,
         "seconds": seconds(row["seconds"]),
     }
+
+
+# No short option is known, so that -h or -v may be a tag that is taken away.
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+def tag(
+    run: RunName,
+    changes: Annotated[list[str], typer.Argument(metavar="+TAG|-TAG...", help="+a gives the tag a, -b takes b away.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give tags to a run, or take some away; who did it when is on record."""
+    from repro_assets.cli.answering import here, say
+    from repro_assets.cli.rendering import print_json, print_line
+    from repro_assets.errors import InvalidValue
+    from repro_assets.recording.annotations import tag_run
+
+    for word in changes:
+        if word[0] not in "+-" or word.startswith("--"):
+            raise InvalidValue(f"{word!r} says neither", f"write +{word.lstrip('-')} or -{word.lstrip('-')}")
+    added, removed = ([word[1:] for word in changes if word[0] == sign] for sign in "+-")
+    done = tag_run(here(), run, added, removed)
+    if as_json:
+        print_json(done)
+        return
+    print_line(", ".join(done["tags"]))
+    if not (done["added"] or done["removed"]):
+        say("nothing changed")
+
+
+@app.command()
+def note(
+    run: RunName,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The note; it replaces the one before.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Take the note away; it stays on record.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a note about a run; who did it when is on record, and so are the notes before."""
+    from repro_assets.cli.answering import here
+    from repro_assets.cli.rendering import print_json, print_line
+    from repro_assets.errors import InvalidValue
+    from repro_assets.recording.annotations import note_run
+
+    if (text is None) != clear:
+        raise InvalidValue("there is no note" if text is None else "TEXT and --clear exclude each other", "give one")
+    done = note_run(here(), run, text or "")
+    if as_json:
+        print_json(done)
+    else:
+        print_line(done["note"] or "")
 
 
 @app.command()

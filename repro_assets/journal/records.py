@@ -22,7 +22,8 @@ class Payload:
 class Process(Payload):
     """First record of every segment: which process writes it.
 
-    `host_id` tells two hosts of one name apart, `boot_id` one start of a host from the next.
+    `host_id` tells two hosts of one name apart, `boot_id` one start of a host from the next. `account` is the
+    person's on that host, None where it has no name, as in records that were written without it.
     """
 
     kind: ClassVar[str] = "process"
@@ -31,6 +32,7 @@ class Process(Payload):
     boot_id: str
     pid: int
     argv: list[str]
+    account: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

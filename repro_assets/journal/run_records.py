@@ -115,6 +115,25 @@ class RunDeleted(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class RunTagged(Payload):
+    """A person changed the tags of a run; of several records about one tag the latest counts."""
+
+    kind: ClassVar[str] = "run_tagged"
+    run_id: str
+    added: list[str]
+    removed: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunNoted(Payload):
+    """A person wrote a note about a run; the latest is shown, an empty one takes it away, and none is lost."""
+
+    kind: ClassVar[str] = "run_noted"
+    run_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkReused(Payload):
     """A parent run needed what `run_id` had made before, so that no run of its own was made for it."""
 

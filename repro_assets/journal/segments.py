@@ -17,6 +17,7 @@ import enum
 import fcntl
 import os
 import platform
+import pwd
 import re
 import sys
 import threading
@@ -138,7 +139,7 @@ class Journal:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             host_id, boot_id = host_identity()
-            header = Process(host=platform.node(), host_id=host_id, boot_id=boot_id, pid=os.getpid(), argv=_program())
+            header = Process(platform.node(), host_id, boot_id, os.getpid(), argv=_program(), account=_account())
             _write_all(descriptor, write_line(header, seq=0, time=time.time()))
             os.fsync(descriptor)
             # Whoever looks at the segments must not take one that is being opened for one whose writer is gone.
@@ -284,6 +285,13 @@ def host_identity() -> tuple[str, str]:
 def _program() -> list[str]:
     # Only the program's name: arguments may hold secrets, and a run records its own, scanned.
     return [Path(sys.argv[0]).name] if sys.argv and sys.argv[0] else []
+
+
+def _account() -> str | None:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run under a number that has no name
+        return None
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

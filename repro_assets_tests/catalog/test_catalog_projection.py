@@ -37,6 +37,22 @@ def test_refreshing_twice_changes_nothing(home, recorder, tables):
     assert tables(home.catalog) == before
 
 
+def test_the_last_point_and_the_extremes_are_those_of_all_points_however_they_came(home, recorder, tables):
+    recorder.run("run-one", points=3)
+    refresh(home)
+    later = Journal(home.journal)
+    for number, value in enumerate((9.0, float("nan"), -1.0)):
+        later.append(run_records.Metrics("run-one", [["loss", 3 + number, value, 0.0], ["new", None, value, number]]))
+        refresh(home)
+    later.append(run_records.Metrics("run-one", [["loss", 1, -1.0, 0.0]]))
+    (loss, new) = rows(home, "SELECT * EXCLUDE (run_id) FROM metrics_last ORDER BY name")
+    assert list(loss.values()) == ["loss", -1.0, 5, -1.0, 9.0, 1, 3, 7]
+    assert list(new.values()) == ["new", -1.0, None, -1.0, 9.0, None, None, 3]
+    before = tables(home.catalog)["main.metrics_last"]
+    rebuild(home)
+    assert tables(home.catalog)["main.metrics_last"] == before
+
+
 def test_rebuild_gives_the_rows_of_many_small_refreshes(home, recorder, tables):
     for number in range(4):
         recorder.run(f"run-{number}", number)

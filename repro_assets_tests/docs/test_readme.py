@@ -32,6 +32,8 @@ REPLAY = PROJECT / "docs" / "replay.md"
 DETERMINISM = PROJECT / "docs" / "determinism.md"
 ENVIRONMENT = PROJECT / "docs" / "environment.md"
 EVALUATION = PROJECT / "docs" / "evaluation.md"
+RUNS = PROJECT / "docs" / "runs.md"
+NOTEBOOK = PROJECT / "docs" / "notebook.ipynb"
 PAGES = (README, *sorted((PROJECT / "docs").rglob("*.md")))
 SHORT = {"sft": "sft.steps=20", "rft": "rft.steps=2"}
 BIN = Path(sys.executable).parent
@@ -185,9 +187,22 @@ def test_each_query_is_answered(copy: Copy, query: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", [*_blocks(ENVIRONMENT, "python"), *_blocks(EVALUATION, "python")])
+@pytest.mark.parametrize(
+    "program", [block for page in (ENVIRONMENT, EVALUATION, RUNS) for block in _blocks(page, "python")]
+)
 def test_each_program_runs(copy: Copy, program: str) -> None:
     copy.say(["python", "-c", program])
+
+
+@pytest.mark.slow
+def test_the_notebook_was_executed_and_its_cells_run(copy: Copy) -> None:
+    cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 6
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert all(output["output_type"] == "execute_result" for cell in cells for output in cell["outputs"])
+    html = [output["data"].get("text/html") for cell in cells for output in cell["outputs"]]
+    assert sum(text is not None for text in html) >= 6, "tables are shown as tables"
+    copy.say(["python", "-c", "\n\n".join("".join(cell["source"]) for cell in cells)])
 
 
 @pytest.mark.slow
