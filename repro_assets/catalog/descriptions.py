@@ -66,7 +66,7 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         given = {"run": run_id}
 
         def of_run(sql: str) -> Rows:
-            return [_opened(row) for row in read_rows(connection, sql, given)]
+            return [opened(row) for row in read_rows(connection, sql, given)]
 
         (record,) = of_run("SELECT * FROM runs WHERE run_id = $run")
         record["tags"] = [row["tag"] for row in of_run("SELECT tag FROM run_tags WHERE run_id = $run ORDER BY tag")]
@@ -151,7 +151,7 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
     can = bool(replayable) and all(row["yes"] for row in replayable)
     record["command"] = shlex.join(["repro", "replay", run_id]) if can else None
     if record["asset"] is not None:
-        record["fresh_command"] = _fresh_command(record)
+        record["fresh_command"] = fresh_command(record)
     return record
 
 
@@ -208,7 +208,7 @@ def show_artifact(home: Home, artifact: str) -> dict[str, Any]:
         given = {"digest": digest}
 
         def of_artifact(sql: str) -> Rows:
-            return [_opened(row) for row in read_rows(connection, sql, given)]
+            return [opened(row) for row in read_rows(connection, sql, given)]
 
         record: dict[str, Any] = {"digest": digest}
         for row in of_artifact("SELECT * EXCLUDE (record) FROM artifacts WHERE digest = $digest"):
@@ -250,14 +250,22 @@ def _with_best(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "best": row[side], "step_of_best": row[f"step_of_{side}"], "mode": mode}
 
 
-def _opened(row: dict[str, Any]) -> dict[str, Any]:
+def opened(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its columns of JSON as values."""
     for name in _JSON_COLUMNS:
         if isinstance(row.get(name), str):
             row[name] = json.loads(row[name])
     return row
 
 
-def _fresh_command(record: dict[str, Any]) -> str:
+def fresh_command(record: dict[str, Any]) -> str:
+    """Return the command that materializes a run's asset again from the working tree, with the same settings.
+
+    Parameters
+    ----------
+    record : dict
+        Columns of `runs`, ``inputs`` and ``resumed``.
+    """
     words = ["repro", "run", "--select", record["asset"]]
     if record["partition"] is not None:
         words += ["--partition", record["partition"]]

@@ -119,6 +119,12 @@ def _export(app: typer.Typer) -> None:
     app.command("export")(export.export)
 
 
+def _report(app: typer.Typer) -> None:
+    from repro_assets.cli import report
+
+    app.command("report")(report.report)
+
+
 def _ui(app: typer.Typer) -> None:
     from repro_assets.cli import ui
 
@@ -149,6 +155,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "store": _store,
     "catalog": _catalog,
     "export": _export,
+    "report": _report,
     "ui": _ui,
     "doctor": _doctor,
 }
