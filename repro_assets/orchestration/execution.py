@@ -232,6 +232,7 @@ class Execution:
 
     def _result(self, slot: str, product: Artifact, facts: dict[str, Any]) -> dg.MaterializeResult[Any]:
         key = self.keys[slot] if len(self.keys) > 1 else None
+        facts = {**facts, **metadata.of_report(self.plan.home)}
         return dg.MaterializeResult(asset_key=key, value=product, metadata=facts)
 
     def _begin(

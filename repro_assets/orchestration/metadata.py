@@ -17,6 +17,8 @@ from repro_assets.orchestration.changes import ENVIRONMENT
 from repro_assets.orchestration.versions import TRIAL
 from repro_assets.recording.reuse import Earlier
 from repro_assets.recording.run import Run
+from repro_assets.report.folder import newest
+from repro_assets.store.home import Home
 
 KEY_NUMBERS = 12
 
@@ -114,6 +116,12 @@ def of_artifact(artifact: Artifact) -> dict[str, Any]:
         "parts": len(manifest.entries),
         "version": f"{artifact.collection}:v{artifact.version}" if artifact.version is not None else "none",
     }
+
+
+def of_report(home: Home) -> dict[str, Any]:
+    """Return where the store's newest report is; nothing where there is none."""
+    page = newest(home)
+    return {} if page is None else {"report": dg.MetadataValue.path(str(page))}
 
 
 def picture(

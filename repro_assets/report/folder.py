@@ -7,16 +7,20 @@ report, and only files that the marker lists are removed once a report no longer
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path, PurePosixPath
 
-from repro_assets.errors import InvalidInput, ReusedElsewhere, UnsupportedFormat, from_os_error
+from repro_assets.errors import InvalidInput, NotWritable, ReusedElsewhere, UnsupportedFormat, from_os_error
 from repro_assets.store import durable
+from repro_assets.store.home import Home
 
 MARKER = "repro-report.json"
 FORMAT = 1
 _TEMPORARY = ".writing"
+_NOTE = "report"
 
 
 class Folder:
@@ -101,6 +105,23 @@ class Folder:
     def _mark(self, names: set[str]) -> None:
         content = json.dumps({"format": FORMAT, "files": sorted(names)}, indent=0).encode()
         durable.replace_file(self.root / MARKER, [content], self.root / _TEMPORARY)
+
+
+def remember(home: Home, root: Path) -> None:
+    """Note where the newest report of a store is."""
+    # Only what writes to the store asks for it, so one that cannot be written needs no note.
+    with contextlib.suppress(NotWritable):
+        durable.replace_file(home.cache / _NOTE, [os.fsencode(root)], home.temporary)
+
+
+def newest(home: Home) -> Path | None:
+    """Return the first page of the newest report of a store, if it is still there."""
+    try:
+        root = Path(os.fsdecode((home.cache / _NOTE).read_bytes()))
+    except FileNotFoundError:
+        return None
+    page = root / "index.html"
+    return page if (root / MARKER).is_file() and page.is_file() else None
 
 
 def _listed(root: Path) -> set[str]:

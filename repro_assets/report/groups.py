@@ -1,7 +1,7 @@
 """Runs that differ in the seed alone, as replications of one thing.
 
 Laws: a group has one asset (or recipe, or name), partition, config and code version; what seeds have in common is never
-guessed from names; a group's label says what parts it from the others of its asset.
+guessed from names; a replay is no further sample; a group's label says what parts it from the others of its asset.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def subject_of(run: dict[str, Any]) -> str:
 
 
 def group_runs(runs: Rows) -> list[Group]:
-    """Return the groups of these runs, in the order in which the runs name them; parent runs are in none."""
+    """Return the groups of these runs, in the order of the runs; parent runs and replays are in none."""
     members: defaultdict[_Key, Rows] = defaultdict(list)
     for run in runs:
-        if run["run_kind"] != "parent":
+        if run["run_kind"] != "parent" and run["replay_of"] is None:
             config = json.dumps(run["config"], sort_keys=True)
             members[subject_of(run), run["partition"] or "", config, run["code_version"] or ""].append(run)
     settings = {key: _settings(of_group[0]) for key, of_group in members.items()}

@@ -206,6 +206,6 @@ def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
     """Return the leaves of nested mappings under names with dots; lists and empty mappings are leaves, as JSON."""
     if isinstance(value, dict) and value:
         return [leaf for key, item in value.items() for leaf in flat(item, f"{name}.{key}" if name else str(key))]
-    if isinstance(value, (dict, list)):
-        return [(name, json.dumps(value, ensure_ascii=False))]
-    return [(name, value)] if name else []
+    if not name:
+        return []
+    return [(name, json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value)]

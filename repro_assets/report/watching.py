@@ -18,7 +18,8 @@ from repro_assets.report.writing import Options, Written, revision_of, write_rep
 from repro_assets.store.home import Home
 
 RESTS = 2.0
-_SHARE = 3
+SHARE = 3
+"""How many times as long as a writing took it rests, at least."""
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -61,7 +62,7 @@ def watch_report(
         written = write_report(home, names, folder, options)
         times += 1
         told(written)
-        rest = max(rests, _SHARE * (time.monotonic() - began))
+        rest = max(rests, SHARE * (time.monotonic() - began))
         while True:
             if stop.wait(rest):
                 return times, written

@@ -19,7 +19,7 @@ from repro_assets.errors import RequestError
 from repro_assets.lineage.graph import read_graph
 from repro_assets.report.columns import columns
 from repro_assets.report.details import details_of, start_of
-from repro_assets.report.folder import Folder
+from repro_assets.report.folder import Folder, remember
 from repro_assets.report.lineage_data import lineage_document
 from repro_assets.report.pages import POLICY, run_page
 from repro_assets.report.paper import counts, paper_files
@@ -138,6 +138,7 @@ def write_report(home: Home, names: Sequence[str], folder: Folder, options: Opti
     folder.write("data/stamp.js", script("stamp", stamp))
     size = folder.bytes
     files = folder.finish()
+    remember(home, folder.root)
     return Written(folder.root / "index.html", len(ids), len(files), size, revision)
 
 

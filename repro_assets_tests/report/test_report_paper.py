@@ -1,0 +1,104 @@
+"""The files of a paper: right numbers, every run behind them, and no character that LaTeX would take for a command."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+from report_store import ATTACK, run_id
+
+from repro_assets.catalog.queries import connect
+from repro_assets.errors import InvalidValue, UnknownName
+from repro_assets.report.latex import escape, mean_and_spread, typed
+from repro_assets.report.paper import paper_files
+from repro_assets.report.points import read_points
+from repro_assets.report.reading import read
+from repro_assets.store.home import Home
+
+PLAIN = re.compile(r"[A-Za-z0-9 .,:;!?()\[\]=+/*@\u00a1-\u00ff-]")
+COMMAND = re.compile(r"\\(?:[{}$&#%_]|symbol\{34\}|texttt\{U\+[0-9A-F]+\}|(?:text[a-z]+|allowbreak)\b(?:\{\})?)|-\{\}")
+
+
+@pytest.mark.parametrize(
+    "text", [ATTACK, "\\input{/etc/passwd}", "a_b^c~d#e%f&g$h", "\"quoted\" 'x' `y`", "a\nb\tc", "é ß 😀 漢\x00"]
+)
+def test_no_text_is_a_command(text: str) -> None:
+    left = COMMAND.sub("", escape(text))
+    assert all(PLAIN.fullmatch(letter) for letter in left), left
+    assert "\\input" not in escape(text)
+    assert typed(text).startswith(r"\texttt{") and typed(text).count("{") - typed(text).count("\\{") == typed(
+        text
+    ).count("}") - typed(text).count("\\}")
+
+
+def test_a_long_word_may_be_broken_and_keeps_its_letters() -> None:
+    digest = "sha256:" + "0123456789abcdef" * 4
+    assert typed(digest).replace(r"\allowbreak{}", "") == rf"\texttt{{{digest}}}"
+    assert typed(digest).count(r"\allowbreak{}") == len(digest) // 8
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.5], "0.5"),
+        ([0.9, 0.91, 0.92], r"0.910 $\pm$ 0.010"),
+        ([1.0, 1.0], r"1 $\pm$ 0"),
+        ([-0.5, -0.7], r"$-$0.60 $\pm$ 0.14"),
+        ([1e-7], r"1$\,\cdot 10^{-7}$"),
+        ([float("nan"), 1.0], "nan"),
+        ([float("-inf")], "-{}inf"),
+    ],
+)
+def test_a_sample_is_a_mean_and_its_spread(values: list[float], shown: str) -> None:
+    assert mean_and_spread(values) == shown
+
+
+def test_the_table_has_mean_and_spread_over_the_seeds(report: Path) -> None:
+    table = (report / "paper" / "results.tex").read_text()
+    for rate in (0.1, 0.2):
+        values = [0.9 - rate + seed / 100 for seed in range(3)]
+        expected = rf"{statistics.mean(values):.3f} $\pm$ {statistics.stdev(values):.3f}"
+        assert f"{rate} & 3 & {expected}" in table
+    assert "99" not in table and "textless" not in table
+    assert table.count(r"\begin{tabular}") == table.count(r"\end{tabular}") == 1
+
+
+def test_every_run_behind_a_number_is_in_the_appendix_and_no_other(report: Path) -> None:
+    text = (report / "paper" / "reproduce.tex").read_text().replace(r"\allowbreak{}", "")
+    for rate in (0.1, 0.2):
+        for seed in range(3):
+            run = run_id(rate, seed)
+            section = text[text.index(rf"\item[run] \texttt{{{run}}}") :].partition(r"\end{description}")[0]
+            assert rf"\item[seed] {seed}" in section
+            assert "--select models/sft" in text.replace("-{}", "-")
+            assert re.search(r"output result\] \\texttt\{sha256:[0-9a-f]{64}\}", section)
+            assert re.search(r"environment\] \\texttt\{sha256:[0-9a-f]{64}\}", section)
+            assert (r"\item[replayed] identical" if run == run_id(0.1, 0) else "not yet") in section
+    assert "e0" * 8 not in text and "f0" * 8 not in text
+    assert "numpy 2.1.0" in text and "A processor" in text
+
+
+def test_the_plot_is_a_pdf_with_a_panel_for_each_metric(report: Path) -> None:
+    content = (report / "paper" / "curves.pdf").read_bytes()
+    assert content.startswith(b"%PDF-") and b"%%EOF" in content[-32:]
+    assert b"CreationDate" not in content
+
+
+def test_what_no_run_has_is_named(filled: Home) -> None:
+    with connect(filled) as connection:
+        reading = read(connection)
+        with pytest.raises(UnknownName, match="accuracy"):
+            paper_files(reading, [], ["acuracy"])
+        failed = read(connection, ["e0" * 8])
+        with pytest.raises(InvalidValue, match="no completed run with a metric"):
+            paper_files(failed, [], [])
+
+
+def test_a_named_metric_is_the_only_one(filled: Home) -> None:
+    with connect(filled) as connection:
+        reading = read(connection)
+        curves = [curve for of_run in read_points(connection, "curves", reading.run_ids) for curve in of_run]
+        files = paper_files(reading, curves, ["loss"])
+    assert b"loss" in files["results.tex"] and b"accuracy" not in files["results.tex"]
