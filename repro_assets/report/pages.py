@@ -86,7 +86,9 @@ def _sections(reading: Reading, run: Mapping[str, Any], known: set[str]) -> str:
         return link(f"../index.html#/lineage?node={quote(row['digest'], safe='')}", row["digest"])
 
     def code(value: str | None) -> Html | None:
-        return None if value is None else Html(f"<code>{text(value)}</code>")
+        if value is None or len(value) < 200:
+            return None if value is None else Html(f"<code>{text(value)}</code>")
+        return Html(f"<details><summary>{text(value[:60])}…</summary><code>{text(value)}</code></details>")
 
     def named(columns: Sequence[str]) -> list[tuple[str, Html]]:
         return [(name.replace("_", " "), cell(run[name])) for name in columns if run[name] not in (None, [], "")]

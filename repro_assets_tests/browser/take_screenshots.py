@@ -10,24 +10,49 @@ from pathlib import Path
 from dagster_page import browser_page, graph_address, served
 from playwright.sync_api import Page
 
+from repro_assets.catalog import queries
+from repro_assets.report.folder import Folder
+from repro_assets.report.script import file_name
+from repro_assets.report.writing import write_report
+from repro_assets.store.home import Home, open_store
+
 PROJECT = Path(__file__).parents[2]
 IMAGES = PROJECT / "docs" / "images"
 CURVE = "[Show Markdown]"
 
 
 def main() -> int:
-    """Write ``graph.png``, ``asset.png`` and ``curve.png``."""
+    """Write ``graph.png``, ``asset.png``, ``curve.png``, ``report.png`` and ``report-run.png``."""
     home = Path(os.environ.get("REPRO_HOME", PROJECT / "data")).absolute()
     if not (home / "repro-store.json").is_file():
         print(f"there is no store in {home}: make one with `make run`, or name one with REPRO_HOME", file=sys.stderr)
         return 2
     IMAGES.mkdir(parents=True, exist_ok=True)
+    report(open_store(home))
     with tempfile.TemporaryDirectory() as folder, served(PROJECT, home, Path(folder, "server.log")) as address:
         with browser_page(1350, 1150) as page:
             graph(page, address)
         with browser_page() as page:
             asset(page, address)
     return 0
+
+
+def report(home: Home) -> None:
+    """Take two pages of a report: the curves of the trainings over their seeds, and the run that was trained first."""
+    trained = "SELECT run_id FROM runs WHERE asset = 'models/sft' AND state = 'COMPLETED' AND replay_of IS NULL"
+    first = queries.rows(home, f"{trained} ORDER BY started_at, run_id LIMIT 1")
+    with tempfile.TemporaryDirectory() as folder, browser_page(1350, 900) as page:
+        root = write_report(home, [], Folder(Path(folder, "report"))).path.parent.as_uri()
+        page.goto(f"{root}/index.html#/curves")
+        page.get_by_label("Metric", exact=True).select_option("train/accuracy")
+        page.get_by_label("Lines", exact=True).select_option("seeds")
+        page.get_by_label("Machine", exact=True).select_option("process_memory_bytes")
+        _settle(page)
+        page.screenshot(path=IMAGES / "report.png")
+        if first:
+            page.goto(f"{root}/runs/{file_name(first[0]['run_id'])}.html")
+            _settle(page)
+            page.screenshot(path=IMAGES / "report-run.png")
 
 
 def graph(page: Page, address: str) -> None:

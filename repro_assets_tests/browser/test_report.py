@@ -133,10 +133,10 @@ def test_a_curve_is_drawn_by_step_and_by_time_smoothed_and_as_a_band(at: Callabl
     expect(page.locator(".plot .xtitle")).to_have_text("seconds since the start")
     page.get_by_label("Machine").select_option("cpu_percent")
     expect(page.locator(".plot .y2title")).to_have_text("cpu_percent")
-    page.get_by_label("Lines").select_option("seeds")
-    expect(page.locator(".plot .legendtext").first).to_contain_text("models/sft, lr=")
-    # A mean and the two ends of its band for each group, and the replay, which is no sample.
-    expect(plot).to_have_attribute("data-drawn", str(3 * 3 + 2 * 3))
+    page.get_by_label("Lines", exact=True).select_option("seeds")
+    expect(page.locator(".plot .legendtext").filter(has_text="models/sft, lr=")).to_have_count(2)
+    # A mean and the two ends of its band for each group, on both axes; the replay is no sample.
+    expect(plot).to_have_attribute("data-drawn", str(2 * 3 + 2 * 3))
     page.get_by_text("The figure as a table").click()
     rows = page.locator("figure tbody tr").all_inner_texts()
     assert any(row.startswith("models/sft, lr=0.1: mean over 3") for row in rows)
@@ -262,12 +262,20 @@ def test_no_page_has_a_serious_fault_of_accessibility(at: Callable[[str], Page])
             if item["impact"] in ("serious", "critical")
         ]
 
-    for place in (*VIEWS, f"compare?runs={FIRST},{OTHER}", f"runs/{FIRST}.html"):
-        page = at(place)
-        page.evaluate(script)
+    def look(page: Page, place: str, *, also_dark: bool) -> None:
         faults[place] = serious(page, "")
-        if place in ("runs", "lineage", "replays") or place.endswith(".html"):
+        if also_dark:
             page.emulate_media(color_scheme="dark")
             faults[f"{place} in the dark"] = serious(page, ", runOnly: ['color-contrast']")
             page.emulate_media(color_scheme="light")
+
+    page = at("runs")
+    page.evaluate(script)
+    for place in (*VIEWS, f"compare?runs={FIRST},{OTHER}"):
+        page.evaluate("place => { location.hash = `#/${place}`; }", place)
+        page.locator(f"[data-view={place.partition('?')[0]}][data-ready]").wait_for()
+        look(page, place, also_dark=place in ("runs", "lineage", "replays"))
+    page = at(f"runs/{FIRST}.html")
+    page.evaluate(script)
+    look(page, "the page of a run", also_dark=True)
     assert not any(faults.values()), faults

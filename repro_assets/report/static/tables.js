@@ -68,7 +68,7 @@ Report.table = ({ caption, columns, rows, sort = null, page = 200, onsort = null
         const item = column.cell ? column.cell(row) : words(value(column, row), column.kind);
         const header = column.header ? { scope: "row" } : {};
         line.append(
-          element(column.header ? "th" : "td", { ...header, class: column.kind === "number" ? "number" : null }, item),
+          element(column.header ? "th" : "td", { ...header, class: column.kind ?? null }, item),
         );
       }
       body.append(line);

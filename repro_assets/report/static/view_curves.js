@@ -119,7 +119,9 @@ Report.views.set("curves", {
       const system = state.reading ? await curves(data.system, state.reading, fresh) : new Map();
       if (mine !== turn) return;
       const all = selection.selected().filter((row) => found.has(row.id));
-      const rows = state.lines === "seeds" ? all : all.slice(0, state.most);
+      // A replay is no further sample.
+      const original = (row) => selection.value(row, "run/replay of") === null;
+      const rows = state.lines === "seeds" ? all.filter(original) : all.slice(0, state.most);
       const traces = [];
       const table = [];
       const make = state.lines === "seeds" ? seeds : single;
@@ -134,14 +136,14 @@ Report.views.set("curves", {
       if (state.reading) layout.yaxis2 = { title: Report.title(state.reading), domain: [0, 0.3] };
       if (table.length > 12) layout.showlegend = false;
       const thinned = rows.some((row) => found.get(row.id).total > Report.decode(found.get(row.id).value).length);
-      const left = all.length - rows.length;
+      const left = state.lines === "seeds" ? 0 : all.length - rows.length;
       const nowhere = table.filter((line) => line.nowhere).length;
       await figure.update({
         traces, layout, columns: series.columns, rows: table,
         label: `${state.metric} along ${along}, ${table.length} lines; the numbers are in the table below`,
         note: `${state.metric} of ${selection.describe()}, ${all.length} of which have it` +
           `${left ? `; the first ${rows.length} in the order of the table are drawn` : ""}` +
-          `${state.lines === "seeds" ? "; mean over runs that differ in the seed alone, and one standard deviation" : ""}` +
+          `${state.lines === "seeds" ? "; mean over runs that differ in the seed alone, replays left out, and one standard deviation" : ""}` +
           `${nowhere ? `; ${nowhere} lines have no steps and show along time only` : ""}` +
           `${thinned ? "; thinned for the screen, extremes kept: the page of a run has every point" : ""}.`,
       });
