@@ -12,7 +12,7 @@ from report_store import ATTACK, run_id
 from repro_assets.catalog.queries import connect
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.report.latex import escape, mean_and_spread, typed
-from repro_assets.report.paper import paper_files
+from repro_assets.report.paper import counts, paper_files
 from repro_assets.report.points import read_points
 from repro_assets.report.reading import read
 from repro_assets.store.home import Home
@@ -102,3 +102,20 @@ def test_a_named_metric_is_the_only_one(filled: Home) -> None:
         curves = [curve for of_run in read_points(connection, "curves", reading.run_ids) for curve in of_run]
         files = paper_files(reading, curves, ["loss"])
     assert b"loss" in files["results.tex"] and b"accuracy" not in files["results.tex"]
+
+
+@pytest.mark.parametrize(
+    ("differs", "counted"),
+    [
+        ({}, True),
+        ({"state": "FAILED"}, False),
+        ({"trial": True}, False),
+        ({"replay_of": "a0"}, False),
+        ({"run_kind": "parent"}, False),
+    ],
+)
+def test_only_completed_runs_that_are_neither_trials_nor_replays_count(
+    differs: dict[str, object], counted: bool
+) -> None:
+    run = {"state": "COMPLETED", "run_kind": "asset", "trial": False, "replay_of": None}
+    assert counts({**run, **differs}) is counted
