@@ -1,7 +1,8 @@
 """What a report says, read from the catalog: a few queries for all runs, whatever their number.
 
-Laws: everything comes from one connection, so all pages are of one state of the catalog; nothing is left out of a run's
-record but what only the catalog can hold; what is JSON in the catalog is a value here.
+Laws: a reading comes from one connection, so all of it is of one state of the catalog; nothing is left out of a run's
+record but what only the catalog can hold; what is JSON in the catalog is a value here; means over runs have nine
+digits.
 """
 
 from __future__ import annotations
@@ -79,6 +80,11 @@ REPLAYS = """
     FROM replays p LEFT JOIN runs r ON r.run_id = p.original_run
     SEMI JOIN chosen c ON c.run_id = p.original_run ORDER BY p.time DESC
 """
+
+
+_LEADERBOARD = "SELECT * FROM leaderboard ORDER BY dataset, metric, model, config::VARCHAR, code_version"
+_STUDIES = "SELECT * FROM study_metrics ORDER BY study, asset, partition, metric"
+_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +175,8 @@ def read(connection: duckdb.DuckDBPyConnection, names: Sequence[str] = ()) -> Re
         _environments(connection),
         [opened(row) for row in read_rows(connection, VERSIONS)],
         [opened(row) for row in read_rows(connection, REPLAYS)],
-        [opened(row) for row in read_rows(connection, "SELECT * FROM leaderboard ORDER BY dataset, metric, mean DESC")],
-        read_rows(connection, "SELECT * FROM study_metrics ORDER BY study, asset, partition, metric"),
+        [_rounded(opened(row)) for row in read_rows(connection, _LEADERBOARD)],
+        [_rounded(row) for row in read_rows(connection, _STUDIES)],
         everything=not names,
     )
 
@@ -200,6 +206,11 @@ def _environments(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, 
         if name in found:
             found[name]["packages"].append((package, version))
     return found
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    # DuckDB adds up in the order in which its threads come, so the last digits are others each time.
+    return {name: float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value for name, value in row.items()}
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
