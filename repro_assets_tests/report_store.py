@@ -69,6 +69,11 @@ def fill(root: Path) -> Home:
         run_records.Metrics("f0" * 8, [["loss", 0, 99.0, time.time()]]),
         run_records.RunEnded("f0" * 8, "COMPLETED"),
     )
+    journal.append(
+        run_records.RunTagged(run_id(0.2, 1), ["kept"], ["study=s1"]),
+        run_records.RunNoted(run_id(0.2, 1), "a first note"),
+        run_records.RunNoted(run_id(0.2, 1), f"looks right {ATTACK}"),
+    )
     journal.close()
     return home
 

@@ -35,6 +35,7 @@ _FACTS: tuple[tuple[str, str, Callable[[dict[str, Any]], Any]], ...] = (
     ("job", "text", lambda run: run["job"]),
     ("experiment", "text", lambda run: run["experiment"]),
     ("tags", "text", lambda run: ", ".join(run["tags"] or []) or None),
+    ("note", "text", lambda run: run["notes"][0]["text"] or None if run["notes"] else None),
     ("trial", "text", lambda run: "yes" if run["trial"] else None),
     ("replay of", "text", lambda run: run["replay_of"]),
     ("parent run", "text", lambda run: run["parent_run_id"]),

@@ -113,6 +113,7 @@ def _sections(reading: Reading, run: Mapping[str, Any], known: set[str]) -> str:
     ]
     parts = [
         Html(f'<div class="pair">{facts("Summary", summary)}{facts("Run it again", again)}</div>'),
+        table("Notes", run["notes"], ("text", "time")),
         '<section id="curves" aria-label="Curves" hidden></section>\n',
         table("Metrics", run["metrics"]),
         table("Evaluations", run["evaluations"], cells={"digest": artifact}),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A table or a subquery over it that has the column run_id, and the order of a run's rows.
 _OF_RUNS = {
+    "tags": ("SELECT run_id, tag FROM run_tags", "tag"),
+    "notes": ("SELECT run_id, text, time, record FROM notes", "time DESC, length(record) DESC, record DESC"),
     "params": ("SELECT run_id, name, value FROM params", "name"),
     "metrics": ("FROM metrics_last", "name"),
     "system": ("FROM system_summary", "name"),
@@ -166,6 +168,7 @@ def read(connection: duckdb.DuckDBPyConnection, names: Sequence[str] = ()) -> Re
         run_id = run["run_id"]
         for name, found in parts.items():
             run[name] = found.get(run_id, [])
+        run["tags"] = [row["tag"] for row in run["tags"]]
         run["source_facts"] = run.pop("sources")[0] if run["sources"] else None
         run["command"] = shlex.join(["repro", "replay", run_id]) if run_id in replayable else None
         run["fresh_command"] = fresh_command(run) if run["asset"] is not None else None

@@ -94,6 +94,8 @@ def test_the_table_of_runs_has_what_the_records_say(report: Path) -> None:
     assert columns["config/nested.layers"][other] == 2
     assert columns["metric/accuracy"][other] == 0.9 - 0.2 + 0.01
     assert columns["run/replay verdict"][first] == "identical" and columns["run/replay verdict"][other] is None
+    assert columns["run/tags"][first] == "study=s1" and columns["run/tags"][other] == "kept"
+    assert columns["run/note"][other] == f"looks right {ATTACK}" and columns["run/note"][first] is None
     assert columns["run/failed checks"][run_id(0.1, 2)] == 1
     assert columns["run/seed"]["e0" * 8] == str(LARGE_SEED)
     assert columns["run/group"][first] == "models/sft, lr=0.1"

@@ -75,7 +75,9 @@ Report.views.set("compare", {
         element("a", { href: `runs/${row.file}.html` }, selection.named(row)), " ",
         element("button", { type: "button", "aria-label": `leave out ${selection.named(row)}`,
           onclick: () => go(ids.filter((id) => id !== row.id)) }, "leave out"))));
-      place.replaceChildren(list, table.node);
+      const code = element("p", { class: "help" }, "The difference of the code: ",
+        element("code", {}, `repro runs compare ${ids.join(" ")}`));
+      place.replaceChildren(list, code, table.node);
     }
 
     draw();
