@@ -47,7 +47,7 @@ def print_groups(rows: Sequence[dict[str, Any]], keys: Sequence[str], format: st
     if format == "json":
         print_json(rows)
     elif format == "latex":
-        from repro_assets.inspection.latex import latex_table
+        from repro_assets.inspection.group_table import latex_table
 
         sys.stdout.write(latex_table(rows, keys))
     elif format == "csv":

@@ -1,87 +1,110 @@
-"""Groups of runs as a table for a paper.
+"""Text of records as LaTeX.
 
-Laws: whatever stands in a name or a value, LaTeX shows it as it is and executes nothing of it; a figure is written as
-its mean and half the width of its 95 % interval, both to the place of the interval's second digit; n stands with every
-figure.
+Laws: no character of a record is a command; what pdfLaTeX has no glyph for is written as its code point; a long word
+without spaces, such as a digest, may be broken; no package is needed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-_ESCAPED = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", '"': r"\textquotedbl{}", "`": r"\textasciigrave{}",
-    "\n": " ", "\r": " ", "\t": " ",
-}  # fmt: skip
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\symbol{34}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "-": "-{}",
+    "\n": " ",
+    "\t": " ",
+    "\r": " ",
+}
+_BREAK_EVERY = 8
 
 
-def escape(value: Any) -> str:
-    """Return a value as LaTeX text: special characters escaped, line breaks as spaces, control characters left out."""
-    if value is None:
-        return "--"
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return "".join(_ESCAPED.get(letter, letter) for letter in text if letter >= " " or letter in _ESCAPED)
+def escape(value: object) -> str:
+    """Return a value as LaTeX text."""
+    return "".join(_letter(letter) for letter in str(value))
 
 
-def latex_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
-    """Return groups as a ``tabular`` in the manner of the package booktabs.
+def typed(value: object) -> str:
+    """Return a value as LaTeX in the typewriter face, in which long words may be broken."""
+    parts = []
+    run = 0
+    for letter in str(value):
+        run = 0 if letter.isspace() else run + 1
+        parts.append(_letter(letter))
+        if run and run % _BREAK_EVERY == 0:
+            parts.append(r"\allowbreak{}")
+    return r"\texttt{" + "".join(parts) + "}"
+
+
+def _letter(letter: str) -> str:
+    if letter in _SPECIAL:
+        return _SPECIAL[letter]
+    if " " <= letter <= "~" or (letter.isprintable() and "\u00a1" <= letter <= "\u00ff"):
+        return letter
+    return rf"\texttt{{U+{ord(letter):04X}}}"
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    r"""Return ``mean $\pm$ sd`` of a sample, the spread to two digits and the mean to as many places; mean of one."""
+    mean = sum(values) / len(values)
+    if not math.isfinite(mean):
+        return escape(mean)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)) if len(values) > 1 else 0.0
+    if not math.isfinite(spread) or spread == 0:
+        return _number(mean) if len(values) == 1 else rf"{_number(mean)} $\pm$ {_number(spread)}"
+    places = 1 - math.floor(math.log10(spread))
+    if not 0 <= places <= 6:
+        return rf"{_number(mean)} $\pm$ {_number(spread)}"
+    return rf"{mean:.{places}f} $\pm$ {spread:.{places}f}".replace("-", "$-$", int(mean < 0))
+
+
+def _number(value: float) -> str:
+    digits, _, power = f"{value:.4g}".partition("e")
+    shown = f"$-${digits[1:]}" if digits.startswith("-") else digits
+    return rf"{shown}$\,\cdot 10^{{{int(power)}}}$" if power else shown
+
+
+def tabular(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str, left: int) -> str:
+    """Return a floating table.
 
     Parameters
     ----------
-    rows : sequence of mappings
-        What `catalog.groups.group_runs` returns.
-    keys : sequence of str
-        Names of the keys, in order; a group is a line, and each metric a column.
+    head : sequence of str
+        Heads of the columns, LaTeX.
+    rows : sequence of sequences of str
+        Cells, LaTeX.
+    caption, label : str
+        LaTeX, and the word after ``tab:``.
+    left : int
+        How many columns are text.
     """
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    groups: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(repr([row[key] for key in keys]), {})[row["metric"]] = row
-    head = " & ".join([*map(escape, keys), *map(escape, metrics)])
     lines = [
-        "% Mean and half the width of its 95 % confidence interval by Student's t; n: runs, one for each seed.",
-        "% Needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}.",
-        f"\\begin{{tabular}}{{{'l' * len(keys)}{'r' * len(metrics)}}}",
-        "\\toprule",
-        f"{head} \\\\",
-        "\\midrule",
-        *(
-            " & ".join([*_names(figures, keys), *(_figure(figures.get(metric)) for metric in metrics)]) + " \\\\"
-            for figures in groups.values()
-        ),
-        "\\bottomrule",
-        "\\end{tabular}",
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{caption}}}",
+        rf"  \label{{tab:{label}}}",
+        rf"  \begin{{tabular}}{{{'l' * left}{'r' * (len(head) - left)}}}",
+        r"    \hline",
+        "    " + " & ".join(head) + r" \\",
+        r"    \hline",
+        *("    " + " & ".join(row) + r" \\" for row in rows),
+        r"    \hline",
+        r"  \end{tabular}",
+        r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _names(figures: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> list[str]:
-    row = next(iter(figures.values()))
-    return [escape(row[key]) for key in keys]
-
-
-def _figure(row: Mapping[str, Any] | None) -> str:
-    if row is None or row["mean"] is None:
-        return "--"
-    mean, n = float(row["mean"]), f"\\,(n={row['n']})"
-    if row["low"] is None:
-        return f"${_decimal(mean, 4)}{n}$"
-    half = (float(row["high"]) - float(row["low"])) / 2
-    if half == 0 or not math.isfinite(half):
-        return f"${_decimal(mean, 4)} \\pm {_decimal(half, 1)}{n}$"
-    places = 1 - math.floor(math.log10(half))
-    if 0 <= places <= 6:
-        return f"${mean:.{places}f} \\pm {half:.{places}f}{n}$"
-    exponent = math.floor(math.log10(max(abs(mean), half)))
-    scale, places = 10.0**exponent, max(0, places + exponent)
-    return f"$({mean / scale:.{places}f} \\pm {half / scale:.{places}f}) \\times 10^{{{exponent}}}{n}$"
-
-
-def _decimal(value: float, digits: int) -> str:
-    text = f"{value:.{digits}g}"
-    mantissa, separator, exponent = text.partition("e")
-    return f"{mantissa} \\times 10^{{{int(exponent)}}}" if separator else text

@@ -14,9 +14,9 @@ from typing import Any
 
 from repro_assets.catalog.queries import Rows
 from repro_assets.errors import InvalidValue, UnknownName
+from repro_assets.inspection.latex import escape, mean_and_spread, tabular, typed
 from repro_assets.report.columns import INTERVAL
 from repro_assets.report.groups import Group, group_runs
-from repro_assets.report.latex import escape, mean_and_spread, tabular, typed
 from repro_assets.report.points import Curve
 from repro_assets.report.reading import Reading
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from repro_assets.catalog import queries
 from repro_assets.catalog.groups import group_runs
-from repro_assets.inspection.latex import escape, latex_table
+from repro_assets.inspection.group_table import latex_table
 from repro_assets.journal import run_records
 from repro_assets.journal.segments import Journal
 from repro_assets.store.home import make_store
@@ -100,9 +100,6 @@ def test_the_table_for_a_paper_escapes_and_rounds(home):
         r"a\textbar{}b\_\{c\} & 0.1 & $0.70 \pm 0.50\,(n=3)$ \\",
         r"a\textbar{}b\_\{c\} & 10 & -- \\",
     ]
-    assert escape("\\input{x} 50% #1 ~^&$\n\x07é😀") == (
-        r"\textbackslash{}input\{x\} 50\% \#1 \textasciitilde{}\textasciicircum{}\&\$ é😀"
-    )
 
 
 @pytest.mark.parametrize(

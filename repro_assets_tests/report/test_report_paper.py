@@ -1,4 +1,4 @@
-"""The files of a paper: right numbers, every run behind them, and no character that LaTeX would take for a command."""
+"""The files of a paper: right numbers, and every run behind them."""
 
 from __future__ import annotations
 
@@ -7,52 +7,14 @@ import statistics
 from pathlib import Path
 
 import pytest
-from report_store import ATTACK, run_id
+from report_store import run_id
 
 from repro_assets.catalog.queries import connect
 from repro_assets.errors import InvalidValue, UnknownName
-from repro_assets.report.latex import escape, mean_and_spread, typed
 from repro_assets.report.paper import counts, paper_files
 from repro_assets.report.points import read_points
 from repro_assets.report.reading import read
 from repro_assets.store.home import Home
-
-PLAIN = re.compile(r"[A-Za-z0-9 .,:;!?()\[\]=+/*@\u00a1-\u00ff-]")
-COMMAND = re.compile(r"\\(?:[{}$&#%_]|symbol\{34\}|texttt\{U\+[0-9A-F]+\}|(?:text[a-z]+|allowbreak)\b(?:\{\})?)|-\{\}")
-
-
-@pytest.mark.parametrize(
-    "text", [ATTACK, "\\input{/etc/passwd}", "a_b^c~d#e%f&g$h", "\"quoted\" 'x' `y`", "a\nb\tc", "é ß 😀 漢\x00"]
-)
-def test_no_text_is_a_command(text: str) -> None:
-    left = COMMAND.sub("", escape(text))
-    assert all(PLAIN.fullmatch(letter) for letter in left), left
-    assert "\\input" not in escape(text)
-    assert typed(text).startswith(r"\texttt{") and typed(text).count("{") - typed(text).count("\\{") == typed(
-        text
-    ).count("}") - typed(text).count("\\}")
-
-
-def test_a_long_word_may_be_broken_and_keeps_its_letters() -> None:
-    digest = "sha256:" + "0123456789abcdef" * 4
-    assert typed(digest).replace(r"\allowbreak{}", "") == rf"\texttt{{{digest}}}"
-    assert typed(digest).count(r"\allowbreak{}") == len(digest) // 8
-
-
-@pytest.mark.parametrize(
-    ("values", "shown"),
-    [
-        ([0.5], "0.5"),
-        ([0.9, 0.91, 0.92], r"0.910 $\pm$ 0.010"),
-        ([1.0, 1.0], r"1 $\pm$ 0"),
-        ([-0.5, -0.7], r"$-$0.60 $\pm$ 0.14"),
-        ([1e-7], r"1$\,\cdot 10^{-7}$"),
-        ([float("nan"), 1.0], "nan"),
-        ([float("-inf")], "-{}inf"),
-    ],
-)
-def test_a_sample_is_a_mean_and_its_spread(values: list[float], shown: str) -> None:
-    assert mean_and_spread(values) == shown
 
 
 def test_the_table_has_mean_and_spread_over_the_seeds(report: Path) -> None:
