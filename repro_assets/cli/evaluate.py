@@ -144,7 +144,11 @@ def _show(found: dict[str, Any], classes: list[dict[str, Any]], *, as_json: bool
             {"metric": name, "value": value, **dict(zip(("low", "high"), ends.get(name, ()), strict=False))}
             for name, value in found["metrics"].items()
         ]
-        print_table(rows, ("metric", "value", "low", "high"), title=found["evaluation"]["name"])
+        print_table(
+            rows,
+            ("metric", "value", "low", "high"),
+            title=f"{found['evaluation']['version']}  {found['evaluation']['name']}",
+        )
         if classes:
             print_table(classes, ("digit", "support", "answered", "precision", "recall", "f1"), title="\nclasses")
         if "against" in found:

@@ -39,7 +39,7 @@ def _card(home: Home, name: str, to: Path, force: bool) -> Exported:
 
     with opened(home) as records:
         subject = subject_of(records, name)
-        path = to / card_file(subject.name) if to.is_dir() else to
+        path = _file(to, card_file(subject.name))
         _check(path, force)
         written = render(records, subject)
     objects = open_objects(home, DECODERS)
@@ -59,7 +59,12 @@ FORMATS: dict[str, Callable[[Home, str, Path, bool], Exported]] = {"card": _card
 
 def export(
     name: Annotated[str, typer.Argument(metavar="RUN|ARTIFACT", help="What to export.")],
-    to: Annotated[Path, typer.Option(metavar="PATH", help="The file to write, or the folder to write it into.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH", help="The file to write, or the folder to write it into: a name without an ending."
+        ),
+    ],
     format: Annotated[str, typer.Option(help=f"One of {', '.join(FORMATS)}.")],
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: AsJson = False,
@@ -78,6 +83,23 @@ def export(
     print_line(f"{done.path}  {done.name}")
     if not done.verified:
         say(f"note: bytes of {done.name} are gone from the store")
+
+
+def _file(to: Path, name: str) -> Path:
+    """Return the file that is meant: `to`, or one called `name` in it where it is a folder or has no ending.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder is not there and cannot be made.
+    """
+    if to.is_file() or (to.suffix and not to.is_dir()):
+        return to
+    try:
+        to.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"the folder {to} cannot be made: {error.strerror}", "name one that can") from error
+    return to / name
 
 
 def _check(path: Path, force: bool) -> None:

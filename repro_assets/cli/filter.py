@@ -128,6 +128,7 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
     elif found["artifact"] is not None:
         artifact = found["artifact"]
         facts = {"kept": found["kept"], **{f"dropped, {reason}": count for reason, count in found["dropped"].items()}}
+        facts["written to"] = found["output"]
         print_facts(facts, title=f"{artifact['name']}:v{artifact['version']}")
         if found["columns_left_out"]:
             say(f"left out, because no trace has them: {', '.join(found['columns_left_out'])}")

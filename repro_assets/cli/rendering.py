@@ -144,7 +144,10 @@ def print_facts(facts: Mapping[str, Any], title: str = "") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=None, show_header=False, pad_edge=False)
+    if title:
+        # A table would break its title to its own width.
+        print_line(title)
+    table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts.items():

@@ -135,7 +135,8 @@ def _partition_tags(
     known = definition.get_partition_keys(dynamic_partitions_store=instance)
     if partition is None:
         raise InvalidValue(
-            f"{partitioned[0].to_user_string()} has partitions", f"choose one with --partition: {', '.join(known[:8])}"
+            f"{partitioned[0].to_user_string()} has partitions",
+            f"choose one with --partition (of repro train: --problem): {', '.join(known[:8])}",
         )
     if partition not in known:
         raise UnknownName(

@@ -28,6 +28,9 @@ def test_a_card_is_written_as_a_file_or_into_a_folder_under_the_name_that_others
         "verified": True,
     }  # fmt: skip
     assert path.read_text() == repro_assets.card("model-small", home)
+    new = tmp_path / "cards"
+    assert repro("export", "model-small", "--to", new, "--format", "card").code == 0
+    assert [made.suffix for made in new.iterdir()] == [".md"]
     by_run = repro("export", "bbbbbbbb", "--to", tmp_path / "README.md", "--format", "card")
     assert by_run.code == 0 and (tmp_path / "README.md").read_bytes() == path.read_bytes()
     refused = repro("export", "model-small", "--to", path, "--format", "card")
@@ -46,6 +49,7 @@ def test_what_cannot_be_exported_is_one_line_that_says_what_can(repro: Repro, ho
         (("nothing", "--to", tmp_path / "a.md", "--format", "card"), "there is no artifact or run 'nothing'"),
         (("cccccccc", "--to", tmp_path / "a.md", "--format", "card"), "made neither a model nor a data set"),
         (("model-small", "--to", tmp_path / "no" / "a.md", "--format", "card"), "its folder is not there"),
+        (("model-small", "--to", tmp_path / "no" / "cards", "--format", "card"), "cannot be made"),
     ):
         answer = repro("export", *words, "--json")
         assert (answer.code, answer.out) == (2, ""), words
