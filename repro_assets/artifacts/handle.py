@@ -82,6 +82,21 @@ class Artifact:
         with self._named():
             return kind_named(self.kind).lay_out(Manifest.decode(objects.read(self.digest)), objects, target)
 
+    def verify(self) -> int:
+        """Hash every byte of it again, and return the number of objects.
+
+        Raises
+        ------
+        MissingObject, CorruptObject
+            If bytes are gone or do not match; the artifact is named.
+        """
+        objects = self._objects()
+        with self._named():
+            wanted = {self.digest, *Manifest.decode(objects.read(self.digest)).objects()}
+            for digest in wanted:
+                objects.verify(digest)
+        return len(wanted)
+
     def is_whole(self, *, read: bool = False) -> bool:
         """Tell whether the manifest reads and every object is there.
 

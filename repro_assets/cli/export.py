@@ -29,24 +29,20 @@ class Exported:
 
 
 def _card(home: Home, name: str, to: Path, force: bool) -> Exported:
-    from repro_assets.artifacts.kinds import DECODERS
     from repro_assets.cards.card import render
     from repro_assets.cards.provenance import card_file
     from repro_assets.cards.records import opened
     from repro_assets.cards.subject import subject_of
     from repro_assets.cli import demand
-    from repro_assets.store.opening import open_objects
 
     with opened(home) as records:
         subject = subject_of(records, name)
         path = _file(to, card_file(subject.name))
         _check(path, force)
         written = render(records, subject)
-    objects = open_objects(home, DECODERS)
     verified = True
     try:
-        for digest in {subject.artifact.digest, *subject.artifact.manifest.objects()}:
-            objects.verify(digest)
+        subject.artifact.verify()
     except MissingObject:
         verified = False
     demand.write(path, written.encode())
