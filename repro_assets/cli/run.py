@@ -156,10 +156,7 @@ def _answered(asked: list[RunRequest], answers: list[RunAnswer], as_json: bool, 
     if code == 0 and not as_json:
         made = [product for answer in began for product in answer.products]
         fresh = [product for product in made if not product["reused"]]
-        promoted = [str(product["version"]) for product in made if product["asset"] == "models/production"]
-        for version in promoted:
-            say(f"{version.rpartition(':')[0]}@production is {version}")
-        if made and not fresh and not promoted:
+        if made and not fresh:
             say("Everything was there already (--force makes it again).")
         if study:
             say(f"study={_of_study(asked[0])['study']} is a tag of all of them (column tags of runs)")

@@ -68,12 +68,17 @@ class Candidate:
     before: names.Version | None
     move: str | None
 
+    @property
+    def moves(self) -> bool:
+        """Whether promoting it moves the alias: it is not what is in production already."""
+        return self.before is None or self.before.number != self.model.version
+
     def describe(self) -> dict[str, Any]:
         """Return what a person wants to see of it."""
         return {
             "name": self.model.name or str(self.model),
             "run": self.model.run_id or "none",
-            "reused": True,
+            "reused": not self.moves,
             "evaluation": f"{self.evaluation} ({self.evaluation.digest})",
             "in production before": str(self.before) if self.before is not None else "none",
         }
@@ -167,9 +172,8 @@ def promote(home: Home, candidate: Candidate) -> None:
     CheckFailed
         If it was moved since.
     """
-    version = repository.version_of(candidate.model)
-    if candidate.before is None or candidate.before.number != version.number:
-        aliases.move(home, version, ALIAS, replaces=candidate.move)
+    if candidate.moves:
+        aliases.move(home, repository.version_of(candidate.model), ALIAS, replaces=candidate.move)
 
 
 def _version(home: Home, model: Artifact) -> names.Version:
