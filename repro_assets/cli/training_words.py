@@ -66,6 +66,10 @@ def training_requests(words: TrainingWords) -> tuple[str, list[RunRequest], Mode
         raise InvalidValue("repro train chooses the assets by --mode", "leave select and job out, or use repro run")
     if words.problem is not None and words.mode not in WITH_PROBLEMS:
         raise InvalidValue(f"{words.mode} has no problems", f"leave --problem out, or --mode {WITH_PROBLEMS[0]}")
+    if words.mode in WITH_PROBLEMS and words.problem is None and words.partition is None:
+        from repro_assets.training.synthetic import PROBLEMS
+
+        raise InvalidValue("--problem is missing", f"one of {', '.join(PROBLEMS)}")
     if None not in (words.problem, words.partition) and words.problem != words.partition:
         raise InvalidValue("--problem and --partition are the same choice", "give one")
     processes = {} if words.nproc is None else {"processes": _processes(words)}

@@ -136,7 +136,7 @@ def _partition_tags(
     if partition is None:
         raise InvalidValue(
             f"{partitioned[0].to_user_string()} has partitions",
-            f"choose one with --partition (of repro train: --problem): {', '.join(known[:8])}",
+            f"choose one with --partition: {', '.join(known[:8])}",
         )
     if partition not in known:
         raise UnknownName(

@@ -54,6 +54,7 @@ def test_a_mode_is_an_asset_with_what_is_missing_upstream() -> None:
         (TrainingWords(), "--mode is missing .one of sft, rft, ttrl, morphogenesis"),
         (TrainingWords(mode="sgd"), "'sgd' is no mode"),
         (TrainingWords(mode="sft", problem="moons"), "sft has no problems"),
+        (TrainingWords(mode="morphogenesis"), "--problem is missing .one of spirals, moons"),
         (TrainingWords(mode="morphogenesis", problem="moons", partition="spirals"), "the same choice"),
         (TrainingWords(mode="sft", select=["rft"]), "chooses the assets by --mode"),
         (TrainingWords(mode="sft", seeds="0-1", resume="last"), "--resume last is of one seed"),
