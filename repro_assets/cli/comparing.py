@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from repro_assets.cli.rendering import cell, plain, print_json, print_line, print_table, short
+from repro_assets.cli.rendering import cell, print_json, print_line, print_table, short
+from repro_assets.wording import plain
 
 if TYPE_CHECKING:
     from repro_assets.inspection.comparison import RunComparison, RunDifference

@@ -70,10 +70,10 @@ def evaluate(
     from repro_assets.artifacts.repository import by_digest
     from repro_assets.cli import demand
     from repro_assets.cli.answering import readable
-    from repro_assets.cli.rendering import plain
     from repro_assets.cli.run_options import merge, read_words, spoken
     from repro_assets.identity.digest import Digest
     from repro_assets.training.scores import DEFAULT, REFERENCED, check_benchmarks
+    from repro_assets.wording import plain
 
     words = spoken(EvaluateWords, flags)
     if config is not None:

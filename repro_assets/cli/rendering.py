@@ -1,20 +1,18 @@
 """Answers on stdout: one JSON document, or tables for people.
 
-Laws: JSON is valid JSON: NaN and infinities, which it does not have, are the strings "NaN", "Infinity" and
-"-Infinity"; digests are strings; times are ISO 8601 in UTC (the catalog's times are UTC without saying so); bytes are
-hexadecimal. On a pipe a table is as wide as its content and nothing is cut; what looks like markup is shown as it is.
+Laws: values are those of `repro_assets.wording`; digests are strings. On a pipe a table is as wide as its content and
+nothing is cut; what looks like markup is shown as it is.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
+
+from repro_assets.wording import plain, words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,31 +23,6 @@ LONGEST_FACT = 400
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it."""
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() and value.is_finite() else plain(float(value))
-    if isinstance(value, float):
-        if math.isnan(value):
-            return "NaN"
-        return value if math.isfinite(value) else ("Infinity" if value > 0 else "-Infinity")
-    if isinstance(value, datetime):
-        return (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)).isoformat()
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value).hex()
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, Iterable):
-        return [plain(item) for item in value]
-    return str(value)
-
-
 def print_json(document: Any, file: TextIO | None = None) -> None:
     """Write one JSON document to stdout, or to a file."""
     file = file or sys.stdout
@@ -57,24 +30,10 @@ def print_json(document: Any, file: TextIO | None = None) -> None:
 
 
 def cell(value: Any) -> str:
-    """Return a value as a table shows it; an empty cell for None."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, datetime):
-        return value.replace(microsecond=0, tzinfo=None).isoformat(" ")
-    if isinstance(value, str):
-        return "".join(
-            letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in value
-        )
-    if isinstance(value, (Mapping, list, tuple)):
-        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-            return cell(", ".join(value))
-        return cell(json.dumps(plain(value), ensure_ascii=False))
-    return cell(str(value))
+    """Return a value as a table shows it: its words, without the characters that would steer a terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in words(value)
+    )
 
 
 def short(digest: Any) -> str | None:

@@ -56,7 +56,8 @@ def sql(
 
 
 def _write(table: Any, format: Format, file: Any = None) -> None:
-    from repro_assets.cli.rendering import cell, plain, print_json, print_table
+    from repro_assets.cli.rendering import cell, print_json, print_table
+    from repro_assets.wording import plain
 
     if format is Format.parquet:
         _write_parquet(table, sys.stdout.buffer)

@@ -7,13 +7,11 @@ hold become U+FFFD; a table is a real one, with a caption and headers that say w
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NewType
 
-from repro_assets.report.script import plain
+from repro_assets.wording import words
 
 Html = NewType("Html", str)
 _NO_PLACE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -23,23 +21,6 @@ _LONG = 300
 def text(value: Any) -> Html:
     """Return a value as a person reads it, as HTML; nothing for None."""
     return Html(html.escape(_NO_PLACE.sub("\N{REPLACEMENT CHARACTER}", words(value)), quote=True))
-
-
-def words(value: Any) -> str:
-    """Return a value as a person reads it, as plain text; empty for None."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, datetime):
-        return value.replace(microsecond=0, tzinfo=None).isoformat(" ")
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    if isinstance(value, (Mapping, list, tuple)):
-        return json.dumps(plain(value), ensure_ascii=False)
-    return str(value)
 
 
 def cell(value: Any) -> Html:
