@@ -110,6 +110,8 @@ class _Tree:
         self.foreign: set[str] = set()
         self._cache = cache
         self._folders = {name: _folders_of(name, root) for name in first_party}
+        self._places: dict[str, Path | None] = {}
+        self._read: dict[Path, Analysis] = {}
 
     def follow(self, module: str) -> bool:
         """Take a module, its packages and all that they import; False if there is no such module."""
@@ -128,11 +130,10 @@ class _Tree:
         place = self._locate(name)
         if place is None or place.is_dir():  # a namespace package has no code
             return []
-        data = _read(place)
         if place.suffix != ".py":
-            self.digests[name] = hashlib.sha256(data).hexdigest()
+            self.digests[name] = hashlib.sha256(_read(place)).hexdigest()
             return []
-        analysis = _analysis(data, place, self._cache)
+        analysis = self._analysis(place)
         self.digests[name] = analysis.digest
         package = name if place.name == "__init__.py" else name.rpartition(".")[0]
         found = []
@@ -154,7 +155,7 @@ class _Tree:
         names = each.names
         if names == ("*",):
             place = self._locate(f"{base}.__init__")
-            names = _analysis(_read(place), place, self._cache).exported if place is not None else ()
+            names = self._analysis(place).exported if place is not None else ()
         # A name may be a submodule or anything else: only the disk knows, and only of first-party packages.
         if base.split(".")[0] in self._folders:
             targets += [f"{base}.{name}" for name in names if self._locate(f"{base}.{name}") is not None]
@@ -168,9 +169,19 @@ class _Tree:
         place = self._locate(module)
         if place is None or place.suffix != ".py":
             return ()
-        return _analysis(_read(place), place, self._cache).lazy
+        return self._analysis(place).lazy
+
+    def _analysis(self, place: Path) -> Analysis:
+        if place not in self._read:
+            self._read[place] = _analysis(_read(place), place, self._cache)
+        return self._read[place]
 
     def _locate(self, module: str) -> Path | None:
+        if module not in self._places:
+            self._places[module] = self._find(module)
+        return self._places[module]
+
+    def _find(self, module: str) -> Path | None:
         """File of a first-party module, or the folder of a namespace package."""
         top, *rest = module.split(".")
         for folder in self._folders.get(top, []):

@@ -78,51 +78,58 @@ def analyse(data: bytes, place: str) -> Analysis:
     return Analysis(_digest(tree), tuple(_imports(tree)), _exported(tree), tuple(_lazy(tree)))
 
 
+class _Mark:
+    """Text between the parts of the tree, which is written as it is."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_END_OF_NODE, _END_OF_LIST, _NEXT = _Mark(")"), _Mark("]"), _Mark(",")
+_FIELDS = {
+    kind: tuple((name, _Mark(f" {name}=")) for name in reversed(kind._fields))
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST)
+}
+"""Fields of each kind of node, last first, with what is written before each."""
+_WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
 def _digest(tree: ast.AST) -> str:
     parts: list[str] = []
     # An explicit stack: a long chain of operators is a deep tree.
     stack: list[Any] = [tree]
+    write, push = parts.append, stack.append
     while stack:
         item = stack.pop()
-        if isinstance(item, _Text):
-            parts.append(item)
-        elif isinstance(item, ast.Constant):
-            value = item.value
+        kind = type(item)
+        if kind is _Mark:
+            write(item.text)
+        elif kind is ast.Constant:
             # `hex`, because decimal text of an integer past 4,300 digits is refused.
-            text = hex(value) if type(value) is int else repr(value)
-            parts.append(f"({type(value).__name__} {text})")
-        elif isinstance(item, ast.AST):
-            parts.append(f"({type(item).__name__}")
-            stack.append(_Text(")"))
-            for name, value in reversed(list(_fields(item))):
-                stack.append(value)
-                stack.append(_Text(f" {name}="))
-        elif isinstance(item, list):
-            parts.append("[")
-            stack.append(_Text("]"))
+            text = hex(item.value) if type(item.value) is int else repr(item.value)
+            write(f"({type(item.value).__name__} {text})")
+        elif kind is list:
+            write("[")
+            push(_END_OF_LIST)
             for value in reversed(item):
-                stack.append(value)
-                stack.append(_Text(","))
+                push(value)
+                push(_NEXT)
+        elif isinstance(item, ast.AST):
+            write(f"({kind.__name__}")
+            push(_END_OF_NODE)
+            for name, mark in _FIELDS[kind]:
+                value = getattr(item, name, None)
+                # Absent fields are not written: later Python versions add some (`type_params`), absent in older code.
+                if value is None or value == []:
+                    continue
+                push(value[1:] if name == "body" and kind in _WITH_DOCSTRING and _is_docstring(value[0]) else value)
+                push(mark)
         else:
-            parts.append(repr(item))
+            write(repr(item))
     return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-
-class _Text(str):
-    """Text that is written as it is, unlike a string in the tree."""
-
-    __slots__ = ()
-
-
-def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
-    for name, value in ast.iter_fields(node):
-        # Absent fields are not written: later Python versions add some (`type_params`), absent in all older code.
-        if value is None or value == [] or (isinstance(node, ast.Constant) and name == "kind"):
-            continue
-        if name == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield name, value[1:] if _is_docstring(value[0]) else value
-        else:
-            yield name, value
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -143,13 +150,21 @@ def _imports(tree: ast.AST) -> Iterator[Import]:
             yield Import(node.level, node.module or "", tuple(alias.name for alias in node.names))
         elif isinstance(node, ast.Call):
             yield from _literal_import(node)
-        children: list[ast.AST] = list(ast.iter_child_nodes(node))
+        children = None
         if isinstance(node, ast.If):
             if _is_type_checking(node.test):
-                children = list(node.orelse)
+                children = node.orelse
             elif isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not):
-                children = list(node.body) if _is_type_checking(node.test.operand) else children
-        stack.extend(reversed(children))
+                children = node.body if _is_type_checking(node.test.operand) else None
+        if children is not None:
+            stack.extend(reversed(children))
+            continue
+        for name, _ in _FIELDS[type(node)]:
+            value = getattr(node, name, None)
+            if isinstance(value, ast.AST):
+                stack.append(value)
+            elif type(value) is list:
+                stack.extend(item for item in reversed(value) if isinstance(item, ast.AST))
 
 
 def _is_type_checking(test: ast.expr) -> bool:
