@@ -163,7 +163,7 @@ def page(table: Table) -> str:
         "push a store that has never seen the remote pulls everything from it and is checked in full as well.",
         "",
         "`python repro_assets_tests/faults/fault_table.py docs/faults.md` runs it all again and writes this page, but",
-        "for its last section; every number counts cases that passed, because the first that does not ends the run.",
+        "for the sections below; every number counts cases that passed, because the first that does not ends the run.",
         "",
         "| operation | call | ENOSPC | EIO | EIO after it | SIGKILL | succeeded all the same |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
