@@ -1,12 +1,15 @@
 """Work on several cores at once, a few pieces ahead of whoever waits for it.
 
-Law: results come in the order of the work, and an error of any piece is raised where its result is taken.
+Laws: results come in the order of the work, and an error of any piece is raised where its result is taken; who leaves
+cores to others (`leaving`) has no more threads than there are cores besides.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -15,15 +18,33 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 if TYPE_CHECKING:
     import concurrent.futures
 
-_CORES = os.cpu_count() or 1
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
+class _Share(threading.local):
+    cores = os.cpu_count() or 1
+
+
+_share = _Share()
+
+
+@contextlib.contextmanager
+def leaving(cores: int) -> Iterator[None]:
+    """Leave `cores` to others in the work of this thread; at least one stays."""
+    before = _share.cores
+    _share.cores = max(1, before - cores)
+    try:
+        yield
+    finally:
+        _share.cores = before
+
+
 class Workers:
-    """A thread for each core, begun when there is work for two."""
+    """A thread for each core that this thread does not leave to others, begun when there is work for two."""
 
     def __init__(self) -> None:
+        self._cores = _share.cores
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
     def map(self, function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
@@ -31,14 +52,14 @@ class Workers:
         pending: deque[concurrent.futures.Future[_R]] = deque()
         items = iter(items)
         first = list(itertools.islice(items, 2))
-        if len(first) < 2:
-            yield from map(function, first)
+        if len(first) < 2 or self._cores == 1:
+            yield from map(function, itertools.chain(first, items))
             return
         if self._pool is None:
-            self._pool = _threads(_CORES)
+            self._pool = _threads(self._cores)
         for item in itertools.chain(first, items):
             pending.append(self._pool.submit(function, item))
-            if len(pending) > 2 * _CORES:
+            if len(pending) > 2 * self._cores:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

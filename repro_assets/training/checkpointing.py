@@ -14,7 +14,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from repro_assets.recording.tracing import carried
+from repro_assets.store.lanes import leaving
 from repro_assets.training.checkpoint_policy import Mark
 from repro_assets.training.checkpoint_state import Copies
 
@@ -79,8 +82,8 @@ class Checkpointing:
         work = carried(self._store)
         copy = self._copies.of(state)
         self._thread = threading.Thread(
-            target=self._noting_errors,
-            args=(lambda: work(copy, marks, step, metrics, drop),),
+            target=self._aside,
+            args=(lambda: work(copy, marks, step, metrics, drop), torch.get_num_threads()),
             name="repro-checkpoint",
             daemon=True,
         )
@@ -101,12 +104,14 @@ class Checkpointing:
             error, self._error = self._error, None
             raise error
 
-    def _noting_errors(self, work: Callable[[], None]) -> None:
+    def _aside(self, work: Callable[[], None], busy: int) -> None:
+        """Do the work on the cores that the steps do not use, and note its error."""
         if sys.platform == "linux":
             # Linux gives each thread a niceness of its own, and the threads that this one starts get it too.
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:
-            work()
+            with leaving(busy):
+                work()
         except BaseException as error:  # noqa: BLE001 - the loop raises it
             self._error = error
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from toy_recipe import SlowRun, ToyConfig, train
 
 from repro_assets.errors import InvalidInput, InvalidValue, UnsupportedFormat
+from repro_assets.store import lanes
 from repro_assets.training.loop import Generators, Loop
 
 pytestmark = pytest.mark.usefixtures("globals_as_before")
@@ -195,6 +196,26 @@ def test_training_goes_on_while_a_copy_is_stored_and_one_at_most_is_on_its_way(n
     assert {name: item.digest for name, item in run.inner.checkpoints.items()} == {
         name: item.digest for name, item in plain.checkpoints.items()
     }
+
+
+def test_saving_in_the_background_leaves_the_cores_that_the_steps_use(new_run, monkeypatch):
+    run = new_run(0)
+    seen: list[tuple[bool, int]] = []
+
+    def checkpoint(*args: Any, **kwargs: Any) -> Any:
+        seen.append((threading.current_thread() is threading.main_thread(), lanes._share.cores))
+        return type(run).checkpoint(run, *args, **kwargs)
+
+    monkeypatch.setattr(run, "checkpoint", checkpoint, raising=False)
+    monkeypatch.setattr(lanes._Share, "cores", 8)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        train(run, ToyConfig(steps=3))
+        train(run, ToyConfig(steps=3, checkpoint_in_background=False))
+    finally:
+        torch.set_num_threads(threads)
+    assert seen == [(False, 5), (True, 8)]
 
 
 @pytest.mark.parametrize(("every", "at"), [(2, 4), (0, 12)])
