@@ -1,13 +1,16 @@
 """Files and folders that nobody computed, as artifacts, with the manifest of a folder's files.
 
 Laws: a file becomes an artifact of its bytes and a folder a tree, each a version of a collection that is called after
-it; the manifest of a folder is of the bytes that were stored, or the folder is refused because it changed meanwhile; it
+it, whatever it is called; the manifest of a folder is of the bytes that were stored, or the folder is refused because it changed meanwhile; it
 holds neither times nor a place that the config does not name, so equal files have an equal manifest.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
+import re
 from pathlib import Path
 
 from repro_assets.artifacts import repository
@@ -18,9 +21,13 @@ from repro_assets.capture.data_manifest.walking import FILE
 from repro_assets.errors import SourceChanged
 from repro_assets.store.home import Home
 
+_NOT_IN_COLLECTIONS = re.compile(r"[^A-Za-z0-9_.+-]")
+
 
 def store_raw(home: Home, root: Path, path: Path) -> Artifact:
     """Store a file or a folder as a version of the collection ``raw-<its name>``.
+
+    What a collection's name cannot hold is ``-`` there, and 8 digits of the name's SHA-256 follow.
 
     Parameters
     ----------
@@ -39,7 +46,7 @@ def store_raw(home: Home, root: Path, path: Path) -> Artifact:
         If a file changes while it is read.
     """
     stored = repository.put(home, root / path, "tree" if (root / path).is_dir() else "bytes", name=str(path))
-    return dataclasses.replace(repository.claim(stored, f"raw-{path.name}"), name=str(path))
+    return dataclasses.replace(repository.claim(stored, _collection("raw", root / path)), name=str(path))
 
 
 def store_manifest(home: Home, root: Path, path: Path, tree: Artifact) -> Artifact:
@@ -77,4 +84,13 @@ def store_manifest(home: Home, root: Path, path: Path, tree: Artifact) -> Artifa
     )
     name = f"manifest of {path}"
     artifact = repository.put(home, encode(document_of(manifest)), "bytes", name=name)
-    return dataclasses.replace(repository.claim(artifact, f"manifest-{path.name}"), name=name)
+    return dataclasses.replace(repository.claim(artifact, _collection("manifest", root / path)), name=name)
+
+
+def _collection(prefix: str, path: Path) -> str:
+    """Return the collection of a file or folder; where its name cannot be one, a digest tells it from its like."""
+    name = path.name or path.resolve().name
+    kept = _NOT_IN_COLLECTIONS.sub("-", name)[:100]
+    if kept != name:
+        kept = f"{kept}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+    return f"{prefix}-{kept}"

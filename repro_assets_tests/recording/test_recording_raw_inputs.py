@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -97,3 +98,26 @@ def test_a_capture_without_environment_keeps_none_and_says_so(home: Home, root: 
     assert "the environment is not captured: capture_environment is off" in without.warnings
     assert without.summary().endswith("NO ENVIRONMENT")
     assert whole.environment_digest and not any("capture_environment" in line for line in whole.warnings)
+
+
+def test_a_folder_of_any_name_is_a_collection_of_its_own(root: Path, home: Home) -> None:
+    collections = set()
+    names = ["my notes", "my-notes", "my_notes ", 'it\'s "mine"', "ノート", "n" * 240, "ü"]
+    for name in names:
+        folder = root / name
+        folder.mkdir()
+        (folder / "a.md").write_text(name)
+        tree = store_raw(home, root, Path(name))
+        manifest = store_manifest(home, root, Path(name), tree)
+        assert tree.name == name
+        assert (tree.version, manifest.version) == (1, 1)
+        stem = str(tree.collection).removeprefix("raw-")
+        assert manifest.collection == f"manifest-{stem}"
+        collections.add(stem)
+    assert len(collections) == len(names)
+    assert "my-notes" in collections
+    assert {name for name in collections if name.startswith("my-notes-")} == {"my-notes-" + _digits("my notes")}
+
+
+def _digits(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
