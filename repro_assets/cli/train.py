@@ -92,9 +92,7 @@ def _answered(home: Home, asset: str, answers: list[RunAnswer], as_json: bool, *
                 "goes on from": f"{resumed['run_id']}/{resumed['checkpoint']}" if resumed else None,
                 "made earlier": document["reused"] or None,
             }
-            print_facts(
-                {name: value for name, value in facts.items() if value is not None}, f"run {document['run_id']}"
-            )
+            print_facts(facts, "it did not begin" if document["run_id"] is None else f"run {document['run_id']}")
             if document["metrics"]:
                 print_table([{"metric": name, "last": value} for name, value in document["metrics"].items()])
     for answer in answers:

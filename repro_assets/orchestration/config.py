@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import dagster as dg
-from pydantic import Field
+from dagster._core.definitions.decorators.op_decorator import DecoratedOpFunction
+from pydantic import Field, ValidationError
+
+from repro_assets.errors import InvalidValue
+from repro_assets.orchestration.refusals import fields_in_one_line
 
 
 class Named(NamedTuple):
@@ -56,3 +61,21 @@ def hyperparameters(config: Any) -> dict[str, Any]:
     """Return the recipe's own settings of an asset's config."""
     values: dict[str, Any] = config.model_dump(mode="json")
     return {name: value for name, value in values.items() if name not in TrainingConfig.model_fields}
+
+
+def check_fields(name: str, node: Any, values: Mapping[str, Any]) -> None:
+    """Refuse what an asset's config class would refuse when its step begins, which may be hours later.
+
+    Raises
+    ------
+    InvalidValue
+        If a value is of another type, out of its range, or does not go with another one; the fields are named.
+    """
+    compute = node.compute_fn if isinstance(node, dg.OpDefinition) else None
+    given = compute.get_config_arg() if isinstance(compute, DecoratedOpFunction) and compute.has_config_arg() else None
+    if given is None or any(isinstance(value, Mapping) and set(value) == {"env"} for value in values.values()):
+        return  # Dagster reads such a variable when the run is launched.
+    try:
+        given.annotation(**values)
+    except ValidationError as error:
+        raise InvalidValue(f"{name}: {fields_in_one_line('ValidationError', str(error))}") from error

@@ -60,7 +60,9 @@ def root_cause(error: Any) -> Any:
 
 def fields_in_one_line(name: str, message: str) -> str:
     """Return pydantic's message about fields as one line without its address; any other message as it is."""
-    fields = [f"{m['field']} is {m['given']}: {m['rule']}" for m in _FIELD.finditer(message)]
+    fields = [
+        f"{m['field']} is {m['given']}: {m['rule'].removeprefix('Value error, ')}" for m in _FIELD.finditer(message)
+    ]
     return "; ".join(fields) if name == "ValidationError" and fields else message.strip()
 
 

@@ -19,6 +19,7 @@ from repro_assets import errors
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import InvalidValue, MachineError, ReproError, UnknownName
 from repro_assets.orchestration import parents, refusals, selection, traces
+from repro_assets.orchestration.config import check_fields
 from repro_assets.orchestration.instance import open_instance
 from repro_assets.orchestration.request import RunAnswer, RunRequest
 from repro_assets.recording import logs
@@ -159,6 +160,8 @@ def _run_config(job: dg.JobDefinition, keys: set[dg.AssetKey], request: RunReque
         for op, slot in consumers:
             config = ops.setdefault(op, {}).setdefault("config", {})
             config.setdefault("inputs", {})[slot] = artifact
+    for op, given in ops.items():
+        check_fields(op.rpartition("__")[2], job.get_node_named(op).definition, given["config"])
     return {
         "resources": {"repro": {"config": dict(request.settings)}},
         "execution": {"config": {request.executor: {}}},

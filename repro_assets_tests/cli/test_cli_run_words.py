@@ -183,14 +183,21 @@ def test_a_value_out_of_range_is_one_line_with_its_field_and_range():
     class Small(pydantic.BaseModel):
         steps: int = pydantic.Field(ge=1)
         rate: float = pydantic.Field(lt=1)
+        parts: int = 1
+
+        @pydantic.field_validator("parts")
+        @classmethod
+        def _whole(cls, value: int) -> int:
+            raise ValueError("set it to fewer")
 
     with pytest.raises(pydantic.ValidationError) as raised:
-        Small(steps=0, rate=2.5)
+        Small(steps=0, rate=2.5, parts=3)
     error = {"step": "sft", "type": "ValidationError", "message": str(raised.value), "exit_code": 2}
     (line,) = refusals.lines(RunAnswer("r", "FAILED", errors=[error]))
     assert line.startswith("sft: steps is 0: ")
     assert "greater than or equal to 1" in line
     assert "rate is 2.5" in line
+    assert line.endswith("; parts is 3: set it to fewer")
     assert "http" not in line
 
 
