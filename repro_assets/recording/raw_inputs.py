@@ -1,8 +1,9 @@
 """Files and folders that nobody computed, as artifacts, with the manifest of a folder's files.
 
 Laws: a file becomes an artifact of its bytes and a folder a tree, each a version of a collection that is called after
-it, whatever it is called; the manifest of a folder is of the bytes that were stored, or the folder is refused because it changed meanwhile; it
-holds neither times nor a place that the config does not name, so equal files have an equal manifest.
+it, whatever it is called; the manifest of a folder is of the bytes that were stored, or the folder is refused because
+it changed meanwhile; it holds neither times nor a place that the config does not name, so equal files have an equal
+manifest.
 """
 
 from __future__ import annotations
