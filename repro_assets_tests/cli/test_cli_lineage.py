@@ -47,7 +47,7 @@ def test_artifacts_whose_bytes_are_gone_make_the_lineage_unsound(repro, home):
 def test_a_lineage_without_its_source_is_not_valid(repro, home):
     found = repro("lineage", "validate", "--json")
     assert (found.code, found.document["valid"]) == (0, True)
-    assert set(found.document["stats"]) == {"nodes", "edges", "max_depth", "components"}
+    assert {"nodes", "edges", "max_depth", "components", "roots", "leaves"} <= set(found.document["stats"])
     lost = "sha256:" + "0" * 64
     journal_at(home.journal).append(RunInput("aaaaaaaa11111111", "other", lost))
     found = repro("lineage", "validate", "--json")
