@@ -68,16 +68,19 @@ _ORPHANS = """
     SELECT key FROM nodes WHERE NOT run AND key NOT IN (SELECT source FROM edges UNION SELECT target FROM edges)
         AND key NOT IN (SELECT digest FROM versions) ORDER BY key
 """
-# What nothing keeps may have been collected, and what was evicted can be made again. What is no digest names no object.
+# What is no digest names no object.
 _PARTS = """
-    CREATE TEMP TABLE kept AS
-    SELECT digest FROM artifacts SEMI JOIN (SELECT digest FROM held EXCEPT SELECT digest FROM evictions) USING (digest);
-    CREATE TEMP TABLE parts AS
-    SELECT digest, CASE WHEN starts_with(part, 'sha256:') THEN TRY(unhex(substr(part, 8))) END AS part FROM (
-        SELECT digest, digest AS part FROM kept
-        UNION ALL SELECT digest, unnest(objects) FROM manifest_entries SEMI JOIN kept USING (digest)
+    WITH parts AS (
+        SELECT digest, digest AS part FROM artifacts
+        UNION ALL SELECT digest, unnest(objects) FROM manifest_entries
         UNION ALL SELECT source, source FROM unrecorded
-    );
+    )
+    SELECT digest, CASE WHEN starts_with(part, 'sha256:') THEN TRY(unhex(substr(part, 8))) END AS part FROM parts
+"""
+# What nothing keeps may have been collected, and what was evicted can be made again.
+_WANTED = """
+    SELECT digest FROM artifacts SEMI JOIN held USING (digest) ANTI JOIN evictions USING (digest)
+    UNION SELECT source FROM unrecorded
 """
 
 
@@ -132,7 +135,6 @@ def validate(home: Home) -> Report:
     with connect(home) as connection:
         connection.execute(_GRAPH)
         connection.execute(_UNRECORDED)
-        connection.execute(_PARTS)
         gone = _gone(home, connection)
         unrecorded = connection.execute("SELECT source, made FROM unrecorded ORDER BY source").fetchall()
         missing = [digest for digest, made in unrecorded if not made and digest in gone]
@@ -151,6 +153,8 @@ def validate(home: Home) -> Report:
 
 
 def _statistics(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    import numpy
+
     (runs,) = _columns(connection, "SELECT run FROM nodes")
     sources, targets = _columns(connection, _NUMBERED)
     return {
@@ -159,8 +163,8 @@ def _statistics(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         "runs": int(runs.sum()),
         "edges": len(sources),
         "max_depth": numbered.longest(len(runs), sources, targets),
-        "roots": len(runs) - len(set(targets.tolist())),
-        "leaves": len(runs) - len(set(sources.tolist())),
+        "roots": len(runs) - len(numpy.unique(targets)),
+        "leaves": len(runs) - len(numpy.unique(sources)),
         "components": numbered.components(len(runs), sources, targets),
     }
 
@@ -175,14 +179,17 @@ def _firsts(connection: duckdb.DuckDBPyConnection, sql: str, given: dict[str, An
 
 
 def _gone(home: Home, connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Return the artifacts of `parts` of which an object is not in the store."""
-    known = {part for (part,) in connection.execute("SELECT DISTINCT part FROM parts").fetchall()}
-    lacking = open_objects(home).lacking({part for part in known if part is not None and len(part) == 32})
-    found = _firsts(connection, "SELECT DISTINCT digest FROM parts WHERE part IS NULL OR octet_length(part) <> 32")
+    """Return the artifacts that are wanted, on record or not, and of which an object is not in the store."""
+    known = {part for (part,) in connection.execute(f"SELECT DISTINCT part FROM ({_PARTS})").fetchall()}
+    digests = {part for part in known if part is not None and len(part) == 32}
+    found = []
+    if known != digests:
+        found += _firsts(connection, f"SELECT digest FROM ({_PARTS}) WHERE coalesce(octet_length(part), 0) <> 32")
+    lacking = open_objects(home).lacking(digests)
     if lacking:
-        named = "SELECT DISTINCT digest FROM parts WHERE part IN (SELECT unnest($lost))"
+        named = f"SELECT digest FROM ({_PARTS}) WHERE part IN (SELECT unnest($lost))"
         found += _firsts(connection, named, {"lost": sorted(lacking)})
-    return set(found)
+    return set(found) & set(_firsts(connection, _WANTED)) if found else set()
 
 
 def _cycles(connection: duckdb.DuckDBPyConnection) -> list[list[str]]:
