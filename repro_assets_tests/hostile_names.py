@@ -31,6 +31,7 @@ NAMES = (
     "\x00\x07 control \x85 \ud800",
     "\u2028 \u202e \ufeff \u00ad \uffff",
     "  spaces  ",
+    "\x1f",
     "",
 )
 _TOKENS = (

@@ -59,7 +59,8 @@ def to_mermaid(graph: Graph) -> str:
         opening, closing = ('["', '"]') if node.kind == "artifact" else ('(["', '"])')
         lines.append(f"  {ids[key]}{opening}{_mermaid_text(_label(node))}{closing}")
     for edge in graph.edges:
-        label = f'|"{_mermaid_text(edge.slot)}"|' if edge.slot.strip() else ""
+        # Mermaid reads no label of nothing but space.
+        label = f'|"{_mermaid_text(edge.slot)}"|' if _cleaned(edge.slot).strip() else ""
         lines.append(f"  {ids[edge.source]} -->{label} {ids[edge.target]}")
     return "\n".join(lines) + "\n"
 
