@@ -40,8 +40,8 @@ def measure() -> Section:
             figures += questions(home, made, what)
     about = (
         f"A store of {RUNS:,} runs and {RUNS + 1:,} artifacts in packs; in the chain each run reads what the one "
-        "before it wrote, in the wide store each reads two earlier artifacts. Validating reads the catalog and looks up "
-        "every object; walking is in a graph that was read. One process that has asked before."
+        "before it wrote, in the wide store each reads two earlier artifacts. Validating reads the catalog and "
+        "looks up every object; walking is in a graph that was read. One process that has asked before."
     )
     return Section("Lineage of 100,000 nodes", about, figures)
 
