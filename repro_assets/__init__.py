@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from repro_assets.determinism.seeds import Seeds
     from repro_assets.determinism.verification import TargetFailed, Verification, verify_determinism
     from repro_assets.errors import ReproError
+    from repro_assets.inspection.ancestry import Lineage, lineage_of, validate_lineage
     from repro_assets.inspection.comparison import RunComparison, compare_runs
     from repro_assets.inspection.frames import list_artifacts, query, runs
     from repro_assets.inspection.recorded import RecordedRun, artifact, run
@@ -45,6 +46,7 @@ __all__ = [
     "Difference",
     "Home",
     "LateSetting",
+    "Lineage",
     "Mode",
     "ModelFingerprint",
     "RecordedRun",
@@ -67,6 +69,7 @@ __all__ = [
     "fingerprint_model",
     "get_reproducible_dataloader_kwargs",
     "get_system_info",
+    "lineage_of",
     "list_artifacts",
     "load_rng_states",
     "make_store",
@@ -83,6 +86,7 @@ __all__ = [
     "settings_record",
     "tag_run",
     "validate_environment",
+    "validate_lineage",
     "verify_determinism",
 ]
 
@@ -92,6 +96,7 @@ _MODULES = {
     "Difference": "determinism.fingerprint_differences",
     "Home": "store.home",
     "LateSetting": "determinism.mode",
+    "Lineage": "inspection.ancestry",
     "Mode": "determinism.mode",
     "ModelFingerprint": "determinism.model_fingerprints",
     "RecordedRun": "inspection.recorded",
@@ -114,6 +119,7 @@ _MODULES = {
     "fingerprint_model": "determinism.model_fingerprints",
     "get_reproducible_dataloader_kwargs": "determinism.data_loading",
     "get_system_info": "capture.system_info",
+    "lineage_of": "inspection.ancestry",
     "list_artifacts": "inspection.frames",
     "load_rng_states": "determinism.rng_states",
     "make_store": "store.home",
@@ -130,6 +136,7 @@ _MODULES = {
     "settings_record": "determinism.mode",
     "tag_run": "recording.annotations",
     "validate_environment": "capture.requirements",
+    "validate_lineage": "inspection.ancestry",
     "verify_determinism": "determinism.verification",
 }
 

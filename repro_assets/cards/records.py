@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog import queries
 from repro_assets.catalog.queries import Parameters, Rows
-from repro_assets.lineage.graph import Graph, read_graph
+from repro_assets.lineage.graph import Graph
+from repro_assets.lineage.reading import read_graph
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:

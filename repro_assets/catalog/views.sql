@@ -152,6 +152,22 @@ COMMENT ON VIEW artifact_names IS 'One name for each artifact that has any: the 
 COMMENT ON COLUMN artifact_names.digest IS 'The artifact.';
 COMMENT ON COLUMN artifact_names.name IS 'The name.';
 
+CREATE VIEW lineage_edges AS
+SELECT DISTINCT source, target, role, slot, made_by FROM (
+    SELECT digest AS source, run_id AS target, 'input' AS role, slot, made_by FROM run_inputs
+    UNION ALL SELECT run_id, digest, 'output', slot, NULL FROM run_outputs
+    UNION ALL SELECT run_id, digest, 'checkpoint', name, NULL FROM checkpoints
+    UNION ALL SELECT run_id, digest, 'snapshot', name, NULL FROM experience_snapshots
+    UNION ALL SELECT run_id, digest, 'snapshot', 'experiences ' || first, NULL FROM experience_inserts
+    UNION ALL SELECT run_id, digest, 'evaluation', name, NULL FROM evaluations ANTI JOIN run_outputs USING (run_id, digest)
+);
+COMMENT ON VIEW lineage_edges IS 'The lineage graph: what every run read and wrote, an edge a row, in the direction in which the data went.';
+COMMENT ON COLUMN lineage_edges.source IS 'Artifact that a run read, or run that wrote.';
+COMMENT ON COLUMN lineage_edges.target IS 'The run that read it, or artifact that it wrote.';
+COMMENT ON COLUMN lineage_edges.role IS 'input, output, checkpoint, snapshot or evaluation.';
+COMMENT ON COLUMN lineage_edges.slot IS 'Name under which the run read or wrote it.';
+COMMENT ON COLUMN lineage_edges.made_by IS 'Of an input, the run that wrote what was read, where known.';
+
 CREATE VIEW audit AS
 WITH acts AS (
     SELECT s.record AS record, s.time AS time, 'run_started' AS kind, run_id AS subject, r.name AS details

@@ -1,4 +1,4 @@
-"""A lineage graph as a tree on a terminal.
+"""A lineage graph as a tree or a table on a terminal.
 
 Laws: a node that was shown already is named again and not opened again, so the tree is no larger than the graph; the
 walk has no recursion of its own, and a chain that is deeper than a terminal can show is cut with a note.
@@ -6,7 +6,7 @@ walk has no recursion of its own, and a chain that is deeper than a terminal can
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from repro_assets.cli.rendering import cell, short
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-    from repro_assets.lineage.graph import Graph
+    from repro_assets.lineage.graph import Graph, Node
 
 # rich renders a tree with nested frames; beyond some hundred levels neither it nor a terminal shows anything of use.
 DEEPEST = 60
@@ -47,18 +47,48 @@ def tree_of(graph: Graph, root: str, *, upstream: bool) -> Tree:
     return tree
 
 
+def rows_of(graph: Graph, root: str, *, upstream: bool, downstream: bool) -> list[dict[str, Any]]:
+    """Return a row for each node: steps from `root` (negative upstream), what it is, and what it came from."""
+    steps = {root: 0}
+    for wanted, sign, reached in ((upstream, -1, graph.ancestors), (downstream, 1, graph.descendants)):
+        for key, distance in reached(root).items() if wanted else ():
+            steps.setdefault(key, sign * distance)
+    return [
+        {
+            "steps": distance,
+            "kind": node.kind,
+            "name": node.name,
+            "id": mark(node),
+            "facts": ", ".join(_facts(node)),
+            "came from": [graph.nodes[near].name for near in graph.backward.get(key, ())],
+        }
+        for key, distance in sorted(steps.items(), key=lambda item: item[1])
+        for node in (graph.nodes[key],)
+    ]
+
+
+def mark(node: Node) -> str:
+    """Return the beginning of a node's key, enough to name it."""
+    return str(short(node.key)) if node.kind == "artifact" else node.key[:8]
+
+
+def _facts(node: Node) -> list[str]:
+    if node.kind == "artifact":
+        return [str(node.facts["kind"])] if node.facts.get("kind") else []
+    found = [str(node.facts[name]) for name in ("asset", "state") if node.facts.get(name)]
+    if node.facts.get("seed") is not None:
+        found.append(f"seed {node.facts['seed']}")
+    if node.facts.get("replay_of") is not None:
+        found.append(f"replay of {node.facts['replay_of'][:8]}")
+    return found
+
+
 def _label(graph: Graph, key: str) -> Text:
     from rich.text import Text
 
     node = graph.nodes[key]
-    facts = [node.facts.get("asset"), node.facts.get("state")] if node.kind == "run" else [node.facts.get("kind")]
-    if node.kind == "run" and node.facts.get("seed") is not None:
-        facts.append(f"seed {node.facts['seed']}")
-    if node.kind == "run" and node.facts.get("replay_of") is not None:
-        facts.append(f"replay of {node.facts['replay_of'][:8]}")
-    mark = short(key) if node.kind == "artifact" else key[:8]
     return Text.assemble(
-        (cell(node.name) if node.name != key else str(mark), "bold" if node.kind == "artifact" else "italic"),
-        f"  {mark}" if node.name != key else "",
-        (f"  {cell(', '.join(str(fact) for fact in facts if fact))}", "dim"),
+        (cell(node.name) if node.name != key else mark(node), "bold" if node.kind == "artifact" else "italic"),
+        f"  {mark(node)}" if node.name != key else "",
+        (f"  {cell(', '.join(_facts(node)))}", "dim"),
     )

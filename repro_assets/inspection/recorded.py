@@ -15,6 +15,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.catalog import naming, queries
 from repro_assets.catalog.descriptions import show_run
 from repro_assets.errors import UnknownName
+from repro_assets.inspection.ancestry import Lineage, lineage_of
 from repro_assets.inspection.comparison import compare_runs
 from repro_assets.inspection.frames import frame_of, query
 from repro_assets.store.home import Home, find_store
@@ -124,6 +125,10 @@ class RecordedRun:
                     return naming.resolve_artifact(self.home, item["digest"])
         known = [str(item[word]) for item, _ in items for word in ("name", "slot") if item.get(word)]
         raise UnknownName(f"run {self.run_id} has no artifact {name!r}", queries.near(name, known) or ", ".join(known))
+
+    def lineage(self) -> Lineage:
+        """Return where it stands among all artifacts and runs."""
+        return lineage_of(self.run_id, home=self.home)
 
     def compare(self, *others: str | RecordedRun) -> pandas.DataFrame:
         """Return only what differs between this run and others: part, name, and a column for each run.

@@ -16,7 +16,7 @@ from repro_assets.lineage.graph import Graph, Node
 FORMATS = ("dot", "mermaid", "json")
 # ASCII only, and neither quotes, brackets, pipes, "#", ";" nor ":" (Mermaid reads "style a:" even within labels).
 _PLAIN_IN_MERMAID = re.compile(r"[A-Za-z0-9 ._/=+,-]")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def render(graph: Graph, format: str) -> str:
@@ -59,7 +59,8 @@ def to_mermaid(graph: Graph) -> str:
         opening, closing = ('["', '"]') if node.kind == "artifact" else ('(["', '"])')
         lines.append(f"  {ids[key]}{opening}{_mermaid_text(_label(node))}{closing}")
     for edge in graph.edges:
-        label = f'|"{_mermaid_text(edge.slot)}"|' if edge.slot.strip() else ""
+        # Mermaid reads no label of nothing but space.
+        label = f'|"{_mermaid_text(edge.slot)}"|' if _cleaned(edge.slot).strip() else ""
         lines.append(f"  {ids[edge.source]} -->{label} {ids[edge.target]}")
     return "\n".join(lines) + "\n"
 
@@ -94,14 +95,18 @@ def _label(node: Node) -> str:
 
 
 def _dot_text(text: str) -> str:
-    # A carriage return is a line end to graphviz; other control characters have no picture.
-    cleaned = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return '"' + cleaned.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    # graphviz reads HTML's entities in every text.
+    escaped = _cleaned(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + escaped.replace("\n", "\\n") + '"'
 
 
 def _mermaid_text(text: str) -> str:
-    cleaned = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))
     return "".join(
         character if _PLAIN_IN_MERMAID.fullmatch(character) else "<br/>" if character == "\n" else f"#{ord(character)};"
-        for character in cleaned
+        for character in _cleaned(text)
     )
+
+
+def _cleaned(text: str) -> str:
+    """Return a text whose lines end in one way and whose characters all have a picture."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n").replace("\r", "\n"))

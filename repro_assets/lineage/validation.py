@@ -1,27 +1,87 @@
 """Is the lineage sound?
 
 Laws: a parent that no record made and whose bytes are gone is named, never dropped; bytes that came from outside are
-sources and are not missing; a recorded artifact that something keeps and whose bytes are gone makes the lineage
-unsound, because what came from it cannot be made again from it, unless it was evicted; a cycle is a chain of runs each
-of which read what the next one wrote, back to the first.
+sources and are not missing, but what a run read without a record of it is named; a recorded artifact that something
+keeps and whose bytes are gone makes the lineage unsound, because what came from it cannot be made again from it, unless
+it was evicted; a cycle is a chain of runs each of which read what the next one wrote, back to the first.
 
 A digest says nothing about time: two runs may turn A into B and B into A again, or one may pass A on. So the run that
 wrote an input is taken from the record (``made_by``); only where the record does not say, every run that wrote this
 content counts as its possible maker, unless it was also put by hand.
+
+The catalog gives what the graph is as numbers, so that 100,000 nodes make few objects.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog.queries import connect
-from repro_assets.errors import InvalidValue
-from repro_assets.identity.digest import Digest
-from repro_assets.lineage.graph import Graph, read_graph
+from repro_assets.lineage import numbered
+from repro_assets.lineage.reading import ARTIFACTS, RUNS
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
+
+if TYPE_CHECKING:
+    import duckdb
+
+_GRAPH = f"""
+    CREATE TEMP TABLE edges AS SELECT source, target, role, made_by FROM lineage_edges;
+    CREATE TEMP TABLE known AS SELECT key, true AS run FROM ({RUNS}) UNION ALL SELECT key, false FROM ({ARTIFACTS});
+    CREATE TEMP TABLE nodes AS
+    SELECT row_number() OVER () - 1 AS number, key, run FROM (
+        FROM known
+        UNION ALL SELECT DISTINCT key, run FROM (
+            SELECT source AS key, role <> 'input' AS run FROM edges UNION ALL SELECT target, role = 'input' FROM edges
+        ) ANTI JOIN known USING (key)
+    );
+    CREATE TEMP TABLE by_hand AS SELECT DISTINCT digest FROM versions WHERE run_id IS NULL;
+"""
+_FOLLOWS = """
+    SELECT m.number AS maker, r.number AS reader FROM (
+        SELECT made_by AS maker, target AS reader FROM edges WHERE role = 'input' AND made_by IS NOT NULL
+        UNION
+        SELECT w.source, r.target FROM edges r JOIN edges w ON w.target = r.source
+        WHERE r.role = 'input' AND r.made_by IS NULL AND w.role <> 'input' AND w.source <> r.target
+            AND r.source NOT IN (FROM by_hand)
+    ) JOIN nodes m ON m.key = maker JOIN nodes r ON r.key = reader
+"""
+_NUMBERED = """
+    SELECT s.number AS source, t.number AS target
+    FROM edges JOIN nodes s ON s.key = source JOIN nodes t ON t.key = target
+"""
+_UNRECORDED = """
+    CREATE TEMP TABLE unrecorded AS
+    SELECT DISTINCT source,
+        source IN (SELECT target FROM edges WHERE role <> 'input') OR source IN (FROM by_hand) AS made
+    FROM edges WHERE role = 'input' AND source NOT IN (SELECT digest FROM artifacts)
+"""
+_UNKNOWN_RUNS = """
+    SELECT run FROM (
+        SELECT made_by AS run FROM edges WHERE made_by IS NOT NULL
+        UNION SELECT CASE WHEN role = 'input' THEN target ELSE source END FROM edges
+    ) WHERE run NOT IN (SELECT run_id FROM runs) ORDER BY run
+"""
+_ORPHANS = """
+    SELECT key FROM nodes WHERE NOT run AND key NOT IN (SELECT source FROM edges UNION SELECT target FROM edges)
+        AND key NOT IN (SELECT digest FROM versions) ORDER BY key
+"""
+# What is no digest names no object.
+_PARTS = """
+    WITH parts AS (
+        SELECT digest, digest AS part FROM artifacts
+        UNION ALL SELECT digest, unnest(objects) FROM manifest_entries
+        UNION ALL SELECT source, source FROM unrecorded
+    )
+    SELECT digest, CASE WHEN starts_with(part, 'sha256:') THEN TRY(unhex(substr(part, 8))) END AS part FROM parts
+"""
+# What nothing keeps may have been collected, and what was evicted can be made again.
+_WANTED = """
+    SELECT digest FROM artifacts SEMI JOIN held USING (digest) ANTI JOIN evictions USING (digest)
+    UNION SELECT source FROM unrecorded
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +95,18 @@ class Report:
     cycles : list of list of str
         Run ids of each cycle.
     missing : list of str
-        Digests that a run read, that no record made, and whose bytes are gone; and ids of runs that are said to have
-        made an input and of which nothing else is known.
+        Digests that a run read, that no record made, and whose bytes are gone; and ids of runs that made or read
+        something and of which nothing else is known.
     orphans : list of str
         Artifacts that no run wrote or read and that have no version.
     bytes_gone : list of str
         Recorded artifacts of which an object is not in this store.
+    unrecorded : list of str
+        Digests that a run read, whose bytes are there or are on record as made, and that no record describes.
     stats : dict
-        ``nodes``, ``edges``, ``max_depth`` (edges on the longest way, a cycle counted once) and ``components``.
+        ``nodes``, of which ``artifacts`` and ``runs``; ``edges``; ``max_depth`` (edges on the longest way, a cycle
+        counted as one place); ``roots`` (nodes that came from nothing) and ``leaves`` (of which nothing came);
+        ``components`` (parts without an edge between them).
     """
 
     valid: bool
@@ -50,6 +114,7 @@ class Report:
     missing: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     bytes_gone: list[str] = field(default_factory=list)
+    unrecorded: list[str] = field(default_factory=list)
     stats: dict[str, int] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -67,151 +132,81 @@ def validate(home: Home) -> Report:
     MachineError
         If the catalog had to be brought up to date and cannot be written.
     """
-    graph = read_graph(home)
     with connect(home) as connection:
-        recorded = {digest for (digest,) in connection.execute("SELECT digest FROM artifacts").fetchall()}
-        versions = connection.execute("SELECT digest, run_id FROM versions").fetchall()
-        known_runs = {run for (run,) in connection.execute("SELECT run_id FROM runs").fetchall()}
-        parts = connection.execute(
-            "SELECT digest, unnest(list_distinct(flatten(list(objects)))) FROM manifest_entries GROUP BY digest"
-        ).fetchall()
-        # What nothing keeps may have been collected, and what was evicted can be made again.
-        kept = {
-            digest
-            for (digest,) in connection.execute(
-                "SELECT digest FROM held EXCEPT SELECT digest FROM evictions"
-            ).fetchall()
-        }
-    objects = open_objects(home)
-
-    def is_there(digest: str) -> bool:
-        try:
-            return objects.has(Digest.parse(digest))
-        except InvalidValue:
-            return False  # what is not a digest names no bytes
-
-    put_by_hand = {digest for digest, run in versions if run is None}
-    missing = [
-        node.key
-        for node in graph.nodes.values()
-        if node.kind == "artifact"
-        and node.key not in recorded
-        and not graph.backward.get(node.key)
-        and node.key not in put_by_hand
-        and not is_there(node.key)
-    ]
-    missing += sorted({edge.made_by for edge in graph.edges if edge.made_by is not None} - known_runs)
-    versioned = {digest for digest, _ in versions}
-    orphans = [
-        node.key
-        for node in graph.nodes.values()
-        if node.kind == "artifact"
-        and not graph.forward.get(node.key)
-        and not graph.backward.get(node.key)
-        and node.key not in versioned
-    ]
-    there = {part: is_there(part) for part in {part for digest, part in parts if digest in kept}}
-    gone = {digest for digest, part in parts if digest in kept and not there[part]} | {
-        digest for digest in recorded & kept if not is_there(digest)
-    }
-    cycles = find_cycles(graph, put_by_hand)
-    return Report(
-        valid=not cycles and not missing and not gone,
-        cycles=cycles,
-        missing=missing,
-        orphans=orphans,
-        bytes_gone=sorted(gone),
-        stats=measure(graph),
-    )
+        connection.execute(_GRAPH)
+        connection.execute(_UNRECORDED)
+        gone = _gone(home, connection)
+        unrecorded = connection.execute("SELECT source, made FROM unrecorded ORDER BY source").fetchall()
+        missing = [digest for digest, made in unrecorded if not made and digest in gone]
+        unknown_runs = _firsts(connection, _UNKNOWN_RUNS)
+        bytes_gone = sorted(gone - {digest for digest, _ in unrecorded})
+        cycles = _cycles(connection)
+        return Report(
+            valid=not (cycles or missing or unknown_runs or bytes_gone),
+            cycles=cycles,
+            missing=missing + unknown_runs,
+            orphans=_firsts(connection, _ORPHANS),
+            bytes_gone=bytes_gone,
+            unrecorded=[digest for digest, _ in unrecorded if digest not in missing],
+            stats=_statistics(connection),
+        )
 
 
-def find_cycles(graph: Graph, put_by_hand: set[str] | None = None) -> list[list[str]]:
-    """Return the run ids of every group of runs that depend on each other, each in order of dependence.
+def _statistics(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    import numpy
 
-    Parameters
-    ----------
-    graph : Graph
-        The lineage.
-    put_by_hand : set of str, optional
-        Digests that also came from outside.
-    """
-    outside = put_by_hand or set()
-    follows: defaultdict[str, set[str]] = defaultdict(set)
-    for edge in graph.edges:
-        if edge.role != "input":
-            continue
-        if edge.made_by is not None:
-            makers = {edge.made_by}
-        elif edge.source in outside:
-            makers = set()
-        else:
-            makers = {run for run in graph.backward.get(edge.source, ()) if run != edge.target}
-        for maker in makers:
-            follows[maker].add(edge.target)
-    return [_around(group, follows) for group in _strongly_connected(follows)]
-
-
-def measure(graph: Graph) -> dict[str, int]:
-    """Count nodes, edges and components, and the edges on the longest way."""
-    neighbours = {key: set(graph.forward.get(key, ())) for key in graph.nodes}
-    group_of: dict[str, int] = {}
-    for number, group in enumerate(_strongly_connected(neighbours)):
-        group_of.update(dict.fromkeys(group, number))
-    # A cycle is one place on the way, so that "longest" means something.
-    place = {key: f"cycle {group_of[key]}" if key in group_of else key for key in graph.nodes}
-    onward: defaultdict[str, set[str]] = defaultdict(set)
-    for key, targets in neighbours.items():
-        onward[place[key]] |= {place[target] for target in targets} - {place[key]}
-    arriving: defaultdict[str, int] = defaultdict(int)
-    for targets in onward.values():
-        for target in targets:
-            arriving[target] += 1
-    depth = dict.fromkeys(onward, 0)
-    waiting = deque(key for key in onward if arriving[key] == 0)
-    while waiting:
-        here = waiting.popleft()
-        for target in onward[here]:
-            depth[target] = max(depth[target], depth[here] + 1)
-            arriving[target] -= 1
-            if arriving[target] == 0:
-                waiting.append(target)
+    (runs,) = _columns(connection, "SELECT run FROM nodes")
+    sources, targets = _columns(connection, _NUMBERED)
     return {
-        "nodes": len(graph.nodes),
-        "edges": len(graph.edges),
-        "max_depth": max(depth.values(), default=0),
-        "components": _components(graph),
+        "nodes": len(runs),
+        "artifacts": len(runs) - int(runs.sum()),
+        "runs": int(runs.sum()),
+        "edges": len(sources),
+        "max_depth": numbered.longest(len(runs), sources, targets),
+        "roots": len(runs) - len(numpy.unique(targets)),
+        "leaves": len(runs) - len(numpy.unique(sources)),
+        "components": numbered.components(len(runs), sources, targets),
     }
 
 
-def _components(graph: Graph) -> int:
-    seen: set[str] = set()
-    count = 0
-    for key in graph.nodes:
-        if key in seen:
-            continue
-        count += 1
-        waiting = [key]
-        seen.add(key)
-        while waiting:
-            here = waiting.pop()
-            for near in (*graph.forward.get(here, ()), *graph.backward.get(here, ())):
-                if near not in seen:
-                    seen.add(near)
-                    waiting.append(near)
-    return count
+def _columns(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
+    """Return the columns of an answer as arrays."""
+    return list(connection.execute(sql).fetchnumpy().values())
 
 
-def _strongly_connected(follows: dict[str, set[str]]) -> list[list[str]]:
-    """Return the groups of more than one node, and nodes that follow themselves."""
-    import networkx
+def _firsts(connection: duckdb.DuckDBPyConnection, sql: str, given: dict[str, Any] | None = None) -> list[str]:
+    return [str(value) for (value,) in connection.execute(sql, given).fetchall()]
 
-    directed: networkx.DiGraph[str] = networkx.DiGraph()
-    directed.add_edges_from((source, target) for source, targets in follows.items() for target in targets)
-    return [
-        sorted(group)
-        for group in networkx.strongly_connected_components(directed)
-        if len(group) > 1 or directed.has_edge(*tuple(group) * 2)
-    ]
+
+def _gone(home: Home, connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the artifacts that are wanted, on record or not, and of which an object is not in the store."""
+    known = {part for (part,) in connection.execute(f"SELECT DISTINCT part FROM ({_PARTS})").fetchall()}
+    digests = {part for part in known if part is not None and len(part) == 32}
+    found = []
+    if known != digests:
+        found += _firsts(connection, f"SELECT digest FROM ({_PARTS}) WHERE coalesce(octet_length(part), 0) <> 32")
+    lacking = open_objects(home).lacking(digests)
+    if lacking:
+        named = f"SELECT digest FROM ({_PARTS}) WHERE part IN (SELECT unnest($lost))"
+        found += _firsts(connection, named, {"lost": sorted(lacking)})
+    return set(found) & set(_firsts(connection, _WANTED)) if found else set()
+
+
+def _cycles(connection: duckdb.DuckDBPyConnection) -> list[list[str]]:
+    makers, readers = _columns(connection, _FOLLOWS)
+    count = 1 + max(makers.max(), readers.max()) if len(makers) else 0
+    found = numbered.groups(count, makers, readers)
+    if not found:
+        return []
+    asked = {"numbers": [number for group in found for number in group]}
+    named = dict(
+        connection.execute("SELECT number, key FROM nodes WHERE number IN (SELECT unnest($numbers))", asked).fetchall()
+    )
+    onward: defaultdict[str, set[str]] = defaultdict(set)
+    for maker, reader in zip(makers.tolist(), readers.tolist(), strict=True):
+        if maker in named and reader in named:
+            onward[named[maker]].add(named[reader])
+    return sorted(_around(sorted(named[number] for number in group), onward) for group in found)
 
 
 def _around(group: list[str], follows: dict[str, set[str]]) -> list[str]:

@@ -120,7 +120,8 @@ class Execution:
     def _executed(
         self, run: Run, beginning: Beginning, handles: Mapping[str, Artifact]
     ) -> list[dg.MaterializeResult[Any]]:
-        for loaded in open_runs.take_inputs(self.step):
+        inputs = open_runs.take_inputs(self.step)
+        for loaded in inputs:
             loaded.record(run)
         manifests = self._manifests(handles)
         for slot, artifact in {**{slot: handles[slot] for slot in self.raw}, **manifests}.items():
@@ -151,6 +152,7 @@ class Execution:
                 product,
                 {
                     **metadata.of_run(run, product, handles),
+                    **metadata.of_parents(inputs, handles),
                     **metadata.of_manifests(manifests),
                     **metadata.of_model(values[slot]),
                     **self._change(run, slot),
@@ -218,12 +220,13 @@ class Execution:
 
     def _reused(self, earlier: reuse.Earlier, handles: Mapping[str, Artifact]) -> list[dg.MaterializeResult[Any]]:
         found = []
+        parents = metadata.of_parents(open_runs.take_inputs(self.step), handles)
         for slot, product in earlier.outputs.items():
             collection = self.names[slot].versions(handles, hyperparameters(self.config))
             claimed = repository.claim(product, collection, run_id=earlier.run_id, trial=self.trial)
             claimed = dataclasses.replace(claimed, run_id=earlier.run_id)
-            found.append(self._result(slot, claimed, metadata.of_reuse(earlier, claimed, trial=self.trial)))
-        open_runs.take_inputs(self.step)
+            facts = {**metadata.of_reuse(earlier, claimed, trial=self.trial), **parents}
+            found.append(self._result(slot, claimed, facts))
         journal_at(self.plan.home.journal).append(
             WorkReused(self.context.run.run_id, earlier.run_id, self.asset, self.partition)
         )

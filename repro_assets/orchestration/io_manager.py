@@ -47,7 +47,9 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             versions.set_input_version(context, events)
         found = {partition: self._artifact(source) for partition, source in sources.items()}
         for partition, artifact in found.items():
-            open_runs.note_input(context, artifact, partition, pinned=_pinned(context) is not None)
+            open_runs.note_input(
+                context, artifact, partition, pinned=_pinned(context) is not None, event=events.get(partition)
+            )
         wants_handle = context.dagster_type.typing_type is Artifact
         loaded = {key: artifact if wants_handle else artifact.load() for key, artifact in found.items()}
         return loaded[partitions[0]] if len(partitions) == 1 else loaded
@@ -69,6 +71,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
                 asset=context.asset_key.to_user_string(),
                 partition=partition,
             )
+            parents = metadata.of_parents(open_runs.inputs_of(context.step_context), {})
             environment = run.started.environment
             change = changes.environment_change(
                 self.home,
@@ -79,7 +82,9 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
                 environment,
             )
             made = {"name": artifact.name, "run": run.run_id, versions.TRIAL: run.started.trial}
-            context.add_output_metadata({**made, changes.ENVIRONMENT: environment, **change, **metadata.of_model(obj)})
+            context.add_output_metadata(
+                {**made, **parents, changes.ENVIRONMENT: environment, **change, **metadata.of_model(obj)}
+            )
             open_runs.stored(context)
         versions.set_output_version(context, artifact.digest)
         context.add_output_metadata(metadata.of_artifact(artifact))

@@ -6,14 +6,17 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
 from repro_assets.artifacts.handle import Artifact
+from repro_assets.cards.markdown import code, table, text
 from repro_assets.determinism.leaves import is_a
 from repro_assets.determinism.model_fingerprints import fingerprint_model
 from repro_assets.determinism.model_values import tensors_in
 from repro_assets.orchestration.changes import ENVIRONMENT
+from repro_assets.orchestration.step_runs import LoadedInput
 from repro_assets.orchestration.versions import TRIAL
 from repro_assets.recording.reuse import Earlier
 from repro_assets.recording.run import Run
@@ -71,6 +74,40 @@ def of_run(run: Run, product: Artifact, inputs: Mapping[str, Artifact]) -> dict[
             f"![curves]({picture(curves, product.collection or run.started.name, run.events)})"
         )
     return found
+
+
+def of_parents(loaded: Sequence[LoadedInput], handles: Mapping[str, Artifact]) -> dict[str, Any]:
+    """Say which version of what it was made from, with links to the materializations; nothing where it read nothing.
+
+    Parameters
+    ----------
+    loaded : sequence of LoadedInput
+        What was loaded from assets.
+    handles : mapping
+        Everything that the recipe was given, by argument; what is not in `loaded` is no asset's.
+    """
+    places: dict[str, list[tuple[Artifact, str, str]]] = {}
+    for item in loaded:
+        asset = text(item.asset if item.partition is None else f"{item.asset}[{item.partition}]")
+        link, version = f"/assets/{quote(item.asset)}", str(item.artifact)
+        if item.event is not None:
+            version = item.event.version or version
+            # So Dagster's own pages name a materialization.
+            link += f"?view=events&asOf={int(item.event.timestamp * 1000)}" if item.event.run_id else ""
+        places.setdefault(item.slot, []).append((item.artifact, version, f"[{asset}]({link})"))
+    # A recipe may call by another name what its asset calls so.
+    known = {item.artifact.digest for item in loaded}
+    for slot, artifact in handles.items():
+        if artifact.digest not in known:
+            places.setdefault(slot, []).append((artifact, str(artifact), ""))
+    rows = [
+        (code(slot), code(version), code(artifact.digest), code(artifact.run_id) if artifact.run_id else "", asset)
+        for slot, found in sorted(places.items())
+        for artifact, version, asset in found
+    ]
+    if not rows:
+        return {}
+    return {"parents": dg.MetadataValue.md(table(("input", "version", "digest", "made by run", "asset"), rows))}
 
 
 def of_manifests(manifests: Mapping[str, Artifact]) -> dict[str, str]:

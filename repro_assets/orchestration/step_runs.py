@@ -17,6 +17,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.orchestration import parents, pins, replayed_runs, traces
+from repro_assets.orchestration.versions import UpstreamEvent
 from repro_assets.recording.capturing import Captured
 from repro_assets.recording.lifetime import begin
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, new_run_id
@@ -32,6 +33,7 @@ class LoadedInput:
     asset: str
     partition: str | None
     pinned: bool
+    event: UpstreamEvent | None = None
 
     def record(self, run: Run) -> None:
         """Put it into the record of the step's run."""
@@ -54,9 +56,17 @@ class OpenRuns:
         self._steps: dict[tuple[str, str], Seen] = {}
         self._lock = threading.Lock()
 
-    def note_input(self, context: dg.InputContext, artifact: Artifact, partition: str | None, *, pinned: bool) -> None:
-        """Remember what a step loaded, for its run's record."""
-        loaded = LoadedInput(context.name, artifact, context.asset_key.to_user_string(), partition, pinned)
+    def note_input(
+        self,
+        context: dg.InputContext,
+        artifact: Artifact,
+        partition: str | None,
+        *,
+        pinned: bool,
+        event: UpstreamEvent | None = None,
+    ) -> None:
+        """Remember what a step loaded, for its run's record, and the materialization that it was read from."""
+        loaded = LoadedInput(context.name, artifact, context.asset_key.to_user_string(), partition, pinned, event)
         with self._lock:
             self._steps.setdefault(_key(context.step_context), Seen()).inputs.append(loaded)
 
@@ -65,6 +75,12 @@ class OpenRuns:
         with self._lock:
             seen = self._steps.pop(_key(step), None)
             return seen.inputs if seen is not None else []
+
+    def inputs_of(self, step: StepExecutionContext) -> list[LoadedInput]:
+        """Return what a step has loaded so far."""
+        with self._lock:
+            seen = self._steps.get(_key(step))
+            return list(seen.inputs) if seen is not None else []
 
     def run_of(self, home: Home, context: dg.OutputContext) -> Run:
         """Return the run of the step that stores an output; begin it if this is the first."""

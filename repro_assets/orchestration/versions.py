@@ -37,6 +37,7 @@ class UpstreamEvent:
     timestamp: float
     made_by: str | None
     name: str | None
+    version: str | None = None
 
 
 def set_output_version(context: dg.OutputContext, digest: Digest) -> None:
@@ -130,9 +131,8 @@ def read_event(record: EventLogRecord) -> UpstreamEvent:
         raise ReproError(
             f"the data version of {name} is {version!r}, not a digest", "materialize it with this IO manager"
         )
-    facts = {
-        name: str(materialization.metadata[name].value) for name in ("run", "name") if name in materialization.metadata
-    }
+    named = ("run", "name", "version")
+    facts = {name: str(materialization.metadata[name].value) for name in named if name in materialization.metadata}
     return UpstreamEvent(
         Digest.parse(version),
         record.storage_id,
@@ -140,6 +140,7 @@ def read_event(record: EventLogRecord) -> UpstreamEvent:
         record.timestamp,
         facts.get("run"),
         facts.get("name"),
+        None if facts.get("version") == "none" else facts.get("version"),
     )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog.queries import connect
 from repro_assets.errors import RequestError
-from repro_assets.lineage.graph import read_graph
+from repro_assets.lineage.reading import read_graph
 from repro_assets.report.columns import columns
 from repro_assets.report.details import details_of, start_of
 from repro_assets.report.folder import Folder, remember

@@ -337,6 +337,11 @@ class LocalObjects:
         """Return the objects that are not there, or only in the trash; none is read."""
         return {digest for digest in digests if not self.places.has(digest)}
 
+    def lacking(self, keys: set[bytes]) -> set[bytes]:
+        """Return those of these hashes, 32 bytes each, whose objects are not there; `absent` for very many."""
+        left = self.packs.lacking(keys)
+        return left - {bytes.fromhex(digest.hex) for digest in self.places.alone(Digest(key.hex()) for key in left)}
+
     def unsettled(self, digests: Iterable[Digest], codec: str | None = None) -> set[Digest]:
         """Return the objects that are not there whole; the others were read and checked.
 

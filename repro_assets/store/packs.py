@@ -95,6 +95,19 @@ class Packs:
             entry = self.find(digest)
         return entry is not None
 
+    def lacking(self, keys: set[bytes]) -> set[bytes]:
+        """Return those of these hashes, 32 bytes each, that no pack has; new packs are looked for once."""
+        self.refresh()
+        if self._aside:
+            return {key for key in keys if self._look_up(key) is None}
+        left = keys - self._small.keys()
+        for index in list(self._large.values()):
+            if len(left) * 16 < len(index):
+                left = {key for key in left if index.find(key) is None}
+            else:
+                left.difference_update(digest for digest, _, _ in index.records())
+        return left
+
     def names(self) -> list[str]:
         """Return the packs that are there."""
         self.refresh()

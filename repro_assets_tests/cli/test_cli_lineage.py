@@ -6,6 +6,7 @@ import pytest
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.repository import put
+from repro_assets.catalog.naming import resolve_artifact
 from repro_assets.cli.lineage_tree import DEEPEST
 from repro_assets.journal.run_records import RunInput, RunStarted
 from repro_assets.journal.segments import journal_at
@@ -47,7 +48,7 @@ def test_artifacts_whose_bytes_are_gone_make_the_lineage_unsound(repro, home):
 def test_a_lineage_without_its_source_is_not_valid(repro, home):
     found = repro("lineage", "validate", "--json")
     assert (found.code, found.document["valid"]) == (0, True)
-    assert set(found.document["stats"]) == {"nodes", "edges", "max_depth", "components"}
+    assert {"nodes", "edges", "max_depth", "components", "roots", "leaves"} <= set(found.document["stats"])
     lost = "sha256:" + "0" * 64
     journal_at(home.journal).append(RunInput("aaaaaaaa11111111", "other", lost))
     found = repro("lineage", "validate", "--json")
@@ -74,3 +75,65 @@ def test_a_deep_chain_is_shown(repro, home):
     shown = repro("lineage", "show", f"chain-{DEEPEST - 1}", "--upstream")
     assert shown.code == 0
     assert "name this one to go on" in shown.out
+
+
+@pytest.fixture
+def chained(home):
+    """A model made from both that are in the store."""
+    run = begin(home, RunStarted("eeeeeeee55555555", "asset", 'joined "both"\nends', asset="models/joined", seed=5))
+    run.use("one", resolve_artifact(home, "model-aaaaaaaa11111111"))
+    run.use("other", resolve_artifact(home, "model-bbbbbbbb22222222"))
+    run.log_output("result", {"joined": True}, name="joined", collection="model-joined")
+    run.end()
+    return home
+
+
+def test_paths_are_listed_in_the_direction_of_the_data(repro, chained):
+    given = put(chained, {"numbers": [1, 2, 3]}).digest
+    document = repro("lineage", "paths", given, "joined", "--json").document
+    assert (document["steps"], document["total"], document["more"], document["between"]) == (4, 2, False, 7)
+    assert sorted(way[1] for way in document["paths"]) == ["aaaaaaaa11111111", "bbbbbbbb22222222"]
+    said = repro("lineage", "paths", given, "joined", "--limit", "1")
+    assert "1 of 2 shortest paths, 4 steps each; 7 nodes lie on the way" in said.out
+    back = repro("lineage", "paths", "joined", given)
+    assert (back.code, "but there is a way back" in back.out) == (0, True)
+    assert repro("lineage", "paths", "joined", given, "--json").document["other_way"] is True
+    assert repro("lineage", "paths", given, "joined", "--format", "mermaid").out.count("-->") == 7
+    assert repro("lineage", "paths", given, "joined", "--limit", "0").code == 2
+
+
+def test_what_two_came_from_is_shown(repro, chained):
+    document = repro("lineage", "common", "model-small:v1", "model-small:v2", "--json").document
+    (lowest,) = document["common"]
+    assert (lowest["to_first"], lowest["to_second"], lowest["lowest"]) == (2, 2, True)
+    said = repro("lineage", "common", "joined", "aaaaaaaa")
+    assert "small-seed1" in said.out and "more, which these came from, with --all" in said.out
+    nothing = repro("lineage", "common", "cccccccc", "model-small:v1")
+    assert nothing.code == 0
+
+
+def test_impact_names_aliases_runs_and_artifacts(repro, chained):
+    assert repro("artifacts", "alias", "model-small:v1", "production").code == 0
+    document = repro("lineage", "impact", "aaaaaaaa", "--json").document
+    assert [row["alias"] for row in document["aliases"]] == ["production"]
+    assert [row["run_id"] for row in document["runs"]] == ["aaaaaaaa11111111", "eeeeeeee55555555"]
+    said = repro("lineage", "impact", "aaaaaaaa").out
+    assert "production" in said and "model-joined:v1" in said
+
+
+def test_lineage_is_a_table_or_what_another_program_draws(repro, chained):
+    said = repro("lineage", "show", "joined", "--format", "table").out
+    rows = [line.split() for line in said.splitlines()]
+    assert [row[0] for row in rows if row and row[0].lstrip("-").isdigit()] == ["-4", "-3", "-3", "-2", "-2", "-1", "0"]
+    assert repro("lineage", "show", "joined", "--upstream", "--format", "dot").out.startswith("digraph")
+    assert repro("lineage", "show", "joined", "--format", "json").document["root"].startswith("sha256:")
+    said = repro("lineage", "show", "joined", "--json", "--format", "dot")
+    assert (said.code, said.out) == (2, "")
+
+
+def test_a_name_that_means_nothing_is_one_line_and_code_2(repro, home):
+    for words in (("show",), ("impact",), ("paths", "model-small"), ("common", "model-small")):
+        said = repro("lineage", *words, 'a "quoted"\nname 🧪')
+        assert (said.code, said.out) == (2, "")
+        assert said.err.count("\n") == 1 and said.err.startswith("error: there is no artifact or run")
+    assert "8 digits or more" in repro("lineage", "show", "bbbbbbb").err

@@ -33,6 +33,7 @@ DETERMINISM = PROJECT / "docs" / "determinism.md"
 ENVIRONMENT = PROJECT / "docs" / "environment.md"
 EVALUATION = PROJECT / "docs" / "evaluation.md"
 RUNS = PROJECT / "docs" / "runs.md"
+LINEAGE = PROJECT / "docs" / "lineage.md"
 NOTEBOOK = PROJECT / "docs" / "notebook.ipynb"
 PAGES = (README, *sorted((PROJECT / "docs").rglob("*.md")))
 SHORT = {"sft": "sft.steps=20", "rft": "rft.steps=2"}
@@ -152,7 +153,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     [
         command
         for command in dict.fromkeys(
-            shown for page in (README, REPLAY, DETERMINISM, ENVIRONMENT, EVALUATION) for shown in _commands(page)
+            shown
+            for page in (README, REPLAY, DETERMINISM, ENVIRONMENT, EVALUATION, LINEAGE)
+            for shown in _commands(page)
         )
         if "--force" not in command
     ],
@@ -178,7 +181,8 @@ def test_the_python_of_the_page_on_determinism_does_what_it_says(tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "query", [query for page in (README, RESULTS, REPLAY, ENVIRONMENT, EVALUATION) for query in _blocks(page, "sql")]
+    "query",
+    [query for page in (README, RESULTS, REPLAY, ENVIRONMENT, EVALUATION, LINEAGE) for query in _blocks(page, "sql")],
 )
 def test_each_query_is_answered(copy: Copy, query: str) -> None:
     if "FROM replays" in query and "0" in copy.sql("SELECT count(*) FROM replays").split():
@@ -188,7 +192,7 @@ def test_each_query_is_answered(copy: Copy, query: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "program", [block for page in (ENVIRONMENT, EVALUATION, RUNS) for block in _blocks(page, "python")]
+    "program", [block for page in (ENVIRONMENT, EVALUATION, RUNS, LINEAGE) for block in _blocks(page, "python")]
 )
 def test_each_program_runs(copy: Copy, program: str) -> None:
     copy.say(["python", "-c", program])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +17,14 @@ from repro_assets.store.home import find_store
 key, partition = sys.argv[1].split("/"), sys.argv[2] or None
 with open_instance(find_store()) as instance:
     wanted = dg.AssetRecordsFilter(dg.AssetKey(key), asset_partitions=[partition] if partition else None)
-    print(json.dumps(instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization.tags))
+    made = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
+    facts = {name: str(made.metadata[name].value) for name in ("parents", "version") if name in made.metadata}
+    print(json.dumps({**made.tags, **facts}))
 """
 
 
 def tags(project: Any, asset: str, partition: str = "") -> dict[str, str]:
+    """Tags of the newest materialization, its version, and what it says of its parents."""
     code = f"import sys; sys.argv = ['-', {asset!r}, {partition!r}]\n{TAGS}"
     found: dict[str, str] = json.loads(project.script(code))
     return found
@@ -44,7 +48,19 @@ def test_a_run_reads_its_own_upstream_although_another_run_rebuilds_it_in_the_mi
     assert rebuilt != made["plain/up"]
     down = next(item for item in answer["products"] if item["asset"] == "plain/down")
     assert inputs(project, down["run_id"]) == {"up": made["plain/up"], "mid": made["plain/mid"]}
-    assert tags(project, "plain/down")["dagster/input_data_version/plain/up"] == made["plain/up"]
+    found = tags(project, "plain/down")
+    assert found["dagster/input_data_version/plain/up"] == made["plain/up"]
+    # Each parent is named as the version that was read, with a link to its materialization.
+    _, _, *lines = found["parents"].splitlines()
+    for line, asset in zip(lines, ("plain/mid", "plain/up"), strict=True):
+        (version,) = project.rows(
+            "SELECT collection || ':v' || version AS name FROM run_outputs WHERE asset = $asset AND digest = $digest",
+            {"asset": asset, "digest": made[asset]},
+        )
+        slot, name, digest, run, link = [cell.strip() for cell in line.strip("|").split("|")]
+        assert (slot, name) == (f"`{asset.rpartition('/')[2]}`", f"`{version['name']}`")
+        assert (digest, len(run)) == (f"`{made[asset]}`", 18)
+        assert re.fullmatch(rf"\[{asset}\]\(/assets/{asset}\?view=events&asOf=\d{{13}}\)", link)
     # The newest event is the other run's: a run that asks now gets that one.
     later = project.run(selection=["plain/mid"], settings={"seed": 1})
     assert inputs(project, later["products"][0]["run_id"]) == {"up": rebuilt}
