@@ -848,6 +848,7 @@ CREATE TABLE checks (
     partition VARCHAR,
     severity VARCHAR NOT NULL,
     details JSON NOT NULL,
+    parent_run_id VARCHAR,
     record VARCHAR NOT NULL,
     time TIMESTAMP NOT NULL
 );
@@ -859,6 +860,7 @@ COMMENT ON COLUMN checks.asset IS 'Asset it is about.';
 COMMENT ON COLUMN checks.partition IS 'Partition it is about.';
 COMMENT ON COLUMN checks.severity IS 'ERROR or WARN.';
 COMMENT ON COLUMN checks.details IS 'Reasons and numbers.';
+COMMENT ON COLUMN checks.parent_run_id IS 'Dagster run in which it was made.';
 COMMENT ON COLUMN checks.record IS 'Id of the record.';
 COMMENT ON COLUMN checks.time IS 'When, UTC.';
 

@@ -293,7 +293,7 @@ class Fingerprints(Payload):
 
 @dataclass(frozen=True, slots=True)
 class CheckMade(Payload):
-    """A check gave its answer about an asset or a run."""
+    """A check gave its answer about an asset or a run; `parent_run_id` is the Dagster run in which it was made."""
 
     kind: ClassVar[str] = "check"
     name: str
@@ -303,6 +303,7 @@ class CheckMade(Payload):
     partition: str | None = None
     severity: str = "ERROR"
     details: dict[str, Any] = field(default_factory=dict)
+    parent_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

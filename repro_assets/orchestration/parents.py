@@ -140,7 +140,7 @@ def reconcile(home: Home, instance: dg.DagsterInstance, run_ids: Iterable[str]) 
             continue
         status = record.dagster_run.status
         state = STATES.get(status)
-        if state is None and not _executor_lives(instance, run_id):
+        if state is None and not executor_lives(instance, run_id):
             state = "INTERRUPTED"
         if state is None:
             continue
@@ -159,7 +159,8 @@ def reconcile(home: Home, instance: dg.DagsterInstance, run_ids: Iterable[str]) 
     return found
 
 
-def _executor_lives(instance: dg.DagsterInstance, run_id: str) -> bool:
+def executor_lives(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Tell whether a process of this host executes a run, or none has begun to."""
     started = instance.get_records_for_run(
         run_id, of_type={dg.DagsterEventType.RUN_START, dg.DagsterEventType.ENGINE_EVENT}, limit=200
     ).records
