@@ -57,6 +57,18 @@ class RunTraced(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleKept(Payload):
+    """What a run wrote to a stream, ``stdout`` or ``stderr``: `size` bytes, of which `left_out` are not in the text."""
+
+    kind: ClassVar[str] = "console"
+    run_id: str
+    stream: str
+    text: str
+    size: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingsMissing(Payload):
     """Readings of the machine that could not be had during a run, name to reason."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -14,12 +15,14 @@ import dagster as dg
 import pytest
 
 from repro_assets.catalog import projection, queries
+from repro_assets.cli.app import main
 from repro_assets.journal.segments import journal_at, list_segments
 from repro_assets.orchestration import dagster_side
 from repro_assets.orchestration.instance import SETTINGS, open_instance, prepare
 from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.orchestration.mending import check
 from repro_assets.orchestration.resource import Repro
+from repro_assets.orchestration.sensors import catalog_agrees
 from repro_assets.store.home import Home, make_store, open_store
 
 CONFIG = {"resources": {"repro": {"config": {"capture_level": "basic", "monitor": False}}}}
@@ -160,8 +163,13 @@ def test_a_run_that_was_deleted_in_dagster_is_named_and_its_newest_products_come
     made.make(one, two, selection=[two])
 
 
-def test_a_wiped_asset_gets_its_newest_product_back_and_no_older_one(made: Made) -> None:
+def test_a_wiped_asset_gets_its_newest_product_back_and_no_older_one(
+    made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
     made.instance.wipe_assets([dg.AssetKey("one")])
+    said = catalog_agrees(dg.build_sensor_context(instance=made.instance))
+    assert isinstance(said, dg.SkipReason)
+    assert "1 do not agree, such as materialization one: the asset was wiped" in str(said.skip_message)
     found = made.check()
     assert {(row["asset"], row["reason"]) for row in found["only_in_journal"]} == {
         ("one", "the asset was wiped in Dagster")
@@ -170,7 +178,12 @@ def test_a_wiped_asset_gets_its_newest_product_back_and_no_older_one(made: Made)
     assert [row["why_not"] for row in found["only_in_journal"] if not row["mending"]] == [
         "Dagster would take it for the newest, which it is not"
     ]
-    assert made.check(mended=True)["ok"] is True
+    assert main(["catalog", "check"]) == 1
+    assert "what can be mended is" in capsys.readouterr().err
+    assert main(["catalog", "check", "--mend"]) == 0
+    assert "in agreement: 2 runs, 3 materializations, 0 checks of Dagster's compared" in capsys.readouterr().out
+    assert main(["catalog", "check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
     assert len(made.instance.fetch_materializations(dg.AssetKey("one"), limit=9).records) == 1
 
 
