@@ -269,6 +269,13 @@ def delete(
     older_than: Annotated[
         str | None, typer.Option(metavar="TIME", help=f"Those that ended so long ago, of RUN... if given: {TIMES}.")
     ] = None,
+    keep_last: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="But for the newest so many of each asset and partition.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Those with this tag; repeatable.")] = None,
+    except_tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="But for those with this tag; repeatable.")
+    ] = None,
     versions: Annotated[
         bool, typer.Option("--versions", help="Also the versions that they claimed, but for those with an alias.")
     ] = False,
@@ -276,12 +283,15 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete runs: what only they keep can be collected. Their records stay."""
+    from repro_assets.artifacts.policy import RunRule
     from repro_assets.catalog.deletion import delete_runs
     from repro_assets.cli.answering import say, settled
     from repro_assets.cli.rendering import print_json, print_table, size
 
     age = None if older_than is None else seconds_of(older_than)
-    done = delete_runs(settled(), runs or [], age, versions=versions, dry_run=dry_run)
+    rule = RunRule(age, keep_last, tag or [], except_tag or [])
+    given = rule if rule.chooses or rule.except_tags else None
+    done = delete_runs(settled(), runs or [], given, versions=versions, dry_run=dry_run)
     if as_json:
         print_json(done)
     else:
