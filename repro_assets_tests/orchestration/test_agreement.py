@@ -23,6 +23,8 @@ from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.orchestration.mending import check
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.sensors import catalog_agrees
+from repro_assets.report.folder import Folder, remember
+from repro_assets.report.writing import write_report
 from repro_assets.store.home import Home, make_store, open_store
 
 CONFIG = {"resources": {"repro": {"config": {"capture_level": "basic", "monitor": False}}}}
@@ -286,6 +288,24 @@ def test_an_answer_of_somebody_elses_check_is_copied_without_secrets(made: Made)
     made.instance.wipe_assets([dg.AssetKey("two")])
     (row,) = [row for row in made.check()["only_in_journal"] if row["kind"] == "check"]
     assert row["harmless"] is True
+
+
+def test_a_run_and_its_products_lead_to_the_newest_report(made: Made, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "report")
+    write_report(made.home, [], folder)
+    remember(made.home, folder.root)
+    page = str(folder.root / "index.html")
+    run_id = made.make()
+    for key in ("one", "two"):
+        event = made.newest(key)
+        assert event is not None and event.asset_materialization is not None
+        assert event.asset_materialization.metadata["report"] == dg.MetadataValue.path(page)
+    run = made.instance.get_run_by_id(run_id)
+    assert run is not None and run.tags["repro/report"] == page
+    (row,) = queries.rows(made.home, "SELECT tags, plan FROM runs WHERE run_id = $r", {"r": run_id})
+    assert "report" not in str(row)
+    (folder.root / "index.html").unlink()
+    assert "repro/report" not in made.instance.get_run_by_id(made.make(one)).tags
 
 
 def test_pages_are_read_to_their_end(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
