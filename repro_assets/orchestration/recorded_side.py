@@ -100,7 +100,7 @@ class Checks:
             return True
         # Records of earlier versions do not say which Dagster run they belong to. The record comes before the event.
         times = self.unnamed.get((asset, name, passed), [])
-        near = next((moment for moment in times if -1.0 <= time - moment <= MOST_SECONDS_BETWEEN), None)
+        near = max((moment for moment in times if -1.0 <= time - moment <= MOST_SECONDS_BETWEEN), default=None)
         if near is not None:
             times.remove(near)
         return near is not None

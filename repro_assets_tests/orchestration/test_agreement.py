@@ -16,6 +16,7 @@ import pytest
 
 from repro_assets.catalog import projection, queries
 from repro_assets.cli.app import main
+from repro_assets.journal.run_records import CheckMade
 from repro_assets.journal.segments import journal_at, list_segments
 from repro_assets.orchestration import dagster_side
 from repro_assets.orchestration.instance import SETTINGS, open_instance, prepare
@@ -288,6 +289,14 @@ def test_an_answer_of_somebody_elses_check_is_copied_without_secrets(made: Made)
     made.instance.wipe_assets([dg.AssetKey("two")])
     (row,) = [row for row in made.check()["only_in_journal"] if row["kind"] == "check"]
     assert row["harmless"] is True
+
+
+def test_an_answer_whose_record_names_no_run_is_known_by_its_moment(made: Made) -> None:
+    for _ in range(2):
+        journal_at(made.home.journal).append(CheckMade("is_two", True, None, "two"))
+        made.make(one, two, is_two, selection=dg.AssetSelection.checks(is_two))
+    found = made.check()
+    assert (found["ok"], found["compared"]["check"]) == (True, 2)
 
 
 def test_a_run_and_its_products_lead_to_the_newest_report(made: Made, tmp_path: Path) -> None:
