@@ -51,6 +51,9 @@ def fill(root: Path) -> Home:
     for rate, environment in zip((0.1, 0.2), environments, strict=True):
         for seed in range(3):
             _train(home, journal, rate, seed, environment, str(data.digest), parent)
+    journal.append(
+        run_records.ConsoleKept(run_id(0.1, 0), "stderr", f"\x1b[31mstep\x1b[0m 1\rstep 2\n{ATTACK}\n", 99, 0)
+    )
     journal.append(run_records.ParentState(parent, "COMPLETED", "SUCCESS"), run_records.RunEnded(parent, "COMPLETED"))
     journal.append(
         run_records.RunStarted("e0" * 8, "asset", ATTACK, asset=ATTACK, seed=LARGE_SEED, config={ATTACK: ATTACK}),

@@ -41,6 +41,37 @@ class CheckpointRule:
 
 
 @dataclass(frozen=True, slots=True)
+class RunRule:
+    """Which runs are let go: those that fit all that is said; none, where nothing is.
+
+    Parameters
+    ----------
+    older_than : float or None
+        Those that ended at least so many seconds ago.
+    keep_last : int or None
+        All but the newest so many of each asset and partition, those of trials and replays counted apart.
+    tags : list of str
+        Those with one of these tags.
+    except_tags : list of str
+        None with one of these.
+    """
+
+    older_than: float | None = None
+    keep_last: int | None = None
+    tags: list[str] = field(default_factory=list)
+    except_tags: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.keep_last is not None and self.keep_last < 0:
+            raise InvalidValue(f"the last {self.keep_last} runs", "0 or more")
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it says which runs go; tags that are spared alone do not."""
+        return self.older_than is not None or self.keep_last is not None or bool(self.tags)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The rules of a store.
 
@@ -50,10 +81,13 @@ class Policy:
         How many versions are kept, by a pattern of collections.
     checkpoints : CheckpointRule
         Which checkpoints are kept; all, where it says nothing.
+    runs : RunRule
+        Which runs are let go.
     """
 
     collections: dict[str, int] = field(default_factory=dict)
     checkpoints: CheckpointRule = field(default_factory=CheckpointRule)
+    runs: RunRule = field(default_factory=RunRule)
 
     def __post_init__(self) -> None:
         for pattern, number in self.collections.items():
@@ -80,7 +114,8 @@ def read_policy(home: Home) -> Policy:
         if raw["format"] > FORMAT:
             raise UnsupportedFormat(f"{_path(home)} has format {raw['format']}", "use a newer repro-assets")
         numbers = {str(pattern): int(number) for pattern, number in raw["collections"].items()}
-        return Policy(numbers, CheckpointRule(**raw["checkpoints"]))
+        # Rules that were written before there were any for runs have none.
+        return Policy(numbers, CheckpointRule(**raw["checkpoints"]), RunRule(**raw.get("runs", {})))
     except FileNotFoundError:
         return Policy()
     except (ValueError, KeyError, TypeError, AttributeError, InvalidValue) as error:
@@ -107,6 +142,7 @@ def changed(
     checkpoints_last: int | None,
     checkpoints_best: str | None,
     mode: str,
+    runs: RunRule | None = None,
 ) -> Policy:
     """Return rules with what is given set anew, and what is None as it was; the metric ``none`` is no metric.
 
@@ -125,11 +161,11 @@ def changed(
         if checkpoints_best is None
         else (None if checkpoints_best == "none" else checkpoints_best, mode)
     )
-    return Policy(collections, CheckpointRule(last, metric, mode))
+    return Policy(collections, CheckpointRule(last, metric, mode), runs or policy.runs)
 
 
 def plan(policy: Policy, ledger: Ledger) -> Deletion:
-    """Return what the rules let go."""
+    """Return the versions and checkpoints that the rules let go; which runs, the catalog knows (`catalog.deletion`)."""
     return Deletion(versions=_versions(policy, ledger), checkpoints=_checkpoints(policy.checkpoints, ledger))
 
 

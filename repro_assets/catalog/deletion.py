@@ -1,16 +1,19 @@
 """Which runs a person wants to delete, and deleting them.
 
-Law: a run that may still be executing is never deleted, nor one that groups such a run.
+Laws: a run that may still be executing is never deleted, nor one that groups such a run; a rule never chooses the run
+that made what an alias names, and a parent run only together with all that it groups.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from repro_assets.artifacts import deletion
-from repro_assets.artifacts.retention import read_ledger
+from repro_assets.artifacts.policy import RunRule
+from repro_assets.artifacts.retention import Ledger, read_ledger
 from repro_assets.artifacts.room import Room
 from repro_assets.catalog import queries
 from repro_assets.errors import InvalidValue
@@ -20,7 +23,12 @@ _OPEN = ("RUNNING", "UNKNOWN")
 
 
 def delete_runs(
-    home: Home, runs: Iterable[str], older_than: float | None = None, *, versions: bool = False, dry_run: bool = False
+    home: Home,
+    runs: Iterable[str],
+    rule: RunRule | None = None,
+    *,
+    versions: bool = False,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Delete runs, and those that a parent run among them groups.
 
@@ -30,8 +38,8 @@ def delete_runs(
         The store.
     runs : iterable of str
         What `queries.resolve_run` takes.
-    older_than : float, optional
-        Only those that ended at least so many seconds ago; without `runs`, of all.
+    rule : RunRule, optional
+        Only those that it lets go; without `runs`, of all.
     versions : bool
         Also the versions that they claimed and no alias names.
     dry_run : bool
@@ -51,17 +59,16 @@ def delete_runs(
         As `queries.resolve_run`.
     """
     named = [queries.resolve_run(home, run) for run in runs]
-    if not named and older_than is None:
-        raise InvalidValue("nothing says which runs", "name some, or give --older-than")
+    if not (named if rule is None else rule.chooses):
+        raise InvalidValue("nothing says which runs", "name some, or give --older-than, --keep-last or --tag")
     known = {
         row["run_id"]: row
         for row in queries.rows(home, "SELECT run_id, name, state, ended_at, parent_run_id FROM runs_wide")
     }
     wanted = set(named or known)
-    if older_than is not None:
-        border = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=older_than)
-        wanted = {run for run in wanted if known[run]["ended_at"] is not None and known[run]["ended_at"] <= border}
     ledger = read_ledger(home)
+    if rule is not None:
+        wanted &= runs_of_rule(home, rule, ledger)
     # Only what a start record announced can be deleted; of others only an end is known.
     chosen = deletion.choose_runs(ledger, wanted & ledger.parents.keys(), versions=versions)
     going = [run for run in sorted(chosen.runs) if known.get(run, {}).get("state") in _OPEN]
@@ -78,3 +85,58 @@ def delete_runs(
         "objects": number,
         "bytes": size,
     }
+
+
+def runs_of_rule(home: Home, rule: RunRule, ledger: Ledger) -> set[str]:
+    """Return the runs that a rule lets go, and the parent runs of which it leaves nothing.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    rule : RunRule
+        The rule.
+    ledger : Ledger
+        What the journal says.
+    """
+    if not rule.chooses:
+        return set()
+    made_for_an_alias = {ledger.makers.get(key) for key in ledger.aliases()}
+    rows = queries.rows(
+        home,
+        "SELECT run_id, parent_run_id, run_kind, state, coalesce(ended_at, started_at) AS ended_at, "
+        "coalesce(tags, []) AS tags, deleted, "
+        "[coalesce(asset, recipe, name), partition, trial::VARCHAR, (replay_of IS NOT NULL)::VARCHAR] AS what "
+        "FROM runs_wide ORDER BY started_at DESC, run_id DESC",
+    )
+    border = None
+    if rule.older_than is not None:
+        border = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=rule.older_than)
+    counted: Counter[tuple[str | None, ...]] = Counter()
+    chosen: set[str] = set()
+    for row in rows:
+        tagged = not rule.tags or not set(rule.tags).isdisjoint(row["tags"])
+        if row["run_kind"] == "parent" or row["deleted"] or row["state"] in _OPEN or not tagged:
+            continue
+        what = tuple(row["what"])
+        counted[what] += 1
+        if (
+            (rule.keep_last is None or counted[what] > rule.keep_last)
+            and (border is None or (row["ended_at"] is not None and row["ended_at"] <= border))
+            and set(rule.except_tags).isdisjoint(row["tags"])
+            and row["run_id"] not in made_for_an_alias
+        ):
+            chosen.add(row["run_id"])
+    gone = chosen | {row["run_id"] for row in rows if row["deleted"]}
+    under: dict[str, set[str]] = {}
+    for row in rows:
+        under.setdefault(row["parent_run_id"], set()).add(row["run_id"])
+    only_age = rule.keep_last is None and not rule.tags
+    for row in rows:
+        if row["run_kind"] != "parent" or row["deleted"] or row["state"] in _OPEN:
+            continue
+        children = under.get(row["run_id"], set())
+        old = border is not None and row["ended_at"] is not None and row["ended_at"] <= border
+        if children <= gone and (children & chosen or (only_age and old and not children)):
+            chosen.add(row["run_id"])
+    return chosen

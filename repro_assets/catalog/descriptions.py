@@ -51,10 +51,10 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         and greatest of what the machine did), ``missing_readings`` (sensor to reason), ``trace_id``, ``slowest_spans``
         (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``, ``resumed`` (what it went on from),
         ``resumed_by`` (what went on from it), ``experience_snapshots``, ``evaluations``, ``curriculum``, ``checks``,
-        ``replays``, ``seeds``, ``used_packages`` (name to version), ``source_facts``, ``environment_summary``,
-        ``error`` (None or type, message, trace), ``children`` (runs under a parent run) and ``command``, which executes
-        the run again from its record; for an asset also ``fresh_command``, which materializes it again from the working
-        tree with the same settings.
+        ``replays``, ``consoles`` (what it wrote to stdout and stderr), ``seeds``, ``used_packages`` (name to version),
+        ``source_facts``, ``environment_summary``, ``error`` (None or type, message, trace), ``children`` (runs under a
+        parent run) and ``command``, which executes the run again from its record; for an asset also ``fresh_command``,
+        which materializes it again from the working tree with the same settings.
 
     Raises
     ------
@@ -120,6 +120,7 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             ("curriculum", "curriculum", "step, time"),
             ("checks", "checks", "time, name"),
             ("resumed", "resumes", "time"),
+            ("consoles", "consoles", "stream"),
         ):
             record[name] = of_run(
                 f"SELECT * EXCLUDE (run_id, record) FROM {table} WHERE run_id = $run ORDER BY {order}"

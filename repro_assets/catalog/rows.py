@@ -159,7 +159,7 @@ def _writable(value: Any) -> Any:
 _JSON_FIELDS = {
     "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics", "mix",
 }  # fmt: skip
-_INTEGER_FIELDS = {"seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new"}
+_INTEGER_FIELDS = {"seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new", "left_out"}
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
 _LIST_FIELDS = {"tags", "warnings", "edited_sources", "supersedes", "added", "removed"}
 _NAMED_DIFFERENTLY = {"artifact_kind": "kind"}
@@ -220,6 +220,7 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     artifact_records.ArtifactEvicted: "evictions",
     run_records.RunTraced: "run_traces",
     run_records.RunResumed: "resumes",
+    run_records.ConsoleKept: "consoles",
     run_records.WorkReused: "reused_work",
 }
 

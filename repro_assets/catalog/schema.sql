@@ -302,6 +302,24 @@ COMMENT ON COLUMN missing_readings.reason IS 'Why there is none.';
 COMMENT ON COLUMN missing_readings.record IS 'Id of the record.';
 COMMENT ON COLUMN missing_readings.time IS 'When it was recorded, UTC.';
 
+CREATE TABLE consoles (
+    run_id VARCHAR NOT NULL,
+    stream VARCHAR NOT NULL,
+    text VARCHAR NOT NULL,
+    size BIGINT NOT NULL,
+    left_out BIGINT NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE consoles IS 'What runs wrote to stdout and stderr, where these led to files; recorded when a run ends.';
+COMMENT ON COLUMN consoles.run_id IS 'The run.';
+COMMENT ON COLUMN consoles.stream IS 'stdout or stderr; stdout alone where both led to one file.';
+COMMENT ON COLUMN consoles.text IS 'The text, without credentials; of a long one the beginning and the end.';
+COMMENT ON COLUMN consoles.size IS 'Bytes that were written.';
+COMMENT ON COLUMN consoles.left_out IS 'Bytes of them that are not in the text.';
+COMMENT ON COLUMN consoles.record IS 'Id of the record.';
+COMMENT ON COLUMN consoles.time IS 'When the run ended, UTC.';
+
 CREATE TABLE run_traces (
     run_id VARCHAR NOT NULL,
     trace_id VARCHAR NOT NULL,
@@ -848,6 +866,7 @@ CREATE TABLE checks (
     partition VARCHAR,
     severity VARCHAR NOT NULL,
     details JSON NOT NULL,
+    parent_run_id VARCHAR,
     record VARCHAR NOT NULL,
     time TIMESTAMP NOT NULL
 );
@@ -859,6 +878,7 @@ COMMENT ON COLUMN checks.asset IS 'Asset it is about.';
 COMMENT ON COLUMN checks.partition IS 'Partition it is about.';
 COMMENT ON COLUMN checks.severity IS 'ERROR or WARN.';
 COMMENT ON COLUMN checks.details IS 'Reasons and numbers.';
+COMMENT ON COLUMN checks.parent_run_id IS 'Dagster run in which it was made.';
 COMMENT ON COLUMN checks.record IS 'Id of the record.';
 COMMENT ON COLUMN checks.time IS 'When, UTC.';
 

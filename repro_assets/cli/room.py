@@ -128,25 +128,49 @@ def policy(
     checkpoints_best: Annotated[
         str | None, typer.Option(metavar="METRIC", help="Keep the best checkpoint by a metric; none for no such rule.")
     ] = None,
+    runs_older_than: Annotated[
+        str | None, typer.Option(metavar="TIME", help=f"Runs that ended so long ago go: {TIMES}.")
+    ] = None,
+    runs_last: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="But for the newest so many of each asset and partition.")
+    ] = None,
+    runs_tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Of runs, those with this tag.")] = None,
+    runs_except_tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="Of runs, none with this tag.")
+    ] = None,
+    runs_all: Annotated[bool, typer.Option("--runs-all", help="Keep all runs again.")] = False,
     mode: Annotated[str, typer.Option(help="min or max: which value of the metric is best.")] = "min",
     delete: Annotated[bool, typer.Option("--delete", help="With apply: do it; without this it only tells.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show, set or apply the rules that say which versions and checkpoints are kept."""
+    """Show, set or apply the rules that say which versions, checkpoints and runs are kept.
+
+    The rule of runs is set as a whole: what is left out is no part of it.
+    """
     from repro_assets.artifacts import deletion
     from repro_assets.artifacts import policy as rules
     from repro_assets.artifacts.retention import read_ledger
     from repro_assets.artifacts.room import Room
-    from repro_assets.cli.answering import here, say
+    from repro_assets.catalog.deletion import runs_of_rule
+    from repro_assets.cli.answering import here, say, settled
     from repro_assets.cli.rendering import print_facts, print_json, print_line, print_table, size
     from repro_assets.errors import InvalidValue
 
-    if action is Action.SET and keep_last is None and checkpoints_last is None and checkpoints_best is None:
+    age = None if runs_older_than is None else seconds_of(runs_older_than)
+    asked = rules.RunRule(age, runs_last, runs_tag or [], runs_except_tag or [])
+    if asked.except_tags and not asked.chooses:
+        raise InvalidValue(
+            "--runs-except-tag says only what stays", "give --runs-older-than, --runs-last or --runs-tag"
+        )
+    if asked.chooses and runs_all:
+        raise InvalidValue("--runs-all and a rule of runs exclude each other", "give one")
+    of_runs = asked if asked.chooses or runs_all else None
+    if action is Action.SET and (keep_last, checkpoints_last, checkpoints_best, of_runs) == (None, None, None, None):
         raise InvalidValue("no rule is given, so nothing would be set", "give --keep-last N, for example")
     home = here()
     found = rules.read_policy(home)
     if action is Action.SET:
-        found = rules.changed(found, collection, keep_last, checkpoints_last, checkpoints_best, mode)
+        found = rules.changed(found, collection, keep_last, checkpoints_last, checkpoints_best, mode, of_runs)
         rules.write_policy(home, found)
     if action is not Action.APPLY:
         if as_json:
@@ -157,18 +181,25 @@ def policy(
             if found.checkpoints.metric is None:
                 del kept["mode"]
             facts |= {f"checkpoints: {name}": value for name, value in kept.items() if value is not None}
+            if found.runs.chooses:
+                of_rule = dataclasses.asdict(found.runs)
+                facts |= {f"runs that go: {name}": value for name, value in of_rule.items() if value not in (None, [])}
             if facts:
                 print_facts(facts)
             else:
                 print_line("no rules: everything is kept")
         return
+    # Which runs have ended, Dagster may have to be asked.
+    home = settled() if found.runs.chooses else home
     ledger = read_ledger(home)
-    chosen = rules.plan(found, ledger)
+    going = deletion.choose_runs(ledger, runs_of_rule(home, found.runs, ledger) & ledger.parents.keys())
+    chosen = dataclasses.replace(rules.plan(found, ledger), runs=going.runs)
     freed, objects = Room(home, ledger).freed(chosen)
     if delete:
         deletion.execute(home, chosen, ledger)
     document = {
         "dry_run": not delete,
+        "runs": sorted(chosen.runs),
         "versions": [f"{name}:v{number}" for name, number in sorted(chosen.versions)],
         "checkpoints": [f"{run}/{name}" for run, name in sorted(chosen.checkpoints)],
         "objects": objects,
@@ -177,7 +208,7 @@ def policy(
     if as_json:
         print_json(document)
         return
-    for title in ("versions", "checkpoints"):
+    for title in ("runs", "versions", "checkpoints"):
         names = document[title]
         if isinstance(names, list) and names:
             print_table([{title: name} for name in names])

@@ -89,23 +89,58 @@ def list_(
 
 
 @app.command()
-def show(run: RunName, as_json: AsJson = False) -> None:
+def show(
+    run: RunName,
+    console: Annotated[
+        bool, typer.Option("--console", help="Only what it wrote to stdout and stderr; of a parent, each run under it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show the whole record of a run, with the command that runs it again."""
     from repro_assets.catalog.descriptions import show_run
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_facts, print_json, print_table, seconds
+    from repro_assets.cli.rendering import print_facts, print_json, print_table, seconds, size
 
+    if console:
+        _show_console(run, as_json=as_json)
+        return
     record = show_run(settled(), run)
     if as_json:
         print_json(record)
         return
     used = [f"{name} {version}" for name, version in record.pop("used_packages").items()]
-    facts = {**_without(record, *_LISTS), "seconds": seconds(record["seconds"]), "used packages": used}
+    written = [f"{size(item['size'])} on {item['stream']}" for item in record.pop("consoles")]
+    facts = {
+        **_without(record, *_LISTS),
+        "seconds": seconds(record["seconds"]),
+        "used packages": used,
+        "console": f"{', '.join(written)}: repro runs show {record['run_id']} --console" if written else None,
+    }
     print_facts(facts, title=f"run {record['run_id']}")
     for name in _LISTS:
         if record[name]:
             rows = [{**row, "seconds": seconds(row["seconds"])} if "seconds" in row else row for row in record[name]]
             print_table(record[name] if name == "slowest_spans" else rows, _COLUMNS.get(name), title=f"\n{name}")
+
+
+def _show_console(run: str, *, as_json: bool) -> None:
+    from repro_assets.cli.answering import say, settled
+    from repro_assets.cli.rendering import print_json, print_line, size
+    from repro_assets.inspection.console import console_of
+    from repro_assets.recording.console import readable
+
+    found = console_of(settled(), run)
+    if as_json:
+        print_json(found)
+        return
+    for item in found:
+        cut = f", {size(item['left_out'])} left out" if item["left_out"] else ""
+        where = {"record": "", "file": ", from the file", "gone": ": neither recorded nor in its file any more"}
+        print_line(f"--- {item['name']} {item['stream']} ({size(item['size'])}{cut}){where[item['source']]}")
+        if item["text"]:
+            print_line(readable(item["text"].rstrip("\n")))
+    if not found:
+        say("nothing is on record: it wrote nothing, or to a terminal or a pipe")
 
 
 @app.command()
@@ -234,6 +269,13 @@ def delete(
     older_than: Annotated[
         str | None, typer.Option(metavar="TIME", help=f"Those that ended so long ago, of RUN... if given: {TIMES}.")
     ] = None,
+    keep_last: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="But for the newest so many of each asset and partition.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Those with this tag; repeatable.")] = None,
+    except_tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="But for those with this tag; repeatable.")
+    ] = None,
     versions: Annotated[
         bool, typer.Option("--versions", help="Also the versions that they claimed, but for those with an alias.")
     ] = False,
@@ -241,12 +283,15 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete runs: what only they keep can be collected. Their records stay."""
+    from repro_assets.artifacts.policy import RunRule
     from repro_assets.catalog.deletion import delete_runs
     from repro_assets.cli.answering import say, settled
     from repro_assets.cli.rendering import print_json, print_table, size
 
     age = None if older_than is None else seconds_of(older_than)
-    done = delete_runs(settled(), runs or [], age, versions=versions, dry_run=dry_run)
+    rule = RunRule(age, keep_last, tag or [], except_tag or [])
+    given = rule if rule.chooses or rule.except_tags else None
+    done = delete_runs(settled(), runs or [], given, versions=versions, dry_run=dry_run)
     if as_json:
         print_json(done)
     else:

@@ -14,6 +14,7 @@ from repro_assets.journal.run_records import (
     CheckMade,
     CheckpointDeleted,
     CheckpointSaved,
+    ConsoleKept,
     CurriculumChanged,
     EvaluationMade,
     ExperiencesInserted,
@@ -73,6 +74,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         CurriculumChanged,
         TrainingEvent,
         ExperiencesInserted,
+        ConsoleKept,
         ExperienceSnapshot,
     )
 }

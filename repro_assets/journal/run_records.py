@@ -57,6 +57,18 @@ class RunTraced(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class ConsoleKept(Payload):
+    """What a run wrote to a stream, ``stdout`` or ``stderr``: `size` bytes, of which `left_out` are not in the text."""
+
+    kind: ClassVar[str] = "console"
+    run_id: str
+    stream: str
+    text: str
+    size: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingsMissing(Payload):
     """Readings of the machine that could not be had during a run, name to reason."""
 
@@ -293,7 +305,7 @@ class Fingerprints(Payload):
 
 @dataclass(frozen=True, slots=True)
 class CheckMade(Payload):
-    """A check gave its answer about an asset or a run."""
+    """A check gave its answer about an asset or a run; `parent_run_id` is the Dagster run in which it was made."""
 
     kind: ClassVar[str] = "check"
     name: str
@@ -303,6 +315,7 @@ class CheckMade(Payload):
     partition: str | None = None
     severity: str = "ERROR"
     details: dict[str, Any] = field(default_factory=dict)
+    parent_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def checks_for(keys: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
     def provenance_checks(context: dg.AssetCheckExecutionContext, repro: Repro) -> Iterator[dg.AssetCheckResult]:
         keys = sorted(context.selected_asset_check_keys, key=str)
         found = _made(context.instance, repro.home, {key.asset_key for key in keys})
-        results = [_checked(repro.home, key, found[key.asset_key]) for key in keys]
+        results = [_checked(repro.home, key, found[key.asset_key], context.run.run_id) for key in keys]
         # One record batch: each append is an fsync.
         journal_at(repro.home.journal).append(*(record for record, _ in results))
         yield from (result for _, result in results)
@@ -118,7 +118,9 @@ def read_made(connection: "duckdb.DuckDBPyConnection", digest: Digest, run_id: s
     return Made(digest, run_id, run[0] if run else {}, inputs, outputs)
 
 
-def _checked(home: Home, key: dg.AssetCheckKey, made: Made | ReproError) -> tuple[CheckMade, dg.AssetCheckResult]:
+def _checked(
+    home: Home, key: dg.AssetCheckKey, made: Made | ReproError, dagster_run: str
+) -> tuple[CheckMade, dg.AssetCheckResult]:
     try:
         if isinstance(made, ReproError):
             raise made
@@ -126,7 +128,9 @@ def _checked(home: Home, key: dg.AssetCheckKey, made: Made | ReproError) -> tupl
     except ReproError as error:
         passed, details = False, {"reason": str(error)}
     run_id = made.made_by if isinstance(made, Made) else None
-    record = CheckMade(key.name, passed, run_id, key.asset_key.to_user_string(), details=details)
+    record = CheckMade(
+        key.name, passed, run_id, key.asset_key.to_user_string(), details=details, parent_run_id=dagster_run
+    )
     result = dg.AssetCheckResult(
         passed=passed,
         asset_key=key.asset_key,

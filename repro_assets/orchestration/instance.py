@@ -6,12 +6,15 @@ all find them missing, and all but one fail when they make them.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from importlib import resources
 
 import dagster as dg
 
+from repro_assets.errors import MachineError
 from repro_assets.store import durable
 from repro_assets.store.home import Home
 
@@ -36,6 +39,25 @@ def open_instance(home: Home) -> dg.DagsterInstance:
     if not (home.dagster / _MADE).is_file():
         _make_tables(home)
     return dg.DagsterInstance.from_config(folder)
+
+
+@contextlib.contextmanager
+def asked(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Open Dagster's storage of this store for questions.
+
+    Raises
+    ------
+    MachineError
+        If it cannot be read, also in the body.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with open_instance(home) as instance:
+            yield instance
+    except SQLAlchemyError as error:
+        said = str(error).splitlines()[0]
+        raise MachineError(f"Dagster's storage in {home.dagster} cannot be read: {said}") from error
 
 
 def _make_tables(home: Home) -> None:

@@ -82,9 +82,8 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
                 environment,
             )
             made = {"name": artifact.name, "run": run.run_id, versions.TRIAL: run.started.trial}
-            context.add_output_metadata(
-                {**made, **parents, changes.ENVIRONMENT: environment, **change, **metadata.of_model(obj)}
-            )
+            described = {**metadata.of_model(obj), **metadata.of_report(self.home)}
+            context.add_output_metadata({**made, **parents, changes.ENVIRONMENT: environment, **change, **described})
             open_runs.stored(context)
         versions.set_output_version(context, artifact.digest)
         context.add_output_metadata(metadata.of_artifact(artifact))

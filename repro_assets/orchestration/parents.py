@@ -24,6 +24,7 @@ from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration import pins, refusals
 from repro_assets.recording import capturing
 from repro_assets.recording.capturing import Captured
+from repro_assets.report.folder import newest
 from repro_assets.store.home import Home
 
 STATES = {
@@ -32,6 +33,7 @@ STATES = {
     dg.DagsterRunStatus.CANCELED: "INTERRUPTED",
 }
 TRIAL_TAG = "trial"
+REPORT_TAG = "repro/report"
 
 _recorded: set[str] = set()
 _captures: dict[tuple[str, Level, bool], Captured] = {}
@@ -44,7 +46,7 @@ def is_trial(run: dg.DagsterRun) -> bool:
 
 
 def record_start(home: Home, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
-    """Record the parent run, once in each process that works for it."""
+    """Record the parent run, once in each process that works for it; in Dagster its tags lead to the newest report."""
     if instance.is_ephemeral and pins.active() is not None:
         return
     with _lock:
@@ -58,7 +60,7 @@ def record_start(home: Home, run: dg.DagsterRun, instance: dg.DagsterInstance) -
             name=f"{run.job_name}-{run.run_id[:8]}",
             job=run.job_name,
             trial=is_trial(run),
-            tags=sorted(f"{key}={value}" for key, value in run.tags.items() if not key.startswith((".", "dagster/"))),
+            tags=sorted(f"{key}={value}" for key, value in run.tags.items() if _is_asked(key)),
             config={"run_config": dict(run.run_config)},
             plan={
                 "code_location": code_location(run),
@@ -67,6 +69,13 @@ def record_start(home: Home, run: dg.DagsterRun, instance: dg.DagsterInstance) -
             },
         )
     )
+    page = newest(home)
+    if page is not None and run.tags.get(REPORT_TAG) != str(page):
+        instance.add_run_tags(run.run_id, {REPORT_TAG: str(page)})
+
+
+def _is_asked(tag: str) -> bool:
+    return not tag.startswith((".", "dagster/")) and tag != REPORT_TAG
 
 
 def captured(home: Home, run_id: str, level: Level, *, with_environment: bool = True) -> Captured:
@@ -108,7 +117,7 @@ def replay_plan(step: StepExecutionContext, asset: str, partition: str | None) -
         "dynamic_partitions": dynamic,
         "op": step.op.name,
         "run_config": dict(run.run_config),
-        "tags": {key: value for key, value in run.tags.items() if not key.startswith(".dagster")},
+        "tags": {key: value for key, value in run.tags.items() if not key.startswith(".dagster") and key != REPORT_TAG},
         "executor": step.job_def.executor_def.name,
         "variables": sorted(set(_variables(run.run_config))),
         "working_folder": str(capturing.project_root()),
@@ -140,7 +149,7 @@ def reconcile(home: Home, instance: dg.DagsterInstance, run_ids: Iterable[str]) 
             continue
         status = record.dagster_run.status
         state = STATES.get(status)
-        if state is None and not _executor_lives(instance, run_id):
+        if state is None and not executor_lives(instance, run_id):
             state = "INTERRUPTED"
         if state is None:
             continue
@@ -159,7 +168,8 @@ def reconcile(home: Home, instance: dg.DagsterInstance, run_ids: Iterable[str]) 
     return found
 
 
-def _executor_lives(instance: dg.DagsterInstance, run_id: str) -> bool:
+def executor_lives(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Tell whether a process of this host executes a run, or none has begun to."""
     started = instance.get_records_for_run(
         run_id, of_type={dg.DagsterEventType.RUN_START, dg.DagsterEventType.ENGINE_EVENT}, limit=200
     ).records

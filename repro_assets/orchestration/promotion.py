@@ -124,8 +124,8 @@ def propose(home: Home, model: Artifact, evaluation: Artifact) -> Candidate:
     return Candidate(handle, evaluation, value, before, moves[-1][0].id if moves else None)
 
 
-def judge(home: Home, candidate: Candidate, bounds: Bounds) -> list[Verdict]:
-    """Make every check of a candidate, and put the answers on record.
+def judge(home: Home, candidate: Candidate, bounds: Bounds, dagster_run: str | None = None) -> list[Verdict]:
+    """Make every check of a candidate, and put the answers on record as those of a Dagster run.
 
     Raises
     ------
@@ -141,7 +141,14 @@ def judge(home: Home, candidate: Candidate, bounds: Bounds) -> list[Verdict]:
     verdicts = [_answered(name, home, candidate, bounds) for name in CHECK_NAMES]
     journal_at(home.journal).append(
         *(
-            CheckMade(verdict.name, verdict.passed, candidate.model.run_id, CANDIDATE, details=verdict.details)
+            CheckMade(
+                verdict.name,
+                verdict.passed,
+                candidate.model.run_id,
+                CANDIDATE,
+                details=verdict.details,
+                parent_run_id=dagster_run,
+            )
             for verdict in verdicts
         )
     )

@@ -1,9 +1,10 @@
-"""Sensors: Dagster's final word on a run goes into the journal, and the catalog follows."""
+"""Sensors: Dagster's final word on a run goes into the journal, the catalog follows, and the two are compared."""
 
 import dagster as dg
 
 from repro_assets.catalog.projection import refresh
 from repro_assets.orchestration import parents
+from repro_assets.orchestration.agreement import compare
 from repro_assets.store.home import find_store
 
 
@@ -23,4 +24,22 @@ def _sensor(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
     return record
 
 
-sensors: list[dg.SensorDefinition] = [_sensor(status) for status in parents.STATES]
+@dg.sensor(
+    name="catalog_agrees",
+    description="Holds the catalog against the journal and Dagster's storage every hour, and says what differs.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=3600,
+)
+def catalog_agrees(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Compare, and say what was found; nothing is written or launched."""
+    home = find_store(make=True)
+    found = compare(home, context.instance)
+    if found.ok:
+        return dg.SkipReason(f"in agreement: {sum(found.compared.values())} runs, materializations and checks compared")
+    wrong = [finding for finding in found.findings() if not finding.harmless]
+    said = f"{len(wrong)} do not agree, such as {wrong[0].kind} {wrong[0].asset or wrong[0].run_id}: {wrong[0].reason}"
+    context.log.warning(f"{said}; see: repro catalog check")
+    return dg.SkipReason(f"{said}; see: repro catalog check")
+
+
+sensors: list[dg.SensorDefinition] = [*(_sensor(status) for status in parents.STATES), catalog_agrees]

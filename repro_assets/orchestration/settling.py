@@ -11,7 +11,6 @@ from typing import Any
 
 from repro_assets.catalog import queries
 from repro_assets.catalog.projection import refresh
-from repro_assets.errors import MachineError
 from repro_assets.store import sealed
 from repro_assets.store.home import Home
 
@@ -60,27 +59,21 @@ def settle(home: Home) -> dict[str, str]:
 
 def _ask(home: Home, waiting: list[dict[str, Any]]) -> tuple[dict[str, str], bool]:
     """Return the states that were recorded, and whether asking again would be in vain."""
-    from sqlalchemy.exc import SQLAlchemyError
-
     from repro_assets.orchestration import parents
-    from repro_assets.orchestration.instance import open_instance
+    from repro_assets.orchestration.instance import asked
 
-    try:
-        with open_instance(home) as instance:
-            open_runs = []
-            for row in waiting:
-                run = instance.get_run_by_id(row["run_id"])
-                if run is None or run.status.value == row["dagster_status"]:
-                    continue
-                # Processes of another host cannot be looked for here, so only Dagster's final word counts for them.
-                if row["state"] == "UNKNOWN" and not run.is_finished:
-                    continue
-                open_runs.append(row["run_id"])
-            found = parents.reconcile(home, instance, open_runs)
-            return found, found.keys() >= set(open_runs)
-    except SQLAlchemyError as error:
-        said = str(error).splitlines()[0]
-        raise MachineError(f"Dagster's storage in {home.dagster} cannot be read: {said}") from error
+    with asked(home) as instance:
+        open_runs = []
+        for row in waiting:
+            run = instance.get_run_by_id(row["run_id"])
+            if run is None or run.status.value == row["dagster_status"]:
+                continue
+            # Processes of another host cannot be looked for here, so only Dagster's final word counts for them.
+            if row["state"] == "UNKNOWN" and not run.is_finished:
+                continue
+            open_runs.append(row["run_id"])
+        found = parents.reconcile(home, instance, open_runs)
+        return found, found.keys() >= set(open_runs)
 
 
 def _storage(home: Home) -> list[list[Any]]:

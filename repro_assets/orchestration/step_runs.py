@@ -91,7 +91,7 @@ class OpenRuns:
                 captured = parents.captured(home, step.run_id, _level(step))
                 context.log.info(captured.summary())
                 with traces.joined(step.run_id):
-                    seen.run = begin(home, _started(context, captured))
+                    seen.run = begin(home, _started(context, captured), late=True)
                 seen.run.log_readings(captured.readings)
                 replayed_runs.note(seen.run)
                 seen.left = {out.name for out in step.step.step_outputs if not out.properties.asset_check_key}

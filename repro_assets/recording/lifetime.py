@@ -15,8 +15,8 @@ from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run
 from repro_assets.store.home import Home
 
 
-def begin(home: Home, started: run_records.RunStarted) -> Run:
-    """Record the start of a run and return its handle.
+def begin(home: Home, started: run_records.RunStarted, *, late: bool = False) -> Run:
+    """Record the start of a run and return its handle; `late` where its work had begun before (`recording.console`).
 
     Raises
     ------
@@ -27,7 +27,7 @@ def begin(home: Home, started: run_records.RunStarted) -> Run:
     """
     if not started.name:
         raise InvalidValue("a run needs a name")
-    return Run(home, started)
+    return Run(home, started, late=late)
 
 
 def attached(home: Home, started: run_records.RunStarted, *, resumed_from: str | None = None) -> Run:

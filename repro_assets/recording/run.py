@@ -27,7 +27,7 @@ from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
-from repro_assets.recording import tracing, used
+from repro_assets.recording import console, tracing, used
 from repro_assets.recording.flushing import flusher
 from repro_assets.recording.readings import Summary, point_of
 from repro_assets.recording.redaction import describe, redact, redact_start
@@ -84,8 +84,14 @@ class Run:
         The run's own span, which begins and ends with it.
     """
 
-    def __init__(self, home: Home, started: run_records.RunStarted, *, owned: bool = True) -> None:
+    def __init__(self, home: Home, started: run_records.RunStarted, *, owned: bool = True, late: bool = False) -> None:
         started = redact_start(started)
+        # A process that is only attached writes to the streams of the owner, or to none.
+        self._console = console.places(home, late=late) if owned else {}
+        if self._console:
+            started = dataclasses.replace(
+                started, host_facts={**started.host_facts, console.FACT: console.described(self._console)}
+            )
         self.home = home
         self.run_id = started.run_id
         self.started = started
@@ -357,6 +363,7 @@ class Run:
                 self._journal.append(
                     run_records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
                     used.packages_used(self.run_id),
+                    *console.kept(self.home, self.run_id, self._console),
                     run_records.RunEnded(
                         self.run_id, state, None if error is None else describe(error), self.edited_sources
                     ),

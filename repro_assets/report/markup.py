@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NewType
 
+from repro_assets.recording.console import readable
 from repro_assets.wording import words
 
 Html = NewType("Html", str)
@@ -87,6 +88,12 @@ def facts(caption: str, pairs: Sequence[tuple[str, Any]]) -> Html:
         f'<section><h2>{text(caption)}</h2>{_scrolling(caption)}<table class="facts">'
         f"{_caption(caption)}<tbody>\n{body}</tbody></table></div></section>\n"
     )
+
+
+def console(stream: str, written: str) -> Html:
+    """Return a section with what a run wrote to a stream, without the sequences that only a terminal understands."""
+    shown = text(readable(written))
+    return Html(f"<section><h2>{text(stream)}</h2>{_scrolling(stream)}<pre>{shown}</pre></div></section>\n")
 
 
 def _scrolling(caption: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from repro_assets.report.markup import Html, cell, facts, link, table, text
+from repro_assets.report.markup import Html, cell, console, facts, link, table, text
 from repro_assets.report.reading import Reading, flat
 from repro_assets.report.script import file_name
 
@@ -146,5 +146,6 @@ def _sections(reading: Reading, run: Mapping[str, Any], known: set[str]) -> str:
         table("The machine meanwhile", run["system"]),
         table("Readings that failed", run["missing_readings"]),
         table("Where its time went", run["slowest_spans"]),
+        *(console(item["stream"], item["text"]) for item in run["consoles"]),
     ]
     return "".join(parts)

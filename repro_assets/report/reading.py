@@ -44,6 +44,7 @@ _OF_RUNS = {
     ),
     "curriculum": ("SELECT * EXCLUDE (record) FROM curriculum", "step, time"),
     "events": ("SELECT * EXCLUDE (record) FROM events", "step, time"),
+    "consoles": ("SELECT * EXCLUDE (record, time) FROM consoles", "stream"),
     "checks": ("SELECT * EXCLUDE (record) FROM checks", "time, name"),
     "resumed": ("SELECT * EXCLUDE (record) FROM resumes", "time"),
     "resumed_by": ("SELECT resumed_run_id AS run_id, run_id AS by_run, checkpoint, step, time FROM resumes", "time"),

@@ -19,8 +19,11 @@ from dagster_page import ARGUMENTS, chromium
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from report_store import ATTACK, fill, run_id
 
+from repro_assets.journal import run_records
+from repro_assets.journal.segments import Journal
 from repro_assets.report.folder import Folder
-from repro_assets.report.writing import write_report
+from repro_assets.report.writing import Options, write_report
+from repro_assets.store.home import make_store
 
 REQUIRED = "REPRO_REQUIRE_BROWSER"
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
@@ -190,6 +193,38 @@ def test_the_page_of_a_run_has_its_record_and_its_curves(at: Callable[[str], Pag
     expect(page.get_by_role("table", name="Replays")).to_contain_text("identical")
     page.get_by_role("link", name="All runs").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Runs")
+
+
+def test_an_open_page_of_a_watched_report_follows_the_runs(browser: Browser, tmp_path: Path) -> None:
+    home = make_store(tmp_path / "store")
+    journal = Journal(home.journal)
+    journal.append(run_records.RunStarted("aa" * 8, "asset", "training", asset="models/a"))
+    journal.append(run_records.Metrics("aa" * 8, [["loss", step, 1.0 / (step + 1), 1e9 + step] for step in range(5)]))
+    folder, options = Folder(tmp_path / "pages"), Options(watched=True)
+    write_report(home, [], folder, options)
+    context = browser.new_context(offline=True)
+    try:
+        table, own = context.new_page(), context.new_page()
+        table.goto(f"{folder.root.as_uri()}/index.html#/runs")
+        own.goto(f"{folder.root.as_uri()}/runs/{'aa' * 8}.html")
+        expect(own.locator("figcaption").filter(has_text="loss, 5 points")).to_be_visible(timeout=60_000)
+        expect(table.locator("tbody th")).to_have_text(["training"], timeout=60_000)
+        # Both have seen the first stamp by now, or take the next one for it.
+        table.wait_for_timeout(2500)
+        journal.append(
+            run_records.Metrics("aa" * 8, [["loss", 5, 0.1, 1e9 + 5]]), run_records.RunEnded("aa" * 8, "COMPLETED")
+        )
+        journal.append(run_records.RunStarted("bb" * 8, "asset", "the next one", asset="models/a"))
+        write_report(home, [], folder, options)
+        expect(table.locator("tbody th")).to_have_text(["the next one", "training"], timeout=60_000)
+        expect(table.locator("#notice")).to_contain_text("was written again")
+        expect(own.locator("figcaption").filter(has_text="loss, 6 points")).to_be_visible(timeout=60_000)
+        expect(own.get_by_role("heading", level=1)).to_contain_text("RUNNING")
+        own.get_by_role("button", name="load the tables again").click()
+        expect(own.get_by_role("heading", level=1)).to_contain_text("COMPLETED")
+    finally:
+        context.close()
+        journal.close()
 
 
 def test_names_that_attack_are_shown_as_they_are(at: Callable[[str], Page]) -> None:

@@ -86,6 +86,7 @@ def test_every_example_on_the_page_answers(home, recorder, traced, span):
         run_records.CurriculumChanged("RUN", 0, None, "easy", "start", {}, {"simple": 1.0, "medium": 0.0, "hard": 0.0}),
         run_records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
         run_records.ReadingsMissing("RUN", {"gpu": "no driver"}),
+        run_records.ConsoleKept("RUN", "stderr", "step 1\nthe loss is NaN\n", 22, 0),
         run_records.RunTagged("RUN", ["for-the-paper"], []),
     )
     traced(home, span("train", kind="stage", run="RUN"))

@@ -8,6 +8,9 @@ import pytest
 
 from repro_assets.catalog import queries
 from repro_assets.cli.options import seconds_of
+from repro_assets.journal.run_records import ParentState, RunStarted
+from repro_assets.journal.segments import journal_at
+from repro_assets.recording.lifetime import begin
 from repro_assets.store.home import Home
 from repro_assets.store.leases import lease_on
 
@@ -55,10 +58,44 @@ def test_runs_are_deleted_by_name_and_by_age(repro: Any, home: Home) -> None:
     assert repro("store", "fsck", "--json").document["ok"]
 
 
-def test_a_run_that_is_executing_is_not_deleted(repro: Any, home: Home) -> None:
-    from repro_assets.journal.run_records import RunStarted
-    from repro_assets.recording.lifetime import begin
+def test_rules_let_runs_go_by_age_count_and_tag(repro: Any, home: Home) -> None:
+    first, second, failed = "aaaaaaaa11111111", "bbbbbbbb22222222", "cccccccc33333333"
+    journal_at(home.journal).append(RunStarted("parent00parent00", "parent", "grouping"))
+    begin(home, RunStarted("dddddddd44444444", "asset", "child", "parent00parent00", asset="models/other")).end()
+    begun = begin(home, RunStarted("eeeeeeee55555555", "asset", "open", asset="models/small"))
+    journal_at(home.journal).append(ParentState("parent00parent00", "COMPLETED", "SUCCESS"))
 
+    def told(*words: object) -> list[str]:
+        return [row["run_id"] for row in repro("runs", "delete", *words, "--dry-run", "--json").document["runs"]]
+
+    # The one that is executing is the newest, and is not counted.
+    assert told("--keep-last", 1) == [first, second]
+    assert told("--keep-last", 0) == [first, second, failed, "dddddddd44444444", "parent00parent00"]
+    assert told("--keep-last", 1, "--older-than", "1h") == []
+    assert repro("runs", "tag", first, "+draft", "+paper").code == 0
+    assert repro("runs", "tag", second, "+draft").code == 0
+    assert told("--tag", "draft") == [first, second]
+    assert told("--tag", "draft", "--except-tag", "paper") == [second]
+    assert told(first, failed, "--tag", "draft") == [first]
+    assert repro("runs", "delete", first, "--except-tag", "paper").code == 2
+    assert repro("artifacts", "alias", "model-small:v2", "production").code == 0
+    assert told("--keep-last", 1) == [first]
+
+    assert repro("store", "policy", "set", "--runs-except-tag", "paper").code == 2
+    assert repro("store", "policy", "set", "--runs-last", 1, "--runs-all").code == 2
+    words = ("--runs-last", 1, "--runs-older-than", "0s", "--runs-except-tag", "keep")
+    rule = repro("store", "policy", "set", *words, "--json").document["runs"]
+    assert rule == {"older_than": 0.0, "keep_last": 1, "tags": [], "except_tags": ["keep"]}
+    assert "runs that go: keep_last" in repro("store", "policy").out
+    assert repro("store", "policy", "apply", "--json").document["runs"] == [first]
+    assert repro("store", "policy", "apply", "--delete", "--json").document["runs"] == [first]
+    assert queries.rows(home, "SELECT run_id FROM deleted_runs") == [{"run_id": first}]
+    assert repro("store", "policy", "apply", "--json").document["runs"] == []
+    assert not repro("store", "policy", "set", "--runs-all", "--json").document["runs"]["keep_last"]
+    begun.end()
+
+
+def test_a_run_that_is_executing_is_not_deleted(repro: Any, home: Home) -> None:
     begun = begin(home, RunStarted("dddddddd44444444", "asset", "open", asset="models/small"))
     refused = repro("runs", "delete", begun.run_id)
     assert refused.code == 2 and begun.run_id in refused.err and not refused.out

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.inspection.console import console_of
 from repro_assets.store import fsck
 from repro_assets.store.opening import open_objects
 
@@ -75,6 +76,9 @@ def test_a_killed_root_leaves_a_run_that_is_shown_as_interrupted_and_nothing_is_
     # What was flushed before the kill is there.
     rows = project.rows("SELECT value FROM metrics WHERE name = 'begun'")
     assert rows == [{"value": 1.0}]
+    (said,) = [item for item in console_of(project.home, "last") if item["stream"] == "stdout"]
+    source = "file" if executor == "in_process" else "record"
+    assert (said["text"], said["source"]) == ("slow, and soon dead\n", source)
     verify(project)
     again = project.run(selection=["plain/up"])
     assert again["state"] == "COMPLETED"

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from repro_assets.inspection.console import console_of
+
 TAGS = """
 import json, sys
 import dagster as dg
@@ -61,6 +63,9 @@ def test_a_run_reads_its_own_upstream_although_another_run_rebuilds_it_in_the_mi
         assert (slot, name) == (f"`{asset.rpartition('/')[2]}`", f"`{version['name']}`")
         assert (digest, len(run)) == (f"`{made[asset]}`", 18)
         assert re.fullmatch(rf"\[{asset}\]\(/assets/{asset}\?view=events&asOf=\d{{13}}\)", link)
+    # Each step of a Dagster run has what it wrote itself, in one process or in several.
+    said = [item for item in console_of(project.home, answer["run_id"]) if item["stream"] == "stdout"]
+    assert [item["text"] for item in said] == ["8 numbers\n", "doubled\n"]
     # The newest event is the other run's: a run that asks now gets that one.
     later = project.run(selection=["plain/mid"], settings={"seed": 1})
     assert inputs(project, later["products"][0]["run_id"]) == {"up": rebuilt}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import signal
@@ -206,3 +207,9 @@ def test_the_command_answers_with_the_page(
     ]
     assert main([*words, "--metric", "accuracy"]) == 2
     assert "--paper" in capsys.readouterr().err
+
+
+def test_the_page_of_a_run_has_what_it_printed(report: Path) -> None:
+    page = (report / "runs" / f"{run_id(0.1, 0)}.html").read_text()
+    assert f"<pre>step 2\n{html.escape(ATTACK)}\n</pre>" in page
+    assert "<h2>stderr</h2>" not in (report / "runs" / f"{run_id(0.1, 1)}.html").read_text()

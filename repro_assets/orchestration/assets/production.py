@@ -80,7 +80,10 @@ def production(
         raise InvalidValue("a trial promotes nothing", "run it without --trial: repro run --job promote")
     candidate = promotion.propose(repro.home, model, evaluation)
     verdicts = promotion.judge(
-        repro.home, candidate, Bounds(config.dataset, config.least, config.most, config.tolerance)
+        repro.home,
+        candidate,
+        Bounds(config.dataset, config.least, config.most, config.tolerance),
+        context.run.run_id,
     )
     yield dg.MaterializeResult(asset_key=CANDIDATE, value=candidate.model, metadata=candidate.describe())
     for verdict in verdicts:

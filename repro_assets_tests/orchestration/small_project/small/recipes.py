@@ -26,6 +26,7 @@ class Settings(BaseModel):
 
 def numbers(run: Any, config: Settings) -> dict[str, Any]:
     """Draw numbers from the run's seed."""
+    print(f"{config.size} numbers")
     values = run.seeds.numpy("numbers").standard_normal(config.size)
     run.log_metric("sum", float(values.sum()))
     return {"values": values}
@@ -33,6 +34,7 @@ def numbers(run: Any, config: Settings) -> dict[str, Any]:
 
 def doubled(run: Any, config: Settings, source: dict[str, Any]) -> dict[str, Any]:
     """Double them; let another run rebuild the source meanwhile, if the test asks for it."""
+    print("doubled")
     asked = os.environ.get("SMALL_RACE")
     if asked:
         environment = {name: value for name, value in os.environ.items() if name != "SMALL_RACE"}
@@ -87,6 +89,7 @@ def slow(run: Any, config: Settings) -> dict[str, Any]:
     """Say that it has begun, log, and take long."""
     import time
 
+    print("slow, and soon dead", flush=True)
     run.log_metric("begun", 1.0, step=0)
     run.flush()
     Path(os.environ["SMALL_STARTED"]).write_text(str(os.getpid()))
