@@ -42,9 +42,9 @@ def test_the_last_point_and_the_extremes_are_those_of_all_points_however_they_ca
     refresh(home)
     later = Journal(home.journal)
     for number, value in enumerate((9.0, float("nan"), -1.0)):
-        later.append(run_records.Metrics("run-one", [["loss", 3 + number, value, 0.0], ["new", None, value, number]]))
+        later.append(run_records.Metrics.of("run-one", [["loss", 3 + number, value, 0.0], ["new", None, value, number]]))
         refresh(home)
-    later.append(run_records.Metrics("run-one", [["loss", 1, -1.0, 0.0]]))
+    later.append(run_records.Metrics.of("run-one", [["loss", 1, -1.0, 0.0]]))
     (loss, new) = rows(home, "SELECT * EXCLUDE (run_id) FROM metrics_last ORDER BY name")
     assert list(loss.values()) == ["loss", -1.0, 5, -1.0, 9.0, 1, 3, 7]
     assert list(new.values()) == ["new", -1.0, None, -1.0, 9.0, None, None, 3]
@@ -140,10 +140,10 @@ def test_a_damaged_line_is_named_and_later_lines_count(home, recorder):
 
 def test_impossible_values_are_named_and_the_next_record_counts(home, recorder):
     append = recorder.journal.append
-    append(run_records.Metrics("run-one", [["loss", 1, "high", 0.0]]))
-    append(run_records.Metrics("run-one", [["loss", 2**70, 1.0, 0.0]]))
+    append(run_records.Metrics.of("run-one", [["loss", 1, "high", 0.0]]))
+    append(run_records.Metrics.of("run-one", [["loss", 2**70, 1.0, 0.0]]))
     append(run_records.RunStarted("run-one", "asset", "name", config={"x": float("nan"), "s": "\udc80"}))
-    append(run_records.Metrics("run-one", [["loss", None, float("nan"), 0.0]]))
+    append(run_records.Metrics.of("run-one", [["loss", None, float("nan"), 0.0]]))
     assert [row["kind"] for row in rows(home, "FROM damages")] == ["record", "record"]
     assert len(rows(home, "FROM metrics")) == 1
     (config,) = rows(home, "SELECT config ->> 'x' AS x, config ->> 's' AS s FROM runs")
