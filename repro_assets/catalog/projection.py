@@ -165,6 +165,7 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
             _keep(tables, piece)
             records += piece.records
         _keep_copies(tables, segments)
+        _summarize(tables)
         if read_referenced(home, tables):
             _draw_revision(connection)
         traces = publication.trace_sizes(home)
@@ -223,6 +224,13 @@ def _keep(tables: Tables, piece: Piece) -> None:
     _replace_segments(tables, list(piece.segments.values()))
     _draw_revision(connection)
     connection.execute("COMMIT")
+
+
+def _summarize(tables: Tables) -> None:
+    tables.connection.execute("BEGIN")
+    if tables.summarize():
+        _draw_revision(tables.connection)
+    tables.connection.execute("COMMIT")
 
 
 def _keep_copies(tables: Tables, segments: dict[str, Segment]) -> None:

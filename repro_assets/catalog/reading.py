@@ -15,11 +15,13 @@ from pathlib import Path
 import xxhash
 
 from repro_assets.catalog.loading import Batch
+from repro_assets.catalog.points import columns_of, table_of
 from repro_assets.catalog.rows import Row, microseconds, rows_of, text_of
+from repro_assets.journal.metrics import Metrics
 from repro_assets.journal.records import Record
 from repro_assets.journal.segments import Damage, read_segment
 
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 200_000
 BYTES_AT_ONCE = 16 << 20
 _OWN_NAME = re.compile(r".+-\d+-[0-9a-f]{32}\.jsonl")
 
@@ -135,7 +137,9 @@ def _take(piece: Piece, segment: Segment, item: Record) -> None:
     record = item if item.segment == segment.name else replace(item, segment=segment.name)
     try:
         time = max(microseconds(record.time), segment.last_time or 0)
-        rows = list(rows_of(record, time))
+        payload = record.payload
+        points = columns_of(payload) if isinstance(payload, Metrics) else None
+        rows = [] if points is not None else list(rows_of(record, time))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         # A record's members are checked here and nowhere before, so any of these means impossible values.
         piece.damages.append(
@@ -152,6 +156,8 @@ def _take(piece: Piece, segment: Segment, item: Record) -> None:
     segment.records += 1
     piece.records += 1
     piece.batch.add(rows)
+    if isinstance(payload, Metrics) and points is not None:
+        piece.batch.add_points(table_of(payload), points)
 
 
 def _line_damage(segment: str, offset: int, reason: str) -> Row:

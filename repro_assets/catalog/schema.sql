@@ -122,6 +122,12 @@ COMMENT ON COLUMN journal.parent_states.error_type IS 'Class of the error that D
 COMMENT ON COLUMN journal.parent_states.error_message IS 'Its message.';
 COMMENT ON COLUMN journal.parent_states.error_trace IS 'Its trace.';
 
+CREATE TABLE journal.unsummarized (
+    run_id VARCHAR NOT NULL
+);
+COMMENT ON TABLE journal.unsummarized IS 'Runs whose rows of metrics_last are being made; empty in a published file.';
+COMMENT ON COLUMN journal.unsummarized.run_id IS 'The run.';
+
 CREATE TABLE journal.alias_moves (
     collection VARCHAR NOT NULL,
     alias VARCHAR NOT NULL,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import Any, ClassVar
 
@@ -71,7 +71,7 @@ class Metrics(Payload):
             made = cls.of(data["run_id"], rows, **{name: data[name] for name in data.keys() - {"run_id"}})
         except OverflowError as error:
             raise ValueError(str(error)) from error
-        return {name: getattr(made, name) for name in cls.__dataclass_fields__}
+        return {field.name: getattr(made, field.name) for field in fields(cls)}
 
     @property
     def moments(self) -> list[int]:

@@ -61,7 +61,5 @@ def records_of(run_id: str, points: Sequence[Point], *, system: bool) -> list[Me
     made = []
     for first in range(0, len(points), POINTS_AT_ONCE):
         names, steps, values, times = zip(*points[first : first + POINTS_AT_ONCE], strict=True)
-        made.append(
-            Metrics.of_columns(run_id, names, steps, values, [time // 1_000 for time in times], system=system)
-        )
+        made.append(Metrics.of_columns(run_id, names, steps, values, [time // 1_000 for time in times], system=system))
     return made

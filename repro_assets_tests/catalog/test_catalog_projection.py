@@ -42,7 +42,9 @@ def test_the_last_point_and_the_extremes_are_those_of_all_points_however_they_ca
     refresh(home)
     later = Journal(home.journal)
     for number, value in enumerate((9.0, float("nan"), -1.0)):
-        later.append(run_records.Metrics.of("run-one", [["loss", 3 + number, value, 0.0], ["new", None, value, number]]))
+        later.append(
+            run_records.Metrics.of("run-one", [["loss", 3 + number, value, 0.0], ["new", None, value, number]])
+        )
         refresh(home)
     later.append(run_records.Metrics.of("run-one", [["loss", 1, -1.0, 0.0]]))
     (loss, new) = rows(home, "SELECT * EXCLUDE (run_id) FROM metrics_last ORDER BY name")
