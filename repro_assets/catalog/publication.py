@@ -20,6 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from repro_assets.errors import from_os_error
+from repro_assets.journal.merged import forms
 from repro_assets.journal.segments import liveness
 from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
@@ -39,7 +40,7 @@ class Note:
     published : tuple of int
         Inode, size and modification time (ns) of the published file.
     segments : dict
-        Size in bytes of each journal file when it was read.
+        Size in bytes of each segment when it was read.
     watched : dict
         Liveness of each journal file on which the state of a run without an end record depends.
     damages : int
@@ -79,23 +80,22 @@ def work_file(home: Home) -> Path:
 
 
 def segment_sizes(home: Home) -> dict[str, int]:
-    """Return the size in bytes of every journal file."""
-    return _sizes(home.journal)
+    """Return the size in bytes of every segment of the journal, in whatever form it is.
+
+    Raises
+    ------
+    CorruptRecord, UnsupportedFormat
+        If a merge of segments does not read.
+    """
+    return {name: form.size for name, form in forms(home).items()}
 
 
 def trace_sizes(home: Home) -> dict[str, int]:
     """Return the size in bytes of every trace file; none where the folder cannot be read: they are no facts."""
     try:
-        return _sizes(home.traces)
-    except OSError:
-        return {}
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    try:
-        with os.scandir(folder) as entries:
+        with os.scandir(home.traces) as entries:
             return {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".jsonl")}
-    except FileNotFoundError:
+    except OSError:
         return {}
 
 
@@ -124,7 +124,12 @@ def current_note(home: Home) -> Note | None:
 
 def observe(home: Home, names: Iterable[str]) -> dict[str, str]:
     """Return the liveness of the processes that write these journal files."""
-    return {name: liveness(home.journal / name).value for name in names if (home.journal / name).exists()}
+    found = {}
+    for name in names:
+        # What was merged, or belongs to a journal that was taken away, has no process.
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = liveness(home.journal / name).value
+    return found
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ CREATE TABLE damages (
 );
 COMMENT ON TABLE damages IS 'What could not be read. Nothing here stops the projection, and nothing is left out without a row here.';
 COMMENT ON COLUMN damages.kind IS 'line (bytes that are no record), record (a record with impossible values), object (bytes gone or corrupt) or trace (a line of a trace file that does not read).';
-COMMENT ON COLUMN damages.segment IS 'Segment of the line or record, or the trace file.';
+COMMENT ON COLUMN damages.segment IS 'Segment of the line or record, or of what a merge of the journal held; or the trace file.';
 COMMENT ON COLUMN damages.byte_offset IS 'Where the line begins.';
 COMMENT ON COLUMN damages.subject IS 'The record or the digest.';
 COMMENT ON COLUMN damages.reason IS 'What is wrong, in one line.';

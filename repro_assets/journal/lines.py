@@ -2,9 +2,9 @@
 
 Laws: a record is one line of JSON that ends in a newline; its last member ``xxh3`` is the XXH3-64 of all bytes of the
 line before ``,"xxh3"``, so a changed bit is seen; a line without its newline is not a record; every record carries
-``v`` (version of its kind), ``kind``, ``seq`` (its number within its segment, from 0), ``time`` (wall clock, for display
-only), ``follows`` (ids of records it builds on) and ``data``, whose members are the fields of its kind (`payloads`).
-Records of older versions are upcast when read, for ever; a record of a newer version is an error that names it.
+``v`` (schema of its kind), ``kind``, ``seq`` (its number within its segment, from 0), ``time`` (wall clock, for
+display only), ``follows`` (ids of records it builds on) and ``data``, whose members are the fields of its kind
+(`payloads`). Records of older schemas are upcast when read, for ever; one of a newer schema is an error that names it.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import io
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Part:
     points: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Merge:
     """A merge, as its file says; `manifest` is the digest of the manifest of its two objects."""
 
@@ -70,6 +70,14 @@ class Merge:
     def file(self) -> str:
         """Name of its file in the folder of the journal."""
         return self.id + SUFFIX
+
+    @cached_property
+    def _by_name(self) -> dict[str, Part]:
+        return {part.name: part for part in self.parts}
+
+    def part(self, name: str) -> Part | None:
+        """Return its part that is the segment of this name."""
+        return self._by_name.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +198,22 @@ def forms(home: Home) -> dict[str, Form]:
     return found
 
 
-def form_of(home: Home, name: str) -> Form:
-    """Return the form of one segment that counts.
+def form_of(home: Home, name: str) -> Form | None:
+    """Return the form of one segment that counts, None where there is no such segment.
 
     Raises
     ------
-    CorruptRecord
-        If the segment is not there, or as `list_merges`.
+    CorruptRecord, UnsupportedFormat
+        As `list_merges`.
     """
-    form = forms(home).get(name)
-    if form is None:
-        raise CorruptRecord(f"the segment {name} of the journal is gone", "see: repro store fsck")
-    return form
+    found = None
+    with contextlib.suppress(FileNotFoundError):
+        found = Form(name, (home.journal / name).stat().st_size)
+    for merge in list_merges(home.journal):
+        part = merge.part(name)
+        if part is not None and (found is None or found.size < part.size):
+            found = Form(name, part.size, merge, part)
+    return found
 
 
 def length_of(home: Home, form: Form) -> int:
@@ -230,7 +242,7 @@ def read_form(home: Home, form: Form, offset: int = 0) -> Iterator[tuple[Item, i
         except (FileNotFoundError, MissingObject):
             if tried == _TRIES - 1:
                 raise
-            form = form_of(home, form.name)
+            form = _again(home, form)
 
 
 def read_journal(home: Home) -> Iterator[Record | Damage]:
@@ -245,6 +257,22 @@ def read_journal(home: Home) -> Iterator[Record | Damage]:
         for item, _ in read_form(home, form):
             if not isinstance(item, MetricLine):
                 yield item
+
+
+def read_raw(home: Home) -> Iterator[tuple[str, bytes]]:
+    """Yield every line, unread, with its segment: for who looks for lines of one kind. Metrics may be left out.
+
+    Raises
+    ------
+    CorruptRecord, UnsupportedFormat, CorruptObject, MissingObject
+        If a merge does not read.
+    """
+    for form in forms(home).values():
+        try:
+            yield from _raw(home, form)
+        except (FileNotFoundError, MissingObject):
+            # Raised before the first line.
+            yield from _raw(home, _again(home, form))
 
 
 def frames(home: Home, merge: Merge, part: Part) -> Iterator[tuple[int, int, bytes | MetricLine]]:
@@ -282,6 +310,25 @@ def objects_of(home: Home, merge: Merge) -> tuple[bytes, bytes]:
     objects = LocalObjects(home)
     lines, metrics = Manifest.decode(objects.read(merge.manifest)).objects()
     return objects.read(lines), objects.read(metrics)
+
+
+def _again(home: Home, form: Form) -> Form:
+    found = form_of(home, form.name)
+    if found is None:
+        raise CorruptRecord(f"the segment {form.name} of the journal is gone", "see: repro store fsck")
+    return found
+
+
+def _raw(home: Home, form: Form) -> Iterator[tuple[str, bytes]]:
+    if form.merge is None or form.part is None:
+        with (home.journal / form.name).open("rb") as file:
+            for line in file:
+                yield form.name, line
+        return
+    for _, _, held in frames(home, form.merge, form.part):
+        if isinstance(held, bytes):
+            for line in io.BytesIO(held):
+                yield form.name, line
 
 
 def _read_once(home: Home, form: Form, offset: int) -> Iterator[tuple[Item, int]]:
