@@ -9,7 +9,6 @@ imports DuckDB.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import uuid
@@ -147,13 +146,8 @@ def exclusively(home: Home) -> Iterator[None]:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise from_os_error(error, path) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with durable.locked(descriptor, path):
         yield
-    finally:
-        # Closing alone would not do: a child that was forked meanwhile shares the lock.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
 
 
 def publish(home: Home) -> tuple[int, int, int]:

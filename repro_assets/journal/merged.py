@@ -16,7 +16,6 @@ object `metrics`, which is Parquet and which nothing here reads (`repro_assets.a
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 from collections.abc import Iterator
@@ -167,13 +166,8 @@ def alone(home: Home) -> Iterator[None]:
         descriptor = os.open(home.journal, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise from_os_error(error, home.journal) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with durable.locked(descriptor, home.journal):
         yield
-    finally:
-        # Closing alone would not do: a child that was forked meanwhile shares the lock.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
 
 
 def forms(home: Home) -> dict[str, Form]:
