@@ -24,7 +24,7 @@ from repro_assets.artifacts.merged_points import PointsWriter, open_segment, row
 from repro_assets.catalog import publication
 from repro_assets.catalog.points import columns_of
 from repro_assets.catalog.rows import Unfit, microseconds
-from repro_assets.errors import ReproError, from_os_error
+from repro_assets.errors import InvalidInput, MachineError, ReproError, SourceChanged, from_os_error
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.journal.lines import read_line
 from repro_assets.journal.merged import Form, Merge, Part, alone, forms, list_merges, write_merge
@@ -88,33 +88,42 @@ def merge(home: Home, *, dry_run: bool = False) -> Merged:
     MachineError
         If the store cannot be written.
     """
-    with publication.exclusively(home):
-        done = Merged(dry_run)
-        _clear(home, dry_run)
-        found = forms(home)
-        files = [form for form in found.values() if form.merge is None]
-        gone = [form for form in files if _is_gone(home, form)]
-        done.left = len(files) - len(gone)
-        done.segments = len(gone)
-        small = [one for one in list_merges(home.journal) if _weight(one) < BYTES_AT_ONCE // 2]
-        if not gone and len(small) < 2:
-            return done
-        waiting = [form for form in found.values() if form.merge in small] + gone
-        done.taken_in = [one.file for one in small]
-        done.bytes_before = sum(form.size for form in gone) + sum(_taken(home, one) for one in small)
-        if dry_run:
-            return done
-        require_format(home, MERGED_FORMAT)
-        groups = list(_groups(waiting))
-        made = []
-        for number, group in enumerate(groups):
-            # Of a merge that is spread over several new ones the file goes when the last of these counts.
-            replaced = tuple(one.id for one in small) if number == len(groups) - 1 else ()
-            made.append(_write(home, group, replaced, done))
-        done.merges = [one.file for one in made]
-        _clear(home, dry_run)
-        _keep_left(home)
+    try:
+        with publication.exclusively(home):
+            return _merge(home, dry_run)
+    except OSError as error:
+        raise from_os_error(error, home.journal) from error
+
+
+def _merge(home: Home, dry_run: bool) -> Merged:
+    done = Merged(dry_run)
+    if not dry_run:
+        _clear(home)
+    found = forms(home)
+    files = [form for form in found.values() if form.merge is None]
+    gone = [form for form in files if _is_gone(home, form)]
+    done.left = len(files) - len(gone)
+    done.segments = len(gone)
+    small = [one for one in list_merges(home.journal) if _weight(one) < BYTES_AT_ONCE // 2]
+    if not gone and len(small) < 2:
         return done
+    going = {one.id for one in small}
+    waiting = [form for form in found.values() if form.merge is not None and form.merge.id in going] + gone
+    done.taken_in = [one.file for one in small]
+    done.bytes_before = sum(form.size for form in gone) + sum(_taken(home, one) for one in small)
+    if dry_run:
+        return done
+    require_format(home, MERGED_FORMAT)
+    groups = list(_groups(waiting))
+    made = []
+    for number, group in enumerate(groups):
+        # Of a merge that is spread over several new ones the file goes when the last of these counts.
+        replaced = tuple(one.id for one in small) if number == len(groups) - 1 else ()
+        made.append(_write(home, group, replaced, done))
+    done.merges = [one.file for one in made]
+    _clear(home)
+    _keep_left(home)
+    return done
 
 
 def merge_when_many(home: Home, count: int) -> int | None:
@@ -189,24 +198,30 @@ def _write(home: Home, group: list[Form], replaces: tuple[str, ...], done: Merge
                     header, size, whole = _take(segment, form.name, lines, points)
                 parts.append(Part(form.name, header, size, whole, before, lines.tell(), row, points.rows - row))
         points.close()
-        with LocalObjects(home).batch() as batch:
-            entries = [
-                Entry(what, size, (digest,))
-                for what, path in (("lines", lines_file), ("metrics", points_file))
-                for digest, size in [batch.put_file(path)]
-            ]
-            manifest = Manifest("journal", tuple(entries))
-            batch.put(manifest.encode())
+        manifest = _put(home, lines_file, points_file)
         made = Merge(name, manifest.digest, tuple(parts), replaces)
         write_merge(home, made)
-    except OSError as error:
-        raise from_os_error(error, lines_file) from error
     finally:
         for path in (lines_file, points_file):
             path.unlink(missing_ok=True)
     done.points += points.rows
     done.bytes_after += _taken(home, made)
     return made
+
+
+def _put(home: Home, lines: Path, points: Path) -> Manifest:
+    try:
+        with LocalObjects(home).batch() as batch:
+            entries = []
+            for what, path in (("lines", lines), ("metrics", points)):
+                digest, size = batch.put_file(path)
+                entries.append(Entry(what, size, (digest,)))
+            manifest = Manifest("journal", tuple(entries))
+            batch.put(manifest.encode())
+    except (InvalidInput, SourceChanged) as error:
+        # The file is our own, so what fails is the machine.
+        raise MachineError(error.message, error.remedy) from error
+    return manifest
 
 
 def _take(segment: BinaryIO, name: str, lines: BinaryIO, points: PointsWriter) -> tuple[str, int, int]:
@@ -253,27 +268,22 @@ def _metric_frame(line: bytes, segment: str, points: PointsWriter) -> bytes | No
     return b"M %d %d %d %r\n" % (len(line), rows.num_rows, record.seq, record.time)
 
 
-def _clear(home: Home, dry_run: bool) -> None:
+def _clear(home: Home) -> None:
     """Remove the files whose bytes a merge holds, and the merges that another one took in."""
-    if dry_run:
-        return
     there = list_merges(home.journal)
     every = sorted((part for one in there for part in one.parts), key=lambda part: part.size)
     parts = {part.name: part for part in every}
     counting = {one.file for one in there}
     with alone(home):
-        try:
-            for path in list_segments(home.journal):
-                part = parts.get(path.name)
-                # It may have grown by a pull since it was read; then it is the longer form, and counts.
-                if part is not None and path.stat().st_size <= part.size and _has_header(path, part):
-                    path.unlink()
-            for path in home.journal.glob("*.merged"):
-                if path.name not in counting and _is_replaced(path, there):
-                    path.unlink()
-            durable.sync_folder(home.journal)
-        except OSError as error:
-            raise from_os_error(error, home.journal) from error
+        for path in list_segments(home.journal):
+            part = parts.get(path.name)
+            # It may have grown by a pull since it was read; then it is the longer form, and counts.
+            if part is not None and path.stat().st_size <= part.size and _has_header(path, part):
+                path.unlink()
+        for path in home.journal.glob("*.merged"):
+            if path.name not in counting and _is_replaced(path, there):
+                path.unlink()
+        durable.sync_folder(home.journal)
     for path in home.temporary.glob("merge-*"):
         # Of a merge that was killed: this process holds the lock.
         path.unlink(missing_ok=True)

@@ -226,7 +226,9 @@ def test_a_merged_journal_travels_as_the_segments_that_it_was(full, tmp_path, ta
     push(full, str(fresh))
     third = make_store(tmp_path / "third")
     pull(third, str(fresh))
-    whole = {name: data[: data.rfind(b"\n") + 1] for name, data in before.items() if name[0].isalnum() and " " not in name}
+    whole = {
+        name: data[: data.rfind(b"\n") + 1] for name, data in before.items() if name[0].isalnum() and " " not in name
+    }
     assert contents(other) == whole
     assert contents(third) == whole
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet  # noqa: F401 - once, and not in the process of every case
 from fault_operations import Operation, home_of
 
 from repro_assets.catalog import merging
