@@ -20,6 +20,7 @@ SUBJECTS = (
     "experience",
     "ranks",
     "questions",
+    "metrics",
 )
 
 

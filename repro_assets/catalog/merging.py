@@ -3,13 +3,16 @@
 Laws: only what no process can add to is merged; every byte stays (`repro_assets.journal.merged`); the new objects are
 durable before the merge counts, and what it replaces goes only after that, so a kill at any instant loses nothing, and
 what it leaves twice counts once and goes with the next merge. A file that changed since it was read stays. Segments of
-another host stay as they are: whether their writers are gone is not known. No run waits for it.
+another host stay as they are: whether their writers are gone is not known. Neither a run nor a question waits for it.
 
 ``python -m repro_assets.catalog.merging HOME`` merges in a process of its own; `merge_when_many` starts it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import subprocess
 import sys
 import uuid
@@ -21,7 +24,6 @@ from typing import Any, BinaryIO
 import xxhash
 
 from repro_assets.artifacts.merged_points import PointsWriter, open_segment, rows_of
-from repro_assets.catalog import publication
 from repro_assets.catalog.points import columns_of
 from repro_assets.catalog.rows import Unfit, microseconds
 from repro_assets.errors import InvalidInput, MachineError, ReproError, SourceChanged, from_os_error
@@ -39,6 +41,7 @@ MANY = 256
 BYTES_AT_ONCE = 64 << 20
 """A merge takes so many bytes of segments, or one segment; one that holds less than half of it is taken in by the
 next."""
+_LOCK = "merge.lock"
 _METRICS = b'"kind":"metrics"'
 
 
@@ -81,6 +84,8 @@ class Merged:
 def merge(home: Home, *, dry_run: bool = False) -> Merged:
     """Merge all segments whose writers are gone, and take small merges in.
 
+    Another merge is waited for.
+
     Raises
     ------
     CorruptRecord, CorruptObject, MissingObject
@@ -89,10 +94,34 @@ def merge(home: Home, *, dry_run: bool = False) -> Merged:
         If the store cannot be written.
     """
     try:
-        with publication.exclusively(home):
+        with _alone(home):
             return _merge(home, dry_run)
     except OSError as error:
         raise from_os_error(error, home.journal) from error
+
+
+@contextlib.contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Be the only process that merges; the catalog is projected and published meanwhile."""
+    durable.ensure_folder(home.cache)
+    with durable.locked(_open_lock(home), home.cache / _LOCK):
+        yield
+
+
+def _open_lock(home: Home) -> int:
+    return os.open(home.cache / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+
+
+def _is_being_merged(home: Home) -> bool:
+    durable.ensure_folder(home.cache)
+    descriptor = _open_lock(home)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _merge(home: Home, dry_run: bool) -> Merged:
@@ -319,8 +348,13 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m repro_assets.catalog.merging HOME", file=sys.stderr)
         return 2
+    # Whoever works goes first.
+    os.nice(10)
     try:
-        done = merge(open_store(Path(arguments[0])))
+        home = open_store(Path(arguments[0]))
+        if _is_being_merged(home):
+            return 0
+        done = merge(home)
     except ReproError as error:
         print(error, file=sys.stderr)
         return error.exit_code

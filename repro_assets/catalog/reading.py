@@ -19,7 +19,7 @@ from repro_assets.catalog.loading import Batch
 from repro_assets.catalog.points import columns_of, table_of
 from repro_assets.catalog.rows import Row, microseconds, rows_of, text_of
 from repro_assets.errors import CorruptObject, CorruptRecord, MissingObject
-from repro_assets.journal.merged import Form, Item, MetricLine, read_form
+from repro_assets.journal.merged import Form, Item, MetricLine, form_of, read_form
 from repro_assets.journal.metrics import Metrics
 from repro_assets.journal.records import Record
 from repro_assets.journal.segments import Damage
@@ -99,8 +99,13 @@ def header_of(home: Home, form: Form) -> str | None:
     """Return what tells a segment from every other: the XXH3-128 of its first line, None where it has none."""
     if form.part is not None:
         return form.part.header
-    with (home.journal / form.name).open("rb") as file:
-        line = file.readline()
+    try:
+        with (home.journal / form.name).open("rb") as file:
+            line = file.readline()
+    except FileNotFoundError:
+        # It was merged since.
+        again = form_of(home, form.name)
+        return None if again is None or again.part is None else again.part.header
     return xxhash.xxh3_128_hexdigest(line) if line.endswith(b"\n") else None
 
 
@@ -216,6 +221,10 @@ def _is_line_end(home: Home, form: Form, offset: int) -> bool:
     # Of a merge only what was found to be whole is read from such a place, and reading tells.
     if offset == 0 or form.merge is not None:
         return True
-    with (home.journal / form.name).open("rb") as file:
-        file.seek(offset - 1)
-        return file.read(1) == b"\n"
+    try:
+        with (home.journal / form.name).open("rb") as file:
+            file.seek(offset - 1)
+            return file.read(1) == b"\n"
+    except FileNotFoundError:
+        # It was merged since.
+        return True

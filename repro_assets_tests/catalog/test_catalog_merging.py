@@ -7,7 +7,6 @@ import math
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import xxhash
@@ -132,26 +131,27 @@ def test_the_points_lie_in_parquet_that_any_client_reads(full, tmp_path):
     rows = duckdb.sql(f"{question} AND run = 'run-1'").fetchall()
     ((run, name, step, value, _, system, record),) = rows
     assert (run, name, step, value, system) == ("run-1", "loss", 299, 1 / 300, False)
-    items = (item for item in read_journal(full) if getattr(item, "seq", None) == int(record.split(":")[1]))
-    assert next(items, None) is None or record.split(":")[0] in forms(full)
+    segment, seq = record.split(":")
+    lines = [item for item, _ in read_form(full, forms(full)[segment]) if isinstance(item, MetricLine)]
+    assert int(seq) in {line.seq for line in lines}
 
 
 def test_a_later_merge_takes_small_ones_in_and_the_rows_stay(home, recorder, tables):
-    points = 0
-    for number in range(4):
+    for number in range(3):
         recorder.run(f"run-{number}", number, points=50)
         let_go(home, recorder)
         done = merge(home)
-        points += 50
-        assert (done.segments, len(done.merges), done.points) == (2, 1, points)
+        assert (done.segments, len(done.merges), done.points) == (2, 1, 50 * (number + 1))
         assert len(done.taken_in) == min(number, 1)
         assert len(list_merges(home.journal)) == len(list(home.journal.iterdir())) == 1
-        refresh(home)
-    rows = repr(tables(home.catalog))
+        if number == 1:
+            refresh(home)
     assert merge(home).merges == []
+    refresh(home)
+    rows = repr(tables(home.catalog))
+    assert len(tables(home.catalog)["main.metrics"]) == 150
     rebuild(home)
     assert repr(tables(home.catalog)) == rows
-    assert len(tables(home.catalog)["main.metrics"]) == 200
 
 
 def test_the_segment_of_a_living_writer_stays_and_goes_on(home, recorder, start_writing):
@@ -293,14 +293,16 @@ def test_a_merge_whose_file_is_damaged_stops_who_reads_the_journal_and_says_what
     let_go(home, recorder)
     merge(home)
     (path,) = home.journal.iterdir()
-    data = bytearray(path.read_bytes())
-    data[40] ^= 1
-    path.write_bytes(bytes(data))
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with pytest.raises(CorruptRecord, match=r"\.merged is damaged"):
+            list_merges(home.journal)
     for read in (lambda: list(read_journal(home)), lambda: refresh(home), lambda: roots_of(home)):
         with pytest.raises(CorruptRecord, match="is damaged") as raised:
             read()
         assert raised.value.remedy
-    assert not check_store(home).ok
+    assert "is damaged" in check_store(home).journal[0]["reason"]
 
 
 def test_an_older_version_is_told_that_it_must_not_touch_a_merged_store(home, recorder):

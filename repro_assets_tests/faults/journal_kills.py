@@ -3,8 +3,8 @@
 ``python journal_kills.py kill FOLDER KILLS SEED`` kills each of them so often, in turn, in one store, and prints what
 became of it; ``python journal_kills.py poll FOLDER SECONDS`` lets 8 processes log while others project and merge, and a
 client opens the catalog again and again. Laws: the process that kills opens no database and has no threads, so a child
-is a fork and begins at once; what DuckDB is asked is asked in such a child too. A check that fails ends the run with its
-traceback.
+is a fork and begins at once; what DuckDB is asked is asked in such a child too. A check that fails ends the run with
+its traceback.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fork(work: Callable[[], Any]) -> int:
     try:
         work()
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a child never goes on in its parent's code
         traceback.print_exc()
     finally:
         sys.stderr.flush()

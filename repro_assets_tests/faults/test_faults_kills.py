@@ -23,8 +23,8 @@ def run_apart(*arguments: object) -> dict[str, Any]:
 
 
 def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
-    done = run_apart("kill", tmp_path, 2, 1)
-    assert done["kills"] == {"log": 2, "project": 2, "publish": 2, "merge": 2}
+    done = run_apart("kill", tmp_path, 1, 1)
+    assert done["kills"] == {"log": 1, "project": 1, "publish": 1, "merge": 1}
 
 
 @pytest.mark.soak
@@ -35,5 +35,5 @@ def test_hundreds_of_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> No
 
 
 def test_eight_processes_log_while_a_client_polls_and_the_journal_is_merged(tmp_path: Path) -> None:
-    done = run_apart("poll", tmp_path, 2.0)
+    done = run_apart("poll", tmp_path, 1.5)
     assert done["runs"] >= 8
