@@ -216,7 +216,7 @@ def _known_segments(connection: duckdb.DuckDBPyConnection) -> dict[str, Segment]
     return {
         row[0]: Segment(*row)
         for row in connection.execute(
-            "SELECT segment, header, copy_of, read_to, records, epoch_us(last_time), process FROM segments "
+            "SELECT segment, header, copy_of, read_to, records, epoch_us(last_time), process, last_seq FROM segments "
             "ORDER BY segment"
         ).fetchall()
     }

@@ -2,8 +2,9 @@
 
 Laws: two files with one first line are one segment (the line holds process, host and time), so a copy counts once and
 the longest copy is read; a segment that became shorter, or whose read part no longer ends where a line ends, cannot be
-continued and asks for a rebuild; what is merged is read like what is not, and a merge that does not read is named;
-times do not go back within a segment, whatever the clock did; a torn last line waits.
+continued and asks for a rebuild; what is merged is read like what is not, and a merge that does not read is named; a
+record that is there twice counts once; times do not go back within a segment, whatever the clock did; a torn last line
+waits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import xxhash
 from repro_assets.artifacts.merged_points import points_of
 from repro_assets.catalog.loading import Batch
 from repro_assets.catalog.points import columns_of, table_of
-from repro_assets.catalog.rows import Row, microseconds, rows_of, text_of
+from repro_assets.catalog.rows import Row, Unfit, microseconds, rows_of, text_of
 from repro_assets.errors import CorruptObject, CorruptRecord, MissingObject
 from repro_assets.journal.merged import Form, Item, MetricLine, form_of, read_form
 from repro_assets.journal.metrics import Metrics
@@ -45,6 +46,7 @@ class Segment:
     records: int = 0
     last_time: int | None = None
     process: str | None = None
+    last_seq: int = -1
 
     def row(self) -> Row:
         """Return its row in the table of segments."""
@@ -56,6 +58,7 @@ class Segment:
             "records": self.records,
             "last_time": self.last_time,
             "process": self.process,
+            "last_seq": self.last_seq,
         }
 
 
@@ -173,23 +176,16 @@ def _items(home: Home, form: Form, segment: Segment) -> Iterator[tuple[Item | Ro
 def _take(piece: Piece, segment: Segment, item: Record) -> None:
     record = item if item.segment == segment.name else replace(item, segment=segment.name)
     try:
+        _refuse_repeated(segment, record.seq)
         time = max(microseconds(record.time), segment.last_time or 0)
         payload = record.payload
         points = columns_of(payload) if isinstance(payload, Metrics) else None
         rows = [] if points is not None else list(rows_of(record, time))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         # A record's members are checked here and nowhere before, so any of these means impossible values.
-        piece.damages.append(
-            {
-                "kind": "record",
-                "segment": segment.name,
-                "byte_offset": segment.read_to,
-                "subject": record.id,
-                "reason": text_of(f"{record.payload.kind}: {error}"),
-            }
-        )
+        piece.damages.append(_record_damage(segment, record.id, f"{record.payload.kind}: {error}"))
         return
-    segment.last_time = time
+    segment.last_time, segment.last_seq = time, record.seq
     segment.records += 1
     piece.records += 1
     piece.batch.add(rows)
@@ -198,13 +194,33 @@ def _take(piece: Piece, segment: Segment, item: Record) -> None:
 
 
 def _take_line(piece: Piece, segment: Segment, line: MetricLine, home: Home) -> None:
-    # What was merged had been found to be in order.
+    # What was merged had been found to be in order, but for what only its place tells.
+    try:
+        _refuse_repeated(segment, line.seq)
+    except Unfit as error:
+        piece.damages.append(_record_damage(segment, f"{segment.name}:{line.seq}", f"metrics: {error}"))
+        return
     points = points_of(home, line)
     table = "system_metrics" if points["system"][0].as_py() else "metrics"
-    segment.last_time = max(microseconds(line.time), segment.last_time or 0)
+    segment.last_time, segment.last_seq = max(microseconds(line.time), segment.last_time or 0), line.seq
     segment.records += 1
     piece.records += 1
     piece.batch.add_points(table, points.drop_columns(["system", "record"]).rename_columns({"run": "run_id"}))
+
+
+def _refuse_repeated(segment: Segment, seq: int) -> None:
+    if seq <= segment.last_seq:
+        raise Unfit(f"its number does not come after {segment.last_seq}: it is there twice, or out of its place")
+
+
+def _record_damage(segment: Segment, record_id: str, reason: str) -> Row:
+    return {
+        "kind": "record",
+        "segment": segment.name,
+        "byte_offset": segment.read_to,
+        "subject": record_id,
+        "reason": text_of(reason),
+    }
 
 
 def _line_damage(segment: str, offset: int, reason: str) -> Row:

@@ -21,16 +21,18 @@ CREATE TABLE segments (
     read_to BIGINT NOT NULL,
     records BIGINT NOT NULL,
     last_time TIMESTAMP,
-    process VARCHAR
+    process VARCHAR,
+    last_seq BIGINT NOT NULL
 );
-COMMENT ON TABLE segments IS 'The journal''s files and how far each was read. Offsets move in the transaction that adds the rows.';
-COMMENT ON COLUMN segments.segment IS 'File name in the journal folder.';
+COMMENT ON TABLE segments IS 'The journal''s segments, files or merged, and how far each was read. Offsets move in the transaction that adds the rows.';
+COMMENT ON COLUMN segments.segment IS 'Name of its file in the journal folder, also where it is merged.';
 COMMENT ON COLUMN segments.header IS 'XXH3-128 of the first line, which tells one segment from every other.';
 COMMENT ON COLUMN segments.copy_of IS 'The segment that this file is a copy of; its records count once.';
 COMMENT ON COLUMN segments.read_to IS 'Bytes that have been read, up to the end of a line.';
 COMMENT ON COLUMN segments.records IS 'Records among them, the header included.';
 COMMENT ON COLUMN segments.last_time IS 'Greatest time of a record so far, UTC.';
 COMMENT ON COLUMN segments.process IS 'alive, gone or unknown: the writing process, looked at only while a run without an end record depends on it.';
+COMMENT ON COLUMN segments.last_seq IS 'Number of the last record that counts; -1 where none does.';
 
 CREATE TABLE processes (
     segment VARCHAR NOT NULL,
