@@ -21,6 +21,7 @@ SUBJECTS = (
     "ranks",
     "questions",
     "lineage",
+    "metrics",
 )
 
 

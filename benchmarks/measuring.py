@@ -117,9 +117,13 @@ def _figures(figures: Sequence[Figure]) -> list[str]:
     ]
     for figure in figures:
         limit = "" if figure.limit is None else f"{figure.limit:g}"
-        numbers = " | ".join(f"{value:.3f}" for value in (figure.median, min(figure.seconds), max(figure.seconds)))
+        numbers = " | ".join(map(_seconds, (figure.median, min(figure.seconds), max(figure.seconds))))
         lines.append(f"| {figure.what} | {numbers} | {limit} |")
     return lines
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
 
 
 def _comparisons(comparisons: Sequence[Comparison]) -> list[str]:

@@ -85,6 +85,6 @@ def _records(number: int, now: float) -> list[Payload]:
         run_records.RunStarted(
             run, "asset", f"sft-{number}", asset="models/sft", seed=number % 5, config=config, tags=["sweep"]
         ),
-        run_records.Metrics(run, rows),
+        run_records.Metrics.of(run, rows),
         run_records.RunEnded(run, "COMPLETED"),
     ]

@@ -58,7 +58,7 @@ def fill(root: Path) -> Home:
     journal.append(
         run_records.RunStarted("e0" * 8, "asset", ATTACK, asset=ATTACK, seed=LARGE_SEED, config={ATTACK: ATTACK}),
         run_records.Params("e0" * 8, {"__proto__": ATTACK, "text": ATTACK}),
-        run_records.Metrics("e0" * 8, [[ATTACK, step, float(step), time.time()] for step in range(3)]),
+        run_records.Metrics.of("e0" * 8, [[ATTACK, step, float(step), time.time()] for step in range(3)]),
         run_records.RunEnded("e0" * 8, "FAILED", {"type": ATTACK, "message": ATTACK, "trace": ATTACK}),
     )
     first = run_id(0.1, 0)
@@ -69,7 +69,7 @@ def fill(root: Path) -> Home:
         run_records.RunStarted(
             "f0" * 8, "asset", "a replay", asset="models/sft", replay_of=first, seed=0, config={"lr": 0.1}
         ),
-        run_records.Metrics("f0" * 8, [["loss", 0, 99.0, time.time()]]),
+        run_records.Metrics.of("f0" * 8, [["loss", 0, 99.0, time.time()]]),
         run_records.RunEnded("f0" * 8, "COMPLETED"),
     )
     journal.append(
@@ -103,11 +103,11 @@ def _train(home: Home, journal: Journal, rate: float, seed: int, environment: st
         run_records.SeedsUsed(run, seed, {"shuffle": seed + 1}),
         run_records.PackagesUsed(run, {"numpy": "2.1.0"}),
         run_records.RunInput(run, "traces", data, asset="data/digits"),
-        run_records.Metrics(
+        run_records.Metrics.of(
             run, [["loss", step, value_at(rate, seed, step), now + step / 1000] for step in range(STEPS)]
         ),
-        run_records.Metrics(run, [["accuracy", STEPS, 0.9 - rate + seed / 100, now + 1]]),
-        run_records.Metrics(run, reading, system=True),
+        run_records.Metrics.of(run, [["accuracy", STEPS, 0.9 - rate + seed / 100, now + 1]]),
+        run_records.Metrics.of(run, reading, system=True),
         run_records.RunOutput(
             run, "result", str(model.digest), f"model-{run}", collection="model-sft", version=model.version
         ),

@@ -20,8 +20,9 @@ from repro_assets.artifacts.names import Version
 from repro_assets.errors import CheckFailed, InvalidValue, UnknownName, from_os_error
 from repro_assets.journal.artifact_records import AliasMoved
 from repro_assets.journal.lines import read_line
+from repro_assets.journal.merged import read_raw
 from repro_assets.journal.records import Record
-from repro_assets.journal.segments import journal_at, list_segments
+from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home
 
 RESERVED = "latest"
@@ -151,14 +152,12 @@ def _before(home: Home, moves: list[Move]) -> Version:
 
 
 def _moves(home: Home) -> Iterator[Move]:
-    for segment in list_segments(home.journal):
-        with segment.open("rb") as file:
-            for line in file:
-                # Most lines are others: only these are decoded.
-                if _KIND in line and line.endswith(b"\n"):
-                    record = read_line(line, segment.name)
-                    if isinstance(record.payload, AliasMoved):
-                        yield record, record.payload
+    for segment, line in read_raw(home):
+        # Most lines are others: only these are decoded.
+        if _KIND in line and line.endswith(b"\n"):
+            record = read_line(line, segment)
+            if isinstance(record.payload, AliasMoved):
+                yield record, record.payload
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from repro_assets.artifacts.retention import Ledger
 from repro_assets.errors import InvalidValue, MissingObject, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
+from repro_assets.journal.merged import read_journal
 from repro_assets.journal.records import Record
-from repro_assets.journal.segments import list_segments, read_segment
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote.objects import RemoteObjects
@@ -42,8 +42,7 @@ def dropped(
         If the remote does not answer or refuses.
     """
     ledger = Ledger()
-    ours = (item for path in list_segments(home.journal) for item, _ in read_segment(path))
-    for item in (*ours, *arriving):
+    for item in (*read_journal(home), *arriving):
         # What does not read is named by fsck; here it evicts nothing.
         with contextlib.suppress(InvalidValue):
             if isinstance(item, Record):

@@ -7,7 +7,7 @@ whenever it is read, before or after what it deletes.
 Kept are: every version, and what an alias names; and of every run that was not deleted, finished or not, its source
 tree, diff and environment, its inputs, outputs, checkpoints and evaluations. An output that claimed a version is kept
 for the version's sake: deleting either lets it go. An artifact that was put and never named by any of these is not kept
-longer than the process that put it lives.
+longer than the process that put it lives. The objects of the journal's merges are kept as long as the merges count.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from repro_assets.artifacts import names
 from repro_assets.errors import CorruptRecord, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import artifact_records, records, run_records
+from repro_assets.journal.merged import list_merges, read_journal
 from repro_assets.journal.records import Record
-from repro_assets.journal.segments import Damage, list_segments, read_segment
+from repro_assets.journal.segments import Damage
 from repro_assets.store.collection import Roots
 from repro_assets.store.home import Home
 
@@ -204,25 +205,27 @@ def read_ledger(home: Home) -> Ledger:
         If a line or a claim does not read; it is named.
     """
     ledger = Ledger()
-    for segment in list_segments(home.journal):
-        for item, _ in read_segment(segment):
-            if isinstance(item, Damage):
-                raise CorruptRecord(
-                    f"line at byte {item.offset} of journal segment {item.segment} does not read, and what it names "
-                    f"would be lost: {item.reason}",
-                    "see: repro store fsck",
-                )
-            try:
-                ledger.take(item)
-            except InvalidValue as error:
-                raise CorruptRecord(f"record {item.id} does not read: {error}", "see: repro store fsck") from error
+    for item in read_journal(home):
+        if isinstance(item, Damage):
+            raise CorruptRecord(
+                f"line at byte {item.offset} of journal segment {item.segment} does not read, and what it names "
+                f"would be lost: {item.reason}",
+                "see: repro store fsck",
+            )
+        try:
+            ledger.take(item)
+        except InvalidValue as error:
+            raise CorruptRecord(f"record {item.id} does not read: {error}", "see: repro store fsck") from error
     ledger.take_claims(home)
     return ledger
 
 
 def roots_of(home: Home) -> Roots:
     """Read what must be kept; the argument of `repro_assets.store.collection.collect`."""
-    return read_ledger(home).roots()
+    roots = read_ledger(home).roots()
+    # The merges last: what they took in meanwhile was read before.
+    merges = {merge.manifest for merge in list_merges(home.journal)}
+    return Roots({*roots.artifacts, *merges}, roots.alone)
 
 
 def _hold(payload: records.Payload, digest: Digest, name: str) -> Hold:

@@ -3,7 +3,7 @@
 Laws: ``journal/<segment>/<from>-<to>.<SHA-256>`` holds the bytes of a segment between two ends of records; a segment
 only ever grows, so no stretch is ever replaced, and stretches of one segment that overlap agree; a stretch counts only
 when its SHA-256 is right. Here a segment is only ever made longer, and never one whose process lives. Two that disagree
-are named, and the one that is here stays.
+are named, and the one that is here stays. What was merged here is sent, and made longer, as the file that it was.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
+from repro_assets.artifacts.merged_points import open_segment
 from repro_assets.errors import CorruptRecord
-from repro_assets.journal.segments import Liveness, list_segments, liveness
+from repro_assets.journal.merged import Form, alone, form_of, forms, length_of
+from repro_assets.journal.segments import Liveness, liveness
 from repro_assets.store import durable
 from repro_assets.store.home import Home
 from repro_assets.store.remote.bucket import Bucket
@@ -49,7 +51,7 @@ class Growth:
 
 def lengths(home: Home) -> dict[str, int]:
     """Return the length of each segment of a store, up to the end of its last record."""
-    return {path.name: _whole(path) for path in list_segments(home.journal)}
+    return {name: length_of(home, form) for name, form in forms(home).items()}
 
 
 def stretches(bucket: Bucket) -> dict[str, list[Stretch]]:
@@ -86,7 +88,7 @@ def send_segment(bucket: Bucket, home: Home, segment: str, start: int, end: int)
     MachineError, UnknownName
         As `stretches`.
     """
-    with (home.journal / segment).open("rb") as file:
+    with _open(home, segment) as file:
         while start < end:
             file.seek(start)
             data = file.read(min(_AT_MOST, end - start))
@@ -110,8 +112,8 @@ def fetch_growth(bucket: Bucket, home: Home, segment: str, listed: list[Stretch]
     MachineError, UnknownName
         As `stretches`.
     """
-    path = home.journal / segment
-    start = reached = _whole(path) if path.is_file() else 0
+    form = form_of(home, segment)
+    start = reached = 0 if form is None else length_of(home, form)
     data = b""
     for stretch in listed:
         if stretch.start > reached or stretch.end <= reached:
@@ -120,7 +122,7 @@ def fetch_growth(bucket: Bucket, home: Home, segment: str, listed: list[Stretch]
         if got is None or len(got) != stretch.end - stretch.start or hashlib.sha256(got).hexdigest() != stretch.sha256:
             raise CorruptRecord(f"{bucket}/{stretch.path} has wrong bytes", "remove it there, and push again")
         if stretch.start < start:
-            with path.open("rb") as file:
+            with _open(home, segment) as file:
                 file.seek(stretch.start)
                 if file.read(start - stretch.start) != got[: start - stretch.start]:
                     raise CorruptRecord(
@@ -140,24 +142,20 @@ def keep_growth(home: Home, growth: Growth) -> bool:
         If it cannot be written.
     """
     path = home.journal / growth.segment
-    before = b""
-    if path.is_file():
-        if liveness(path) is Liveness.ALIVE:
+    with alone(home):
+        if path.is_file() and liveness(path) is Liveness.ALIVE:
             return False
-        with path.open("rb") as file:
-            before = file.read(growth.start)
-    return durable.write_file(path, [before, growth.data], home.temporary)
+        before = b""
+        if growth.start:
+            with _open(home, growth.segment) as file:
+                before = file.read(growth.start)
+        return durable.write_file(path, [before, growth.data], home.temporary)
 
 
-def _whole(path: Path) -> int:
-    """Return the length of a segment without the record that is being written, or was when its writer died."""
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
-        while end:
-            start = max(0, end - durable.BLOCK)
-            file.seek(start)
-            last = file.read(end - start).rfind(b"\n")
-            if last >= 0:
-                return start + last + 1
-            end = start
-    return 0
+def _open(home: Home, segment: str) -> BinaryIO:
+    form = form_of(home, segment)
+    try:
+        return open_segment(home, form or Form(segment, 0))
+    except FileNotFoundError:
+        # It was merged since.
+        return open_segment(home, form_of(home, segment) or Form(segment, 0))

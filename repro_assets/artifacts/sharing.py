@@ -27,8 +27,9 @@ from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.journal.artifact_records import ArtifactStored
 from repro_assets.journal.lines import read_line
+from repro_assets.journal.merged import Form, forms, read_form
 from repro_assets.journal.records import Record
-from repro_assets.journal.segments import journal_at, list_segments, read_segment
+from repro_assets.journal.segments import journal_at
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.remote.bucket import Bucket
@@ -76,7 +77,8 @@ def push(
     versions = list(claims_here(home, done))
     if artifacts is None:
         wanted = [version.digest for version in versions]
-        wanted += [digest for segment in lengths for digest in _named_in(home, segment, lengths[segment])]
+        here = forms(home)
+        wanted += [digest for segment in lengths for digest in _named_in(home, here[segment], lengths[segment])]
     else:
         wanted = list(artifacts)
         versions = [version for version in versions if version.digest in set(artifacts)]
@@ -168,7 +170,7 @@ def pull(
         remote.refresh()
         if artifacts is None:
             # An earlier pull may have been for records only, or objects may have been lost since.
-            ours = (digest for path in list_segments(home.journal) for digest in _named_in(home, path.name))
+            ours = (digest for form in forms(home).values() for digest in _named_in(home, form))
             wanted += [digest for digest in ours if remote.places(digest)]
         arriving = (record for growth in growths for record in _records_of(growth))
         gone = dropped(home, remote, wanted, arriving) if artifacts is None else {}
@@ -198,9 +200,9 @@ def pull(
     return done
 
 
-def _named_in(home: Home, segment: str, length: int | None = None) -> Iterator[Digest]:
+def _named_in(home: Home, form: Form, length: int | None = None) -> Iterator[Digest]:
     """Yield every artifact that the records of a segment name, up to a length."""
-    for item, end in read_segment(home.journal / segment):
+    for item, end in read_form(home, form):
         if length is not None and end > length:
             return
         if isinstance(item, Record):

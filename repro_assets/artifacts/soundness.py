@@ -9,7 +9,7 @@ a version from its claim.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,10 +17,20 @@ from repro_assets.artifacts import names, repository
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.artifacts.policy import read_policy
 from repro_assets.artifacts.retention import Ledger, dependence
-from repro_assets.errors import CorruptRecord, InvalidValue, MachineError, ReproError, UnsupportedFormat
+from repro_assets.errors import (
+    CorruptObject,
+    CorruptRecord,
+    InvalidValue,
+    MachineError,
+    MissingObject,
+    ReproError,
+    UnsupportedFormat,
+)
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import artifact_records
-from repro_assets.journal.segments import Damage, journal_at, list_segments, read_segment
+from repro_assets.journal.merged import Form, MetricLine, forms, read_form
+from repro_assets.journal.records import Record
+from repro_assets.journal.segments import Damage, journal_at, list_segments
 from repro_assets.store import fsck
 from repro_assets.store.exclusive import read_plan
 from repro_assets.store.home import Home
@@ -104,23 +114,23 @@ def check_store(
     lines: list[dict[str, Any]] = []
     claimed: dict[tuple[str, int], set[str]] = {}
     ledger = Ledger()
-    for segment in list_segments(home.journal):
-        for item, _ in read_segment(segment):
-            if isinstance(item, Damage):
-                lines.append({"segment": item.segment, "offset": item.offset, "reason": _in_one_line(item.reason)})
-                continue
-            if isinstance(item.payload, artifact_records.VersionClaimed):
-                claimed.setdefault((item.payload.collection, item.payload.version), set()).add(item.payload.digest)
-            try:
-                ledger.take(item)
-            except InvalidValue as error:
-                lines.append({"segment": segment.name, "offset": None, "reason": f"record {item.id}: {error}"})
-                continue
-            for digest, name in dependence(item.payload):
-                dependents = named.setdefault(Digest.parse(digest), [])
-                if name is not None and name not in dependents:
-                    dependents.append(name)
-    kept = {hold.digest for hold in ledger.holds()}
+    merges: set[Digest] = set()
+    for item in _read(home, merges, named, lines):
+        if isinstance(item, Damage):
+            lines.append({"segment": item.segment, "offset": item.offset, "reason": _in_one_line(item.reason)})
+            continue
+        if isinstance(item.payload, artifact_records.VersionClaimed):
+            claimed.setdefault((item.payload.collection, item.payload.version), set()).add(item.payload.digest)
+        try:
+            ledger.take(item)
+        except InvalidValue as error:
+            lines.append({"segment": item.segment, "offset": None, "reason": f"record {item.id}: {error}"})
+            continue
+        for digest, name in dependence(item.payload):
+            dependents = named.setdefault(Digest.parse(digest), [])
+            if name is not None and name not in dependents:
+                dependents.append(name)
+    kept = {hold.digest for hold in ledger.holds()} | merges
     unrecorded: list[names.Version] = []
     claims = _check_claims(home, claimed, named, kept, unrecorded)
     # Without the default remote: what is checked is what lies here.
@@ -153,6 +163,27 @@ def check_store(
         packs_checked=found.packs_checked,
         quarantined=found.quarantined,
     )
+
+
+def _read(
+    home: Home, merges: set[Digest], named: dict[Digest, list[str]], lines: list[dict[str, Any]]
+) -> Iterator[Record | Damage]:
+    """Yield all that can be read of the journal; take the objects of merges among those that something needs."""
+    try:
+        found = forms(home)
+    except (CorruptRecord, UnsupportedFormat) as error:
+        lines.append({"segment": "of a merge", "offset": None, "reason": _in_one_line(str(error))})
+        found = {path.name: Form(path.name, path.stat().st_size) for path in list_segments(home.journal)}
+    for form in found.values():
+        if form.merge is not None:
+            merges.add(form.merge.manifest)
+            named.setdefault(form.merge.manifest, [f"{len(form.merge.parts)} merged segments of the journal"])
+        try:
+            for item, _ in read_form(home, form):
+                if not isinstance(item, MetricLine):
+                    yield item
+        except (CorruptObject, MissingObject, CorruptRecord) as error:
+            lines.append({"segment": form.name, "offset": None, "reason": _in_one_line(str(error))})
 
 
 def _check_claims(

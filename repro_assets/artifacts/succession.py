@@ -17,8 +17,9 @@ from repro_assets.artifacts.kinds import DECODERS, tensors
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.journal.artifact_records import VersionClaimed
+from repro_assets.journal.merged import read_journal
 from repro_assets.journal.run_records import CheckpointSaved
-from repro_assets.journal.segments import Damage, list_segments, read_segment
+from repro_assets.journal.segments import Damage
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.opening import open_objects
@@ -99,18 +100,17 @@ def _of_entry(older: Entry, newer: Entry) -> Iterator[Pair]:
 def _rows(home: Home) -> list[_Row]:
     versions: dict[str, _Row] = {}
     checkpoints: dict[tuple[str, str], _Row] = {}
-    for segment in list_segments(home.journal):
-        for item, _ in read_segment(segment):
-            if isinstance(item, Damage):
-                # A line that does not read names no artifact; fsck reports it.
-                continue
-            match item.payload:
-                case VersionClaimed(artifact_kind=tensors.NAME) as claimed:
-                    row = versions.setdefault(claimed.collection, [])
-                    row.append((claimed.version, item.time, Digest.parse(claimed.digest)))
-                case CheckpointSaved() as saved:
-                    row = checkpoints.setdefault((saved.run_id, saved.checkpoint_type), [])
-                    row.append((saved.step, item.time, Digest.parse(saved.digest)))
+    for item in read_journal(home):
+        if isinstance(item, Damage):
+            # A line that does not read names no artifact; fsck reports it.
+            continue
+        match item.payload:
+            case VersionClaimed(artifact_kind=tensors.NAME) as claimed:
+                row = versions.setdefault(claimed.collection, [])
+                row.append((claimed.version, item.time, Digest.parse(claimed.digest)))
+            case CheckpointSaved() as saved:
+                row = checkpoints.setdefault((saved.run_id, saved.checkpoint_type), [])
+                row.append((saved.step, item.time, Digest.parse(saved.digest)))
     return [sorted(row, key=lambda item: item[:2]) for row in (*versions.values(), *checkpoints.values())]
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from repro_assets.artifacts.soundness import Soundness
 from repro_assets.catalog import publication
-from repro_assets.errors import MachineError
-from repro_assets.journal.records import Record
-from repro_assets.journal.segments import read_segment
+from repro_assets.errors import CorruptObject, MachineError, MissingObject
+from repro_assets.journal.merged import forms, read_form
+from repro_assets.journal.segments import Damage
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
@@ -87,13 +87,17 @@ def _contradiction(home: Home, connection: duckdb.DuckDBPyConnection) -> str | N
         FROM checked.segments s WHERE copy_of IS NULL ORDER BY segment
         """
     ).fetchall()
+    there = forms(home)
     for segment, read_to, known, files in rows:
-        copies = [path for name in files if (path := home.journal / name).is_file()]
-        longest = max(copies, key=lambda path: path.stat().st_size, default=None)
-        if longest is None or longest.stat().st_size < read_to:
+        longest = max((there[name] for name in files if name in there), key=lambda form: form.size, default=None)
+        if longest is None or longest.size < read_to:
             return f"it has read {read_to} bytes of the journal segment {segment}, which has not so many"
-        items = [item for item, end in read_segment(longest) if end <= read_to]
+        try:
+            items = [item for item, end in read_form(home, longest) if end <= read_to]
+        except (CorruptObject, MissingObject):
+            # A merge; the check of the objects says so.
+            continue
         # Where the journal itself is damaged, the check of the journal says so, and the catalog may know more.
-        if len(items) != known and all(isinstance(item, Record) for item in items):
+        if len(items) != known and not any(isinstance(item, Damage) for item in items):
             return f"it knows {known} records of the journal segment {segment}, which has {len(items)} up to there"
     return None

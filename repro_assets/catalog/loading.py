@@ -32,6 +32,7 @@ class Batch:
 
     def __init__(self) -> None:
         self.tables: defaultdict[str, list[Row]] = defaultdict(list)
+        self.points: defaultdict[str, list[pyarrow.Table]] = defaultdict(list)
         self.rows = 0
 
     def add(self, rows: list[TableRow]) -> None:
@@ -39,6 +40,11 @@ class Batch:
         for table, row in rows:
             self.tables[table].append(row)
         self.rows += len(rows)
+
+    def add_points(self, table: str, points: pyarrow.Table) -> None:
+        """Take metric points as columns."""
+        self.points[table].append(points)
+        self.rows += points.num_rows
 
 
 class Tables:
@@ -101,9 +107,8 @@ class Tables:
                 self._add_artifacts(rows)
             else:
                 self.insert(table, rows)
-        if batch.tables["metrics"]:
-            measured = {row["run_id"] for row in batch.tables["metrics"]}
-            self._with_batch("runs", [{"run_id": run} for run in measured], *_LAST_METRICS)
+        for table, some in batch.points.items():
+            self._add_points(table, some)
         if batch.tables["runs"]:
             self._add_runs(batch.tables["runs"])
         if batch.tables["journal.alias_moves"]:
@@ -124,6 +129,24 @@ class Tables:
                 "INSERT INTO runs (run_id) SELECT run_id FROM batch ANTI JOIN runs USING (run_id)",
                 settle("SELECT run_id FROM batch"),
             )
+
+    def summarize(self) -> bool:
+        """Make the rows of `metrics_last` for the runs that got points since; return whether there were any."""
+        (waiting,) = self.connection.execute("SELECT count(*) FROM journal.unsummarized").fetchall()
+        for statement in _LAST_METRICS if waiting[0] else ():
+            self.connection.execute(statement)
+        return bool(waiting[0])
+
+    def _add_points(self, table: str, some: list[pyarrow.Table]) -> None:
+        import pyarrow
+
+        self.connection.register("batch", pyarrow.concat_tables(some))
+        try:
+            self.connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM batch ORDER BY {_SORTED[table]}")
+            if table == "metrics":
+                self.connection.execute(_UNSUMMARIZED)
+        finally:
+            self.connection.unregister("batch")
 
     def _with_batch(self, table: str, rows: list[Row], *statements: str) -> None:
         self.connection.register("batch", self.arrow(table, rows))
@@ -236,9 +259,14 @@ def settle(runs: str) -> str:
     """
 
 
+_UNSUMMARIZED = """
+    INSERT INTO journal.unsummarized
+    SELECT DISTINCT run_id FROM batch ANTI JOIN journal.unsummarized USING (run_id)
+"""
+
 # Kept as a table: the best of 100,000 runs is asked for far more often than a run logs.
 _LAST_METRICS = (
-    "DELETE FROM metrics_last WHERE run_id IN (SELECT run_id FROM batch)",
+    "DELETE FROM metrics_last WHERE run_id IN (SELECT run_id FROM journal.unsummarized)",
     """
     INSERT INTO metrics_last BY NAME
     SELECT run_id, name,
@@ -249,8 +277,9 @@ _LAST_METRICS = (
         arg_min(step, (value, step)) FILTER (WHERE NOT isnan(value)) AS step_of_smallest,
         arg_max(step, (value, -step)) FILTER (WHERE NOT isnan(value)) AS step_of_greatest,
         count(*) AS points
-    FROM metrics SEMI JOIN batch USING (run_id) GROUP BY run_id, name ORDER BY run_id, name
+    FROM metrics SEMI JOIN journal.unsummarized USING (run_id) GROUP BY run_id, name ORDER BY run_id, name
     """,
+    "DELETE FROM journal.unsummarized",
 )
 
 _ALIASES = f"""

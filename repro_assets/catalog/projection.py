@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog import publication
 from repro_assets.catalog.loading import Tables, settle
+from repro_assets.catalog.merging import merge_when_many
 from repro_assets.catalog.publication import Note, work_file
 from repro_assets.catalog.reading import Piece, Segment, Unusable, files_of, group, pieces
 from repro_assets.catalog.referenced import read_referenced
 from repro_assets.catalog.traces import read_traces
 from repro_assets.errors import DiskFull, MachineError
+from repro_assets.journal.merged import forms
+from repro_assets.journal.segments import list_segments
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
@@ -83,7 +86,9 @@ def refresh(home: Home) -> Published:
         note = publication.current_note(home)
         if note is not None:
             return Published(False, 0, note.damages, None, time.perf_counter() - begin)
-        return _project(home, None, begin)
+        done = _project(home, None, begin)
+    merge_when_many(home, len(list_segments(home.journal)))
+    return done
 
 
 def take_as_published(home: Home) -> bool:
@@ -158,13 +163,15 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
         else:
             _check_schema(connection)
         tables = Tables(connection)
-        sizes = publication.segment_sizes(home)
-        segments = group(home.journal, sizes, _known_segments(connection))
+        found = forms(home)
+        sizes = {name: form.size for name, form in found.items()}
+        segments = group(home, found, _known_segments(connection))
         records = 0
-        for piece in pieces(home.journal, sizes, segments):
+        for piece in pieces(home, found, segments):
             _keep(tables, piece)
             records += piece.records
         _keep_copies(tables, segments)
+        _summarize(tables)
         if read_referenced(home, tables):
             _draw_revision(connection)
         traces = publication.trace_sizes(home)
@@ -209,7 +216,7 @@ def _known_segments(connection: duckdb.DuckDBPyConnection) -> dict[str, Segment]
     return {
         row[0]: Segment(*row)
         for row in connection.execute(
-            "SELECT segment, header, copy_of, read_to, records, epoch_us(last_time), process FROM segments "
+            "SELECT segment, header, copy_of, read_to, records, epoch_us(last_time), process, last_seq FROM segments "
             "ORDER BY segment"
         ).fetchall()
     }
@@ -223,6 +230,13 @@ def _keep(tables: Tables, piece: Piece) -> None:
     _replace_segments(tables, list(piece.segments.values()))
     _draw_revision(connection)
     connection.execute("COMMIT")
+
+
+def _summarize(tables: Tables) -> None:
+    tables.connection.execute("BEGIN")
+    if tables.summarize():
+        _draw_revision(tables.connection)
+    tables.connection.execute("COMMIT")
 
 
 def _keep_copies(tables: Tables, segments: dict[str, Segment]) -> None:

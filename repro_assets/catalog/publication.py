@@ -9,7 +9,6 @@ imports DuckDB.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import uuid
@@ -20,11 +19,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from repro_assets.errors import from_os_error
+from repro_assets.journal.merged import forms
 from repro_assets.journal.segments import liveness
 from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Bump it when tables or the way of making rows change; a catalog of another version is rebuilt from the journal."""
 
 
@@ -39,7 +39,7 @@ class Note:
     published : tuple of int
         Inode, size and modification time (ns) of the published file.
     segments : dict
-        Size in bytes of each journal file when it was read.
+        Size in bytes of each segment when it was read.
     watched : dict
         Liveness of each journal file on which the state of a run without an end record depends.
     damages : int
@@ -79,23 +79,22 @@ def work_file(home: Home) -> Path:
 
 
 def segment_sizes(home: Home) -> dict[str, int]:
-    """Return the size in bytes of every journal file."""
-    return _sizes(home.journal)
+    """Return the size in bytes of every segment of the journal, in whatever form it is.
+
+    Raises
+    ------
+    CorruptRecord, UnsupportedFormat
+        If a merge of segments does not read.
+    """
+    return {name: form.size for name, form in forms(home).items()}
 
 
 def trace_sizes(home: Home) -> dict[str, int]:
     """Return the size in bytes of every trace file; none where the folder cannot be read: they are no facts."""
     try:
-        return _sizes(home.traces)
-    except OSError:
-        return {}
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    try:
-        with os.scandir(folder) as entries:
+        with os.scandir(home.traces) as entries:
             return {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".jsonl")}
-    except FileNotFoundError:
+    except OSError:
         return {}
 
 
@@ -124,7 +123,12 @@ def current_note(home: Home) -> Note | None:
 
 def observe(home: Home, names: Iterable[str]) -> dict[str, str]:
     """Return the liveness of the processes that write these journal files."""
-    return {name: liveness(home.journal / name).value for name in names if (home.journal / name).exists()}
+    found = {}
+    for name in names:
+        # What was merged, or belongs to a journal that was taken away, has no process.
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = liveness(home.journal / name).value
+    return found
 
 
 @contextlib.contextmanager
@@ -142,13 +146,8 @@ def exclusively(home: Home) -> Iterator[None]:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise from_os_error(error, path) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with durable.locked(descriptor, path):
         yield
-    finally:
-        # Closing alone would not do: a child that was forked meanwhile shares the lock.
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-        os.close(descriptor)
 
 
 def publish(home: Home) -> tuple[int, int, int]:

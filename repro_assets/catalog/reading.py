@@ -2,7 +2,9 @@
 
 Laws: two files with one first line are one segment (the line holds process, host and time), so a copy counts once and
 the longest copy is read; a segment that became shorter, or whose read part no longer ends where a line ends, cannot be
-continued and asks for a rebuild; times do not go back within a segment, whatever the clock did; a torn last line waits.
+continued and asks for a rebuild; what is merged is read like what is not, and a merge that does not read is named; a
+record that is there twice counts once; times do not go back within a segment, whatever the clock did; a torn last line
+waits.
 """
 
 from __future__ import annotations
@@ -10,16 +12,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import xxhash
 
+from repro_assets.artifacts.merged_points import points_of
 from repro_assets.catalog.loading import Batch
-from repro_assets.catalog.rows import Row, microseconds, rows_of, text_of
+from repro_assets.catalog.points import columns_of, table_of
+from repro_assets.catalog.rows import Row, Unfit, microseconds, rows_of, text_of
+from repro_assets.errors import CorruptObject, CorruptRecord, MissingObject
+from repro_assets.journal.merged import Form, Item, MetricLine, form_of, read_form
+from repro_assets.journal.metrics import Metrics
 from repro_assets.journal.records import Record
-from repro_assets.journal.segments import Damage, read_segment
+from repro_assets.journal.segments import Damage
+from repro_assets.store.home import Home
 
-ROWS_AT_ONCE = 50_000
+ROWS_AT_ONCE = 200_000
 BYTES_AT_ONCE = 16 << 20
 _OWN_NAME = re.compile(r".+-\d+-[0-9a-f]{32}\.jsonl")
 
@@ -39,6 +46,7 @@ class Segment:
     records: int = 0
     last_time: int | None = None
     process: str | None = None
+    last_seq: int = -1
 
     def row(self) -> Row:
         """Return its row in the table of segments."""
@@ -50,6 +58,7 @@ class Segment:
             "records": self.records,
             "last_time": self.last_time,
             "process": self.process,
+            "last_seq": self.last_seq,
         }
 
 
@@ -63,7 +72,7 @@ class Piece:
     records: int = 0
 
 
-def group(folder: Path, sizes: dict[str, int], known: dict[str, Segment]) -> dict[str, Segment]:
+def group(home: Home, found: dict[str, Form], known: dict[str, Segment]) -> dict[str, Segment]:
     """Return every segment that has a first line, the copies included.
 
     Raises
@@ -72,22 +81,35 @@ def group(folder: Path, sizes: dict[str, int], known: dict[str, Segment]) -> dic
         If a segment that was read is gone.
     """
     owners = {segment.header: segment.name for segment in known.values() if segment.copy_of is None}
-    found = dict(known)
+    segments = dict(known)
     fresh: list[Segment] = []
-    for name in sorted(sizes.keys() - known.keys()):
-        with (folder / name).open("rb") as file:
-            line = file.readline()
-        if line.endswith(b"\n"):
-            fresh.append(Segment(name, xxhash.xxh3_128_hexdigest(line)))
+    for name in sorted(found.keys() - known.keys()):
+        header = header_of(home, found[name])
+        if header is not None:
+            fresh.append(Segment(name, header))
     # A name that the journal itself gives comes before one that a person gave to a copy.
     for segment in sorted(fresh, key=lambda item: (not _OWN_NAME.fullmatch(item.name), item.name)):
         owner = owners.setdefault(segment.header, segment.name)
         segment.copy_of = None if owner == segment.name else owner
-        found[segment.name] = segment
+        segments[segment.name] = segment
     for segment in known.values():
-        if segment.name not in sizes:
+        if segment.name not in found:
             raise Unusable(f"segment {segment.name} is gone")
-    return found
+    return segments
+
+
+def header_of(home: Home, form: Form) -> str | None:
+    """Return what tells a segment from every other: the XXH3-128 of its first line, None where it has none."""
+    if form.part is not None:
+        return form.part.header
+    try:
+        with (home.journal / form.name).open("rb") as file:
+            line = file.readline()
+    except FileNotFoundError:
+        # It was merged since.
+        again = form_of(home, form.name)
+        return None if again is None or again.part is None else again.part.header
+    return xxhash.xxh3_128_hexdigest(line) if line.endswith(b"\n") else None
 
 
 def files_of(segments: dict[str, Segment]) -> dict[str, list[str]]:
@@ -99,7 +121,7 @@ def files_of(segments: dict[str, Segment]) -> dict[str, list[str]]:
     return files
 
 
-def pieces(folder: Path, sizes: dict[str, int], segments: dict[str, Segment]) -> Iterator[Piece]:
+def pieces(home: Home, found: dict[str, Form], segments: dict[str, Segment]) -> Iterator[Piece]:
     """Yield what has not been read yet, in pieces that fit in memory.
 
     Raises
@@ -108,19 +130,26 @@ def pieces(folder: Path, sizes: dict[str, int], segments: dict[str, Segment]) ->
         If a segment cannot be continued.
     """
     piece, read = Piece(), 0
-    for owner, names in files_of(segments).items():
+    longest = {
+        owner: found[max(names, key=lambda name: found[name].size)] for owner, names in files_of(segments).items()
+    }
+    # Merge by merge, because one is read whole.
+    for owner, form in sorted(longest.items(), key=lambda item: item[1].merge.id if item[1].merge else ""):
         segment = segments[owner]
-        longest = max(names, key=lambda name: sizes[name])
-        if sizes[longest] == segment.read_to:
+        if form.size == segment.read_to:
             continue
-        if sizes[longest] < segment.read_to or not _is_line_end(folder / longest, segment.read_to):
+        if form.size < segment.read_to or not _is_line_end(home, form, segment.read_to):
             raise Unusable(f"segment {owner} was cut or written over before byte {segment.read_to}")
-        for item, behind in read_segment(folder / longest, segment.read_to):
+        for item, behind in _items(home, form, segment):
             size = behind - segment.read_to
-            if isinstance(item, Damage):
+            if isinstance(item, Record):
+                _take(piece, segment, item)
+            elif isinstance(item, MetricLine):
+                _take_line(piece, segment, item, home)
+            elif isinstance(item, Damage):
                 piece.damages.append(_line_damage(owner, segment.read_to, item.reason))
             else:
-                _take(piece, segment, item)
+                piece.damages.append(item)
             segment.read_to = behind
             piece.segments[owner] = segment
             read += size
@@ -131,27 +160,67 @@ def pieces(folder: Path, sizes: dict[str, int], segments: dict[str, Segment]) ->
         yield piece
 
 
+def _items(home: Home, form: Form, segment: Segment) -> Iterator[tuple[Item | Row, int]]:
+    """Yield what a segment holds; where a merge does not read, the row that says so, and nothing behind it."""
+    try:
+        yield from read_form(home, form, segment.read_to)
+    except CorruptRecord as error:
+        raise Unusable(str(error)) from error
+    except (CorruptObject, MissingObject) as error:
+        if form.merge is None:
+            raise
+        damage = _line_damage(segment.name, segment.read_to, str(error))
+        yield damage | {"kind": "object", "subject": str(form.merge.manifest)}, form.size
+
+
 def _take(piece: Piece, segment: Segment, item: Record) -> None:
     record = item if item.segment == segment.name else replace(item, segment=segment.name)
     try:
+        _refuse_repeated(segment, record.seq)
         time = max(microseconds(record.time), segment.last_time or 0)
-        rows = list(rows_of(record, time))
+        payload = record.payload
+        points = columns_of(payload) if isinstance(payload, Metrics) else None
+        rows = [] if points is not None else list(rows_of(record, time))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         # A record's members are checked here and nowhere before, so any of these means impossible values.
-        piece.damages.append(
-            {
-                "kind": "record",
-                "segment": segment.name,
-                "byte_offset": segment.read_to,
-                "subject": record.id,
-                "reason": text_of(f"{record.payload.kind}: {error}"),
-            }
-        )
+        piece.damages.append(_record_damage(segment, record.id, f"{record.payload.kind}: {error}"))
         return
-    segment.last_time = time
+    segment.last_time, segment.last_seq = time, record.seq
     segment.records += 1
     piece.records += 1
     piece.batch.add(rows)
+    if isinstance(payload, Metrics) and points is not None:
+        piece.batch.add_points(table_of(payload), points)
+
+
+def _take_line(piece: Piece, segment: Segment, line: MetricLine, home: Home) -> None:
+    # What was merged had been found to be in order, but for what only its place tells.
+    try:
+        _refuse_repeated(segment, line.seq)
+    except Unfit as error:
+        piece.damages.append(_record_damage(segment, f"{segment.name}:{line.seq}", f"metrics: {error}"))
+        return
+    points = points_of(home, line)
+    table = "system_metrics" if points["system"][0].as_py() else "metrics"
+    segment.last_time, segment.last_seq = max(microseconds(line.time), segment.last_time or 0), line.seq
+    segment.records += 1
+    piece.records += 1
+    piece.batch.add_points(table, points.drop_columns(["system", "record"]).rename_columns({"run": "run_id"}))
+
+
+def _refuse_repeated(segment: Segment, seq: int) -> None:
+    if seq <= segment.last_seq:
+        raise Unfit(f"its number does not come after {segment.last_seq}: it is there twice, or out of its place")
+
+
+def _record_damage(segment: Segment, record_id: str, reason: str) -> Row:
+    return {
+        "kind": "record",
+        "segment": segment.name,
+        "byte_offset": segment.read_to,
+        "subject": record_id,
+        "reason": text_of(reason),
+    }
 
 
 def _line_damage(segment: str, offset: int, reason: str) -> Row:
@@ -164,9 +233,14 @@ def _line_damage(segment: str, offset: int, reason: str) -> Row:
     }
 
 
-def _is_line_end(path: Path, offset: int) -> bool:
-    if offset == 0:
+def _is_line_end(home: Home, form: Form, offset: int) -> bool:
+    # Of a merge only what was found to be whole is read from such a place, and reading tells.
+    if offset == 0 or form.merge is not None:
         return True
-    with path.open("rb") as file:
-        file.seek(offset - 1)
-        return file.read(1) == b"\n"
+    try:
+        with (home.journal / form.name).open("rb") as file:
+            file.seek(offset - 1)
+            return file.read(1) == b"\n"
+    except FileNotFoundError:
+        # It was merged since.
+        return True

@@ -37,11 +37,13 @@ def read_referenced(home: Home, tables: Tables) -> bool:
     failed: dict[str, str] = {}
     changed = _add_manifests(objects, tables, failed)
     changed = _add_environments(objects, tables, failed) or changed
-    known = dict(connection.execute("SELECT subject, reason FROM damages WHERE kind = 'object'").fetchall())
+    # Those with a segment are of the journal's merges.
+    ours = "FROM damages WHERE kind = 'object' AND segment IS NULL"
+    known = dict(connection.execute(f"SELECT subject, reason {ours}").fetchall())
     if known == failed:
         return changed
     connection.execute("BEGIN")
-    connection.execute("DELETE FROM damages WHERE kind = 'object'")
+    connection.execute(f"DELETE {ours}")
     tables.insert("damages", [{"kind": "object", "subject": name, "reason": why} for name, why in failed.items()])
     connection.execute("COMMIT")
     return True

@@ -1,4 +1,4 @@
-"""Which rows a record becomes.
+"""Which rows a record becomes; those of metric points are made by `points`.
 
 Laws: a record becomes the same rows whenever it is read, whatever was read before it; a record with a value that its
 table cannot hold becomes no row and raises `Unfit`, so that it can be named and the next one still counts; text that is
@@ -22,7 +22,7 @@ TableRow = tuple[str, Row]
 
 _SMALLEST, _GREATEST = -(2**63), 2**63 - 1
 # Years 1 to 9999, which is what every reader of a TIMESTAMP can show.
-_EARLIEST, _LATEST = -62_135_596_800.0, 253_402_300_799.0
+EARLIEST, LATEST = -62_135_596_800.0, 253_402_300_799.0
 
 
 class Unfit(ValueError):
@@ -55,7 +55,7 @@ def microseconds(seconds: Any) -> int:
     Unfit
         If `seconds` is not a number, or a time outside the years 1 to 9999.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not _EARLIEST <= seconds <= _LATEST:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not EARLIEST <= seconds <= LATEST:
         raise Unfit(f"{seconds!r} is not a time")
     return round(seconds * 1_000_000)
 
@@ -331,24 +331,6 @@ def _(payload: run_records.PackagesUsed, record: Record, time: int) -> Iterator[
 
 
 @_rows.register
-def _(payload: run_records.Metrics, _record: Record, _time: int) -> Iterator[TableRow]:
-    table, run = ("system_metrics" if payload.system else "metrics"), _run(payload)
-    for name, step, value, moment in payload.rows:
-        if not isinstance(name, str):
-            raise Unfit(f"{name!r} is not a metric's name")
-        yield (
-            table,
-            {
-                "run_id": run,
-                "name": text_of(name),
-                "step": integer_of(step),
-                "value": number_of(value),
-                "time": microseconds(moment),
-            },
-        )
-
-
-@_rows.register
 def _(payload: run_records.Fingerprints, _record: Record, _time: int) -> Iterator[TableRow]:
     step = integer_of(payload.step)
     if step is None:
@@ -375,7 +357,6 @@ def _run(
     payload: run_records.Params
     | run_records.SeedsUsed
     | run_records.PackagesUsed
-    | run_records.Metrics
     | run_records.Fingerprints
     | run_records.ReadingsMissing,
 ) -> str:

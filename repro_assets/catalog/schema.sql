@@ -21,16 +21,18 @@ CREATE TABLE segments (
     read_to BIGINT NOT NULL,
     records BIGINT NOT NULL,
     last_time TIMESTAMP,
-    process VARCHAR
+    process VARCHAR,
+    last_seq BIGINT NOT NULL
 );
-COMMENT ON TABLE segments IS 'The journal''s files and how far each was read. Offsets move in the transaction that adds the rows.';
-COMMENT ON COLUMN segments.segment IS 'File name in the journal folder.';
+COMMENT ON TABLE segments IS 'The journal''s segments, files or merged, and how far each was read. Offsets move in the transaction that adds the rows.';
+COMMENT ON COLUMN segments.segment IS 'Name of its file in the journal folder, also where it is merged.';
 COMMENT ON COLUMN segments.header IS 'XXH3-128 of the first line, which tells one segment from every other.';
 COMMENT ON COLUMN segments.copy_of IS 'The segment that this file is a copy of; its records count once.';
 COMMENT ON COLUMN segments.read_to IS 'Bytes that have been read, up to the end of a line.';
 COMMENT ON COLUMN segments.records IS 'Records among them, the header included.';
 COMMENT ON COLUMN segments.last_time IS 'Greatest time of a record so far, UTC.';
 COMMENT ON COLUMN segments.process IS 'alive, gone or unknown: the writing process, looked at only while a run without an end record depends on it.';
+COMMENT ON COLUMN segments.last_seq IS 'Number of the last record that counts; -1 where none does.';
 
 CREATE TABLE processes (
     segment VARCHAR NOT NULL,
@@ -59,7 +61,7 @@ CREATE TABLE damages (
 );
 COMMENT ON TABLE damages IS 'What could not be read. Nothing here stops the projection, and nothing is left out without a row here.';
 COMMENT ON COLUMN damages.kind IS 'line (bytes that are no record), record (a record with impossible values), object (bytes gone or corrupt) or trace (a line of a trace file that does not read).';
-COMMENT ON COLUMN damages.segment IS 'Segment of the line or record, or the trace file.';
+COMMENT ON COLUMN damages.segment IS 'Segment of the line or record, or of what a merge of the journal held; or the trace file.';
 COMMENT ON COLUMN damages.byte_offset IS 'Where the line begins.';
 COMMENT ON COLUMN damages.subject IS 'The record or the digest.';
 COMMENT ON COLUMN damages.reason IS 'What is wrong, in one line.';
@@ -121,6 +123,12 @@ COMMENT ON COLUMN journal.parent_states.ended IS 'When Dagster says that it ende
 COMMENT ON COLUMN journal.parent_states.error_type IS 'Class of the error that Dagster reports.';
 COMMENT ON COLUMN journal.parent_states.error_message IS 'Its message.';
 COMMENT ON COLUMN journal.parent_states.error_trace IS 'Its trace.';
+
+CREATE TABLE journal.unsummarized (
+    run_id VARCHAR NOT NULL
+);
+COMMENT ON TABLE journal.unsummarized IS 'Runs whose rows of metrics_last are being made; empty in a published file.';
+COMMENT ON COLUMN journal.unsummarized.run_id IS 'The run.';
 
 CREATE TABLE journal.alias_moves (
     collection VARCHAR NOT NULL,

@@ -1,4 +1,4 @@
-"""``repro catalog``: rebuild, check."""
+"""``repro catalog``: rebuild, merge, check."""
 
 from __future__ import annotations
 
@@ -69,3 +69,20 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "reason": row["reason"],
         "mending": row["mending"] if row["why_not"] is None else f"none: {row['why_not']}",
     }
+
+
+@app.command()
+def merge(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be merged, and touch nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Merge the journal's files whose writers are gone; it happens by itself when there are many."""
+    from repro_assets.catalog import merging
+    from repro_assets.cli.answering import here
+    from repro_assets.cli.rendering import print_json, print_table
+
+    done = merging.merge(here(), dry_run=dry_run).document()
+    if as_json:
+        print_json(done)
+    else:
+        print_table([{"what": name.replace("_", " "), "value": value} for name, value in done.items()])

@@ -18,7 +18,7 @@ from repro_assets.identity.digest import Digest
 _T = TypeVar("_T")
 
 FORMAT = 1
-KINDS = ("tensors", "table", "tree", "json", "bytes", "segments")
+KINDS = ("tensors", "table", "tree", "json", "bytes", "segments", "journal")
 
 
 @dataclass(frozen=True, slots=True)

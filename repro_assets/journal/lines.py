@@ -2,9 +2,9 @@
 
 Laws: a record is one line of JSON that ends in a newline; its last member ``xxh3`` is the XXH3-64 of all bytes of the
 line before ``,"xxh3"``, so a changed bit is seen; a line without its newline is not a record; every record carries
-``v`` (schema version), ``kind``, ``seq`` (its number within its segment, from 0), ``time`` (wall clock, for display
-only), ``follows`` (ids of records it builds on) and ``data``, whose members are the fields of its kind (`payloads`).
-Records of older versions are upcast when read, for ever; a record of a newer version is an error that names it.
+``v`` (schema of its kind), ``kind``, ``seq`` (its number within its segment, from 0), ``time`` (wall clock, for
+display only), ``follows`` (ids of records it builds on) and ``data``, whose members are the fields of its kind
+(`payloads`). Records of older schemas are upcast when read, for ever; one of a newer schema is an error that names it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import xxhash
 from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
 from repro_assets.journal.records import Payload, Record
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The greatest version of any kind."""
 _SEAL = b',"xxh3":"'
 
 
@@ -31,7 +32,7 @@ def write_line(payload: Payload, *, seq: int, time: float, follows: tuple[str, .
         If the payload holds something that JSON cannot.
     """
     record = {
-        "v": SCHEMA_VERSION,
+        "v": payload.schema,
         "kind": payload.kind,
         "seq": seq,
         "time": time,
@@ -73,7 +74,8 @@ def read_line(line: bytes, segment: str) -> Record:
         kind = _payloads().get(raw["kind"])
         if kind is None:
             raise UnsupportedFormat(f"record {segment}:{raw['seq']} is of the unknown kind {raw['kind']!r}")
-        return Record(segment, raw["seq"], raw["time"], tuple(raw["follows"]), kind(**raw["data"]))
+        data = raw["data"] if raw["v"] == kind.schema else kind.upcast(raw["data"])
+        return Record(segment, raw["seq"], raw["time"], tuple(raw["follows"]), kind(**data))
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptRecord(f"a line of journal segment {segment} is no record: {error!r}") from error
 

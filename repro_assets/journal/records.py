@@ -1,21 +1,33 @@
 """What every record of the journal is, and the one that names its process.
 
-Laws: the id of a record is ``<segment>:<seq>``; a kind is known by its name, which is never given to another one;
-digests stand in string form. What records of artifacts and of runs say is in `artifact_records` and `run_records`, all
-kinds are in `payloads`, and `lines` has how a record is written.
+Laws: the id of a record is ``<segment>:<seq>``; a kind is known by its name, which is never given to another one, and
+what it holds by its schema; digests stand in string form. What records of artifacts and of runs say is in
+`artifact_records`, `run_records` and `metrics`, all kinds are in `payloads`, and `lines` has how a record is written.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """What a record of one kind says; subclasses name their kind."""
+    """What a record of one kind says; subclasses name their kind, and their schema where it is not the first."""
 
     kind: ClassVar[str]
+    schema: ClassVar[int] = 1
+
+    @classmethod
+    def upcast(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the members of a record of the schema before this one as this one has them.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If they are not what that schema had.
+        """
+        raise ValueError(f"the kind {cls.kind} has no schema before {cls.schema}: {sorted(data)}")
 
 
 @dataclass(frozen=True, slots=True)

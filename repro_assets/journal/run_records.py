@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from repro_assets.journal.metrics import Metrics as Metrics
 from repro_assets.journal.records import Payload
 
 
@@ -173,16 +174,6 @@ class Params(Payload):
     kind: ClassVar[str] = "params"
     run_id: str
     params: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics(Payload):
-    """A batch of metric points: rows of (name, step or null, value, wall time in seconds)."""
-
-    kind: ClassVar[str] = "metrics"
-    run_id: str
-    rows: list[list[Any]]
-    system: bool = False
 
 
 @dataclass(frozen=True, slots=True)

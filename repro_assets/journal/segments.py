@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,7 @@ from pathlib import Path
 from repro_assets.errors import ReproError, from_os_error
 from repro_assets.journal.lines import read_line, write_line
 from repro_assets.journal.records import Payload, Process, Record
+from repro_assets.store import durable
 
 HEARTBEAT_SECONDS = 30.0
 HEARTBEAT_LOST_SECONDS = 300.0
@@ -223,12 +224,31 @@ def read_segment(path: Path, offset: int = 0) -> Iterator[tuple[Record | Damage,
     """
     with path.open("rb") as file:
         file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n") and not _is_whole(line[:-1]):
-                return
-            for item, length in _items(line, path.name, offset):
-                offset += length
-                yield item, offset
+        yield from read_lines(file, path.name, offset)
+
+
+def read_lines(lines: Iterable[bytes], segment: str, offset: int) -> Iterator[tuple[Record | Damage, int]]:
+    """Yield what lines of a segment, of which the first begins at `offset`, are, as `read_segment` does."""
+    for line in lines:
+        if not line.endswith(b"\n") and not _is_whole(line[:-1]):
+            return
+        for item, length in _items(line, segment, offset):
+            offset += length
+            yield item, offset
+
+
+def whole_length(path: Path) -> int:
+    """Return the length of a segment without the record that is being written, or was when its writer died."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - durable.BLOCK)
+            file.seek(start)
+            last = file.read(end - start).rfind(b"\n")
+            if last >= 0:
+                return start + last + 1
+            end = start
+    return 0
 
 
 def _is_whole(line: bytes) -> bool:

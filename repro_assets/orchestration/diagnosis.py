@@ -22,7 +22,8 @@ from repro_assets.capture.git import find_top
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import hash_seed_in_effect
 from repro_assets.errors import NoStore, ReproError, from_os_error
-from repro_assets.journal.segments import Damage, list_segments, read_segment
+from repro_assets.journal.merged import forms, read_journal
+from repro_assets.journal.segments import Damage
 from repro_assets.orchestration.request import code_location, environment
 from repro_assets.recording.capturing import project_root
 from repro_assets.store.home import VARIABLE, Home, find_store
@@ -168,8 +169,8 @@ def _space(home: Home) -> Finding:
 
 
 def _journal(home: Home) -> Finding:
-    segments = list_segments(home.journal)
-    damages = [item for path in segments for item, _ in read_segment(path) if isinstance(item, Damage)]
+    segments = forms(home)
+    damages = [item for item in read_journal(home) if isinstance(item, Damage)]
     if damages:
         where = f"{damages[0].segment} at byte {damages[0].offset}"
         return Finding("journal", FAIL, f"{len(damages)} lines are damaged, the first in {where}", "repro store fsck")

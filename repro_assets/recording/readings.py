@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 import operator
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from repro_assets.errors import InvalidValue
+from repro_assets.journal.metrics import Metrics
+
+POINTS_AT_ONCE = 4096
 
 
 @dataclass(slots=True)
@@ -34,8 +37,12 @@ class Summary:
         return self.total / self.count
 
 
-def point_of(name: str, value: float, step: int | None) -> list[Any]:
-    """Return a point of a metric as a row: name, step, value, now.
+Point = tuple[str, int | None, float, int]
+"""Name, step, value, and the time in nanoseconds since 1970."""
+
+
+def point_of(name: str, value: float, step: int | None) -> Point:
+    """Return a point of a metric, now.
 
     Raises
     ------
@@ -44,6 +51,15 @@ def point_of(name: str, value: float, step: int | None) -> list[Any]:
     """
     try:
         place = None if step is None else operator.index(step)
-        return [str(name), place, float(value), time.time()]
+        return str(name), place, float(value), time.time_ns()
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {value!r}: {error}") from error
+
+
+def records_of(run_id: str, points: Sequence[Point], *, system: bool) -> list[Metrics]:
+    """Return the records that hold points, none of them so long that other threads wait for it to be written."""
+    made = []
+    for first in range(0, len(points), POINTS_AT_ONCE):
+        names, steps, values, times = zip(*points[first : first + POINTS_AT_ONCE], strict=True)
+        made.append(Metrics.of_columns(run_id, names, steps, values, [time // 1_000 for time in times], system=system))
+    return made

@@ -29,7 +29,7 @@ from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import console, tracing, used
 from repro_assets.recording.flushing import flusher
-from repro_assets.recording.readings import Summary, point_of
+from repro_assets.recording.readings import Point, Summary, point_of, records_of
 from repro_assets.recording.redaction import describe, redact, redact_start
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
@@ -108,9 +108,9 @@ class Run:
         self.edited_sources: list[str] = []
         self.newest_step: int | None = None
         self.readings: dict[str, Summary] = {}
-        # Whether it is a reading of the machine, and the row. A deque, because `append` and `popleft` of two threads
-        # cannot lose an item, and the caller needs no lock.
-        self._points: deque[tuple[bool, list[Any]]] = deque()
+        # Deques, because `append` and `popleft` of two threads cannot lose an item, and the caller needs no lock.
+        self._points: deque[Point] = deque()
+        self._samples: deque[Point] = deque()
         self._lock = threading.RLock()
         self._forked = not owned
         self._journal = journal_at(home.journal)
@@ -143,13 +143,18 @@ class Run:
         MachineError
             If the buffer is full and cannot be written; nothing is lost.
         """
-        self._refuse_if_ended()
+        if self.state is not None:
+            self._refuse_if_ended()
         if self._forked:
             flusher.watch(self)
-        point = point_of(name, value, step)
-        self._points.append((False, point))
-        if point[1] is not None:
-            self.newest_step = point[1]
+        if type(value) is float and type(step) is int and type(name) is str:
+            self._points.append((name, step, value, time.time_ns()))
+        else:
+            point = point_of(name, value, step)
+            self._points.append(point)
+            step = point[1]
+        if step is not None:
+            self.newest_step = step
         # The run may have ended between the look at its state and here.
         if len(self._points) >= BUFFER_ROWS or self.state is not None:
             self.flush()
@@ -273,9 +278,9 @@ class Run:
         self._refuse_if_ended()
         if self._forked:
             flusher.watch(self)
-        now = time.time()
-        self._points.extend((True, [name, step, float(value), now]) for name, value in readings.items())
-        if len(self._points) >= BUFFER_ROWS or self.state is not None:
+        now = time.time_ns()
+        self._samples.extend((name, step, float(value), now) for name, value in readings.items())
+        if len(self._samples) >= BUFFER_ROWS or self.state is not None:
             self.flush()
 
     def log_missing_readings(self, reasons: Mapping[str, str]) -> None:
@@ -324,22 +329,22 @@ class Run:
     def flush(self) -> None:
         """Put everything that was logged on the disk before returning."""
         with self._lock:
-            points = [self._points.popleft() for _ in range(len(self._points))]
-            if not points:
+            points, samples = _emptied(self._points), _emptied(self._samples)
+            if not points and not samples:
                 return
-            rows = {system: [row for kind, row in points if kind is system] for system in (False, True)}
             try:
                 self._journal.append(
-                    *(run_records.Metrics(self.run_id, some, system) for system, some in rows.items() if some)
+                    *records_of(self.run_id, points, system=False), *records_of(self.run_id, samples, system=True)
                 )
             except BaseException:
                 self._points.extendleft(reversed(points))
+                self._samples.extendleft(reversed(samples))
                 raise
-            for name, step, value, _ in rows[False]:
+            for name, step, value, _ in points:
                 self.last_metrics[name] = value
                 if step is not None:
                     self.curves.setdefault(name, []).append((step, value))
-            for name, _, value, _ in rows[True]:
+            for name, _, value, _ in samples:
                 self.readings.setdefault(name, Summary()).add(value)
 
     def beat(self) -> None:
@@ -392,4 +397,9 @@ class Run:
     def after_fork(self) -> None:
         """Become the handle of a forked child."""
         # The rows in the buffer are the parent's to write, and a thread of it may have held the lock.
-        self._points, self._lock, self._forked = deque(), threading.RLock(), True
+        self._points, self._samples, self._lock, self._forked = deque(), deque(), threading.RLock(), True
+
+
+def _emptied(points: deque[Point]) -> list[Point]:
+    # Not by taking another deque: a caller that has looked up this one is about to append to it.
+    return [points.popleft() for _ in range(len(points))]

@@ -136,3 +136,29 @@ def replace_file(path: Path, chunks: Iterable[bytes | memoryview], temporary: Pa
             partial.rename(path)
     except OSError as error:
         raise from_os_error(error, path) from error
+
+
+@contextlib.contextmanager
+def locked(descriptor: int, path: Path) -> Iterator[None]:
+    """Hold the exclusive lock of an open file or folder, and close it in the end; waits for its turn.
+
+    Raises
+    ------
+    MachineError
+        If the system refuses.
+    """
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        try:
+            yield
+        finally:
+            try:
+                # Closing alone would not do: a child that was forked meanwhile shares the lock.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            except OSError as error:
+                raise from_os_error(error, path) from error
+    finally:
+        os.close(descriptor)

@@ -22,7 +22,11 @@ from repro_assets.errors import (
 from repro_assets.store import durable, sealed
 
 MARKER = "repro-store.json"
-FORMAT = 1
+FORMAT = 2
+"""The greatest that is read."""
+MERGED_FORMAT = 2
+"""That of a store of which a part of the journal is merged; who does not know merges must not collect there."""
+_NEW_FORMAT = 1
 VARIABLE = "REPRO_HOME"
 PROJECT_MARKS = ("workspace.yaml", "pyproject.toml", ".git")
 """Any of these makes a folder a project's top."""
@@ -125,7 +129,7 @@ def make_store(root: Path) -> Home:
     root = root.expanduser().absolute()
     _refuse_file(root)
     if not (root / MARKER).is_file():
-        content = sealed.seal({"format": FORMAT, "store_id": uuid.uuid4().hex})
+        content = sealed.seal({"format": _NEW_FORMAT, "store_id": uuid.uuid4().hex})
         # Exclusively: of two processes that make one store, the first one's id stays.
         durable.write_file(root / MARKER, [content], Home(root).temporary, exclusive=True)
         try:
@@ -167,6 +171,25 @@ def open_store(root: Path) -> Home:
     if version > FORMAT:
         raise UnsupportedFormat(f"the store in {root} has format {version}", "use a newer repro-assets")
     return Home(root)
+
+
+def require_format(home: Home, number: int) -> None:
+    """Say durably in the marker of a store that whoever opens it must know the format `number`.
+
+    Raises
+    ------
+    CorruptRecord
+        If the marker does not read.
+    MachineError
+        If it cannot be written.
+    """
+    marker = home.root / MARKER
+    try:
+        facts = sealed.unseal(marker.read_bytes(), _UNSEALED)
+        if int(facts["format"]) < number:
+            durable.write_file(marker, [sealed.seal({**facts, "format": number})], home.temporary)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptRecord(f"{marker} is damaged", f"remove it and run: repro init {home.root}") from error
 
 
 def find_project(folder: Path) -> Path | None:

@@ -199,7 +199,7 @@ def test_an_open_page_of_a_watched_report_follows_the_runs(browser: Browser, tmp
     home = make_store(tmp_path / "store")
     journal = Journal(home.journal)
     journal.append(run_records.RunStarted("aa" * 8, "asset", "training", asset="models/a"))
-    journal.append(run_records.Metrics("aa" * 8, [["loss", step, 1.0 / (step + 1), 1e9 + step] for step in range(5)]))
+    journal.append(run_records.Metrics.of("aa" * 8, [["loss", step, 1.0 / (step + 1), 1e9 + step] for step in range(5)]))
     folder, options = Folder(tmp_path / "pages"), Options(watched=True)
     write_report(home, [], folder, options)
     context = browser.new_context(offline=True)
@@ -212,7 +212,7 @@ def test_an_open_page_of_a_watched_report_follows_the_runs(browser: Browser, tmp
         # Both have seen the first stamp by now, or take the next one for it.
         table.wait_for_timeout(2500)
         journal.append(
-            run_records.Metrics("aa" * 8, [["loss", 5, 0.1, 1e9 + 5]]), run_records.RunEnded("aa" * 8, "COMPLETED")
+            run_records.Metrics.of("aa" * 8, [["loss", 5, 0.1, 1e9 + 5]]), run_records.RunEnded("aa" * 8, "COMPLETED")
         )
         journal.append(run_records.RunStarted("bb" * 8, "asset", "the next one", asset="models/a"))
         write_report(home, [], folder, options)

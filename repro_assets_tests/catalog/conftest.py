@@ -70,7 +70,7 @@ class Recorder:
             run_records.RunInput(run_id, "traces", str(data.digest), asset="dataset"),
         )
         now = time.time()
-        append(run_records.Metrics(run_id, [["loss", step, 1 / (step + 1), now] for step in range(points)]))
+        append(run_records.Metrics.of(run_id, [["loss", step, 1 / (step + 1), now] for step in range(points)]))
         append(
             run_records.RunOutput(
                 run_id, "result", str(model.digest), f"model-{run_id}", collection="model-sft", version=model.version
@@ -193,7 +193,7 @@ journal.append(run_records.RunStarted(name, "asset", name, parent_run_id="the-pa
 print("started", flush=True)
 step = 0
 while True:
-    journal.append(run_records.Metrics(name, [["loss", step + k, 1.0, time.time()] for k in range(10)]))
+    journal.append(run_records.Metrics.of(name, [["loss", step + k, 1.0, time.time()] for k in range(10)]))
     step += 10
     time.sleep(0.002)
 """

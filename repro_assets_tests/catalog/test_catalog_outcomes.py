@@ -36,7 +36,7 @@ def test_a_filter_tells_what_it_kept_and_why_it_dropped_the_others(home, recorde
     run = recorder.run("a" * 16)
     counted = {"kept": 7.0, "dropped/wrong answer": 2.0, "dropped/too long": 0.0, "quality": 0.5}
     rows = [[name, None, value, time.time()] for name, value in counted.items()]
-    recorder.journal.append(run_records.Metrics(run, rows), run_records.Params(run, {"columns_left_out": ["note"]}))
+    recorder.journal.append(run_records.Metrics.of(run, rows), run_records.Params(run, {"columns_left_out": ["note"]}))
     assert of_filtering(home, run) == {
         "kept": 7,
         "dropped": {"wrong answer": 2, "too long": 0},

@@ -76,8 +76,8 @@ def test_every_example_on_the_page_answers(home, recorder, traced, span):
     nothing = str(Digest.of(b""))
     recorder.journal.append(
         run_records.Params("RUN", {"learning_rate": 0.01}),
-        run_records.Metrics("RUN", [["validation/accuracy", 1, 0.9, 0.0], ["train/loss", 1, 0.1, 0.0]]),
-        run_records.Metrics("RUN", [["memory_available_bytes", None, 1e9, 0.0]], system=True),
+        run_records.Metrics.of("RUN", [["validation/accuracy", 1, 0.9, 0.0], ["train/loss", 1, 0.1, 0.0]]),
+        run_records.Metrics.of("RUN", [["memory_available_bytes", None, 1e9, 0.0]], system=True),
         run_records.RunOutput("RUN", "dataset", nothing, "dataset-cota_sft-v1", asset="data/cota_sft"),
         run_records.RunInput("OTHER", "dataset", nothing, made_by="RUN"),
         run_records.ReplayMade("RUN", None, "identical"),

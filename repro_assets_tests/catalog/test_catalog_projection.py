@@ -9,11 +9,12 @@ import duckdb
 import pytest
 
 from repro_assets.catalog import publication
+from repro_assets.catalog.checking import check_catalog
 from repro_assets.catalog.projection import rebuild, refresh
 from repro_assets.catalog.queries import rows
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import artifact_records, run_records
-from repro_assets.journal.segments import Journal
+from repro_assets.journal.segments import Journal, list_segments
 from repro_assets.store.opening import open_objects
 
 
@@ -42,9 +43,11 @@ def test_the_last_point_and_the_extremes_are_those_of_all_points_however_they_ca
     refresh(home)
     later = Journal(home.journal)
     for number, value in enumerate((9.0, float("nan"), -1.0)):
-        later.append(run_records.Metrics("run-one", [["loss", 3 + number, value, 0.0], ["new", None, value, number]]))
+        later.append(
+            run_records.Metrics.of("run-one", [["loss", 3 + number, value, 0.0], ["new", None, value, number]])
+        )
         refresh(home)
-    later.append(run_records.Metrics("run-one", [["loss", 1, -1.0, 0.0]]))
+    later.append(run_records.Metrics.of("run-one", [["loss", 1, -1.0, 0.0]]))
     (loss, new) = rows(home, "SELECT * EXCLUDE (run_id) FROM metrics_last ORDER BY name")
     assert list(loss.values()) == ["loss", -1.0, 5, -1.0, 9.0, 1, 3, 7]
     assert list(new.values()) == ["new", -1.0, None, -1.0, 9.0, None, None, 3]
@@ -140,14 +143,31 @@ def test_a_damaged_line_is_named_and_later_lines_count(home, recorder):
 
 def test_impossible_values_are_named_and_the_next_record_counts(home, recorder):
     append = recorder.journal.append
-    append(run_records.Metrics("run-one", [["loss", 1, "high", 0.0]]))
-    append(run_records.Metrics("run-one", [["loss", 2**70, 1.0, 0.0]]))
+    append(run_records.Metrics.of("run-one", [["loss", 1, "high", 0.0]]))
+    append(run_records.Metrics.of("run-one", [["loss", 2**70, 1.0, 0.0]]))
     append(run_records.RunStarted("run-one", "asset", "name", config={"x": float("nan"), "s": "\udc80"}))
-    append(run_records.Metrics("run-one", [["loss", None, float("nan"), 0.0]]))
+    append(run_records.Metrics.of("run-one", [["loss", None, float("nan"), 0.0]]))
     assert [row["kind"] for row in rows(home, "FROM damages")] == ["record", "record"]
     assert len(rows(home, "FROM metrics")) == 1
     (config,) = rows(home, "SELECT config ->> 'x' AS x, config ->> 's' AS s FROM runs")
     assert config == {"x": "nan", "s": "\\udc80"}
+
+
+def test_a_record_that_is_there_twice_counts_once_and_is_named(home, recorder):
+    recorder.run("run-one", points=5)
+    recorder.journal.close()
+    refresh(home)
+    (path,) = (path for path in list_segments(home.journal) if path.name == recorder.journal.segment)
+    lines = path.read_bytes().splitlines(keepends=True)
+    again = [line for line in lines if b'"kind":"metrics"' in line or b'"kind":"run_input"' in line]
+    with path.open("ab") as file:
+        file.writelines(again)
+    for make in (refresh, rebuild):
+        assert make(home).damages == len(again) == 2
+        counted = rows(home, "SELECT (SELECT count(*) FROM metrics) AS points, count(*) AS inputs FROM run_inputs")
+        assert counted == [{"points": 5, "inputs": 1}]
+    assert "it is there twice" in rows(home, "SELECT reason FROM damages")[0]["reason"]
+    assert check_catalog(home) == []
 
 
 def test_a_copy_of_a_segment_counts_once(home, recorder, tables):

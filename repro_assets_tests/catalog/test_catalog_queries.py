@@ -122,8 +122,8 @@ def test_runs_are_listed_newest_first_and_by_condition(shared):
 
 def test_the_best_run_ends_best_and_a_loss_is_to_be_small(filled, recorder):
     nan = Journal(filled.journal)
-    nan.append(run_records.Metrics("aaaaaaaa-1", [["accuracy", 1, 0.5, 0.0]]))
-    nan.append(run_records.Metrics("aaaaaaaa-2", [["accuracy", 1, 0.9, 0.0], ["accuracy", 2, float("nan"), 1.0]]))
+    nan.append(run_records.Metrics.of("aaaaaaaa-1", [["accuracy", 1, 0.5, 0.0]]))
+    nan.append(run_records.Metrics.of("aaaaaaaa-2", [["accuracy", 1, 0.9, 0.0], ["accuracy", 2, float("nan"), 1.0]]))
     nan.close()
     assert [(row["run_id"], row["mode"]) for row in best_runs(filled, "loss")] == [
         ("aaaaaaaa-2", "min"),

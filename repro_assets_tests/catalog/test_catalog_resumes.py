@@ -28,9 +28,9 @@ def test_a_curve_shows_each_step_once_over_a_chain_of_runs(home: Home) -> None:
     record(
         home,
         # The first reached step 7 and had saved step 5; the second reached 12 and had saved 10; the third began again.
-        run_records.Metrics("one", [*points(1, 7, 1.0), ["note", None, 3.0, 0.0]]),
-        run_records.Metrics("two", points(6, 12, 2.0)),
-        run_records.Metrics("three", points(11, 14, 3.0)),
+        run_records.Metrics.of("one", [*points(1, 7, 1.0), ["note", None, 3.0, 0.0]]),
+        run_records.Metrics.of("two", points(6, 12, 2.0)),
+        run_records.Metrics.of("three", points(11, 14, 3.0)),
         run_records.RunResumed("two", "one", "checkpoint_step_5", NOTHING, 5),
         run_records.RunResumed("three", "two", "checkpoint_step_10", NOTHING, 10),
         # Another branch goes back behind what the second had begun with.
@@ -53,7 +53,7 @@ def test_a_curve_shows_each_step_once_over_a_chain_of_runs(home: Home) -> None:
 def test_runs_that_say_they_continue_each_other_end_the_question(home: Home) -> None:
     record(
         home,
-        run_records.Metrics("one", points(1, 3, 1.0)),
+        run_records.Metrics.of("one", points(1, 3, 1.0)),
         run_records.RunResumed("one", "two", "checkpoint_step_2", NOTHING, 2),
         run_records.RunResumed("two", "one", "checkpoint_step_3", NOTHING, 3),
     )

@@ -42,8 +42,8 @@ def test_a_study_is_its_completed_runs_and_those_that_it_reused(home, recorder):
     recorder.run("elsewhere", 5, asset="a", tags=["study=s2"])
     for seed, run in enumerate(("run0", "run1", "earlier")):
         points = [["accuracy", None, accuracies[seed], 0.0], ["accuracy/low", None, 0.0, 0.0]]
-        recorder.journal.append(run_records.Metrics(run, points))
-    recorder.journal.append(run_records.Metrics("failed", [["accuracy", None, 0.0, 0.0]]))
+        recorder.journal.append(run_records.Metrics.of(run, points))
+    recorder.journal.append(run_records.Metrics.of("failed", [["accuracy", None, 0.0, 0.0]]))
     parent(recorder, "parent1", "s1")
     recorder.journal.append(run_records.WorkReused("parent1", "earlier", "a"))
     runs = queries.rows(home, "SELECT run_id, reused FROM study_runs WHERE study = 's1' ORDER BY run_id")

@@ -121,7 +121,7 @@ def test_a_run_is_shown_with_trace_spans_system_and_missing_sensors(home, record
     rows = [["cpu_percent", None, 10.0, 0.0], ["cpu_percent", 3, 30.0, 1.0], ["gpu0_watts", 3, float("nan"), 1.0]]
     recorder.journal.append(
         run_records.RunTraced("RUN", "c" * 32, "d" * 16),
-        run_records.Metrics("RUN", rows, system=True),
+        run_records.Metrics.of("RUN", rows, system=True),
         run_records.ReadingsMissing("RUN", {"gpu": "no driver"}),
     )
     traced(home, *(span(f"stage {n}", run="RUN", endTimeUnixNano=str(1790000000250000000 + n)) for n in range(20)))

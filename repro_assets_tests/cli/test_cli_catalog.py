@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
+from repro_assets.journal.segments import journal_at
+
 
 def test_sql_answers_alike_in_every_format(repro, home, tmp_path):
     import pandas
@@ -28,6 +30,18 @@ def test_markup_in_a_name_is_shown_as_it_is(repro, home, tmp_path):
     assert shown.code == 0
     assert "[bold]x[/bold] [/]" in shown.out
     assert "\x1b" not in shown.out
+
+
+def test_the_journal_is_merged_and_says_what_it_was(repro, home):
+    journal_at(home.journal).close()
+    before = repro("runs", "list", "--json").document
+    intended = repro("catalog", "merge", "--dry-run", "--json").document
+    assert (intended["dry_run"], intended["segments"], intended["merges"]) == (True, 1, [])
+    done = repro("catalog", "merge", "--json").document
+    assert (done["segments"], done["points"], len(done["merges"])) == (1, 6, 1)
+    assert "segments" in repro("catalog", "merge").out
+    assert repro("catalog", "rebuild", "--json").document["ok"] is True
+    assert repro("runs", "list", "--json").document == before
 
 
 def test_the_catalog_is_made_again_from_the_journal(repro, home):

@@ -115,7 +115,7 @@ def test_a_wrong_request_is_one_line_that_helps(repro, home):
 
 
 def test_a_metric_shows_its_best_value(repro, home):
-    journal_at(home.journal).append(Metrics(A, [["accuracy", 1, 0.9, 0.0], ["accuracy", 2, 0.5, 0.0]]))
+    journal_at(home.journal).append(Metrics.of(A, [["accuracy", 1, 0.9, 0.0], ["accuracy", 2, 0.5, 0.0]]))
     best = {row["name"]: row for row in repro("runs", "show", A, "--json").document["metrics"]}
     assert (best["accuracy"]["best"], best["accuracy"]["step_of_best"], best["accuracy"]["mode"]) == (0.9, 1, "max")
     assert (best["loss"]["best"], best["loss"]["value"], best["loss"]["mode"]) == (0.25, 0.25, "min")

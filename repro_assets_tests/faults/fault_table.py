@@ -4,7 +4,7 @@ Laws, for each case: afterwards a new process finds nothing wrong in the store w
 acknowledged reads back equal, what the failed operation acknowledged included; an error is the machine's (exit code 3)
 and a success is a right one; doing it again succeeds with the equal result.
 
-An operation is a line of `OPERATIONS` in `fault_operations` or `fault_remotes`: every suite and the table have it. The
+An operation is a line of `OPERATIONS` in a module beside this one: every suite and the table have it. The
 table is written by ``python repro_assets_tests/faults/fault_table.py docs/faults.md``.
 """
 
@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import fault_merging
 import fault_operations
 import fault_remotes
 from fault_injection import MODES, Outcome, run_in_child
 from fault_operations import Operation, assert_base, assert_sound, base, plant_damage
 
-OPERATIONS = [*fault_operations.OPERATIONS, *fault_remotes.OPERATIONS]
+OPERATIONS = [*fault_operations.OPERATIONS, *fault_merging.OPERATIONS, *fault_remotes.OPERATIONS]
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """One flipped bit in a small file of a store: setting, plan, cache, trash. Every file has a kind that is tried.
 
 Objects, packs, journal, claims, leases and the marker are in `store/test_store_bit_flips.py`, the catalog is in
-`catalog/test_catalog_bit_flips.py`.
+`catalog/test_catalog_bit_flips.py`, merges of the journal in `catalog/test_catalog_merging.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from repro_assets.artifacts.shared_claims import Claims
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.scanned import ScanCache, Scanned
-from repro_assets.catalog import projection, publication
+from repro_assets.catalog import merging, projection, publication
 from repro_assets.errors import CorruptRecord, IntegrityError
 from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import settling
@@ -61,6 +61,7 @@ STEERING: dict[str, Callable[[Home], bool]] = {
 """What steers the store: whether its reader refuses it."""
 CACHES: dict[str, Callable[[Home], bool]] = {
     "cache/catalog/published.json": lambda home: publication.current_note(home) is None,
+    "cache/catalog/unmerged.json": lambda home: merging._read_left(home) == 0,
     "cache/settled.json": lambda home: settling._last_question(home) is None,
     "cache/reuse/*/*.json": lambda home: reuse.find(home, KEY) is None,
     "cache/source/secret-scan.json": lambda home: ScanCache(home.cache / "source")._entries == {},
@@ -72,8 +73,8 @@ CACHES: dict[str, Callable[[Home], bool]] = {
 }
 """What can be deleted at any time: whether its reader does without."""
 ELSEWHERE = (
-    "repro-store.json", "packs/*.pack", "packs/*.idx", "objects/*", "journal/*.jsonl", "names/*/*", "leases/*",
-    "cache/sources/*.json", "catalog.duckdb", "cache/catalog/catalog.duckdb", "cache/catalog.lock",
+    "repro-store.json", "packs/*.pack", "packs/*.idx", "objects/*", "journal/*.jsonl", "journal/*.merged", "names/*/*",
+    "leases/*", "cache/sources/*.json", "catalog.duckdb", "cache/catalog/catalog.duckdb", "cache/catalog.lock",
 )  # fmt: skip
 """What other tests flip; the lock is empty."""
 HERE = (*STEERING, *CACHES, "trash/*", "cache/fsck-full", "cache/remotes/*/*.idx")
@@ -105,6 +106,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         remembered.put(str(KEY), [["0" * 32]], "an answer")
         remembered.save()
     sealed.keep(home.cache / "settled.json", {"runs": ["a" * 16], "storage": [["runs.db", 1, 2]]})
+    merging._keep_left(home)
     projection.refresh(home)
     dead = LocalObjects(home).put(TRASHED)
     LocalObjects(home).path(dead).rename(home.trash / dead.hex)
@@ -118,7 +120,8 @@ def flips(home: Home, pattern: str, count: int) -> Iterator[Path]:
     """Yield the one file of a kind with one bit after the other changed, and put it back."""
     (path,) = home.root.glob(pattern)
     whole, chance = path.read_bytes(), random.Random(3)
-    places = range(len(whole)) if count == 0 else [0, len(whole) - 2, *chance.sample(range(len(whole)), count)]
+    some = chance.sample(range(len(whole)), min(count, len(whole)))
+    places = range(len(whole)) if count == 0 else [0, len(whole) - 2, *some]
     for place in places:
         changed = bytearray(whole)
         changed[place] ^= 1 << chance.randrange(8)

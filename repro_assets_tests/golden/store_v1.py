@@ -145,7 +145,9 @@ def records() -> list[Payload]:
         VersionClaimed("model-sft", 1, given["tensors"], "tensors", "0123456789abcdef", True),
         AliasMoved("model-sft", "best", 1, given["tensors"], f"{SEGMENT}:4"),
         Params("0123456789abcdef", {"depth": 3, "name": "\udcff"}),
-        Metrics("0123456789abcdef", [["loss", 0, 1.5, TIME], ["loss", 1, float("inf"), TIME], ["x", None, 1.0, TIME]]),
+        Metrics.of(
+            "0123456789abcdef", [["loss", 0, 1.5, TIME], ["loss", 1, float("inf"), TIME], ["x", None, 1.0, TIME]]
+        ),
         SeedsUsed("0123456789abcdef", 7, {"init": 2**62}),
         CheckpointSaved("0123456789abcdef", "checkpoint_best_1", "best", "1", given["tensors"], 10, {"loss": 0.5}),
         EvaluationMade(

@@ -24,7 +24,7 @@ def record(journal, run_id, seed, lr, loss, **started):
     end = started.pop("end", "COMPLETED")
     journal.append(
         run_records.RunStarted(run_id, "asset", run_id, seed=seed, **started),
-        run_records.Metrics(run_id, metrics),
+        run_records.Metrics.of(run_id, metrics),
         run_records.RunEnded(run_id, end),
     )
 

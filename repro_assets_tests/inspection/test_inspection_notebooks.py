@@ -74,8 +74,8 @@ def test_the_curve_of_a_continued_run_has_each_step_once(home):
     now = 0.0
     journal_at(home.journal).append(
         run_records.RunResumed("run-0001", "run-0000", "checkpoint_step_0", "sha256:" + "0" * 64, 0),
-        run_records.Metrics("run-0001", [["other", 3, 3.0, now]]),
-        run_records.Metrics("run-0000", [["other", 0, 0.0, now], ["other", 1, 9.0, now]]),
+        run_records.Metrics.of("run-0001", [["other", 3, 3.0, now]]),
+        run_records.Metrics.of("run-0000", [["other", 0, 0.0, now], ["other", 1, 9.0, now]]),
     )
     curve = repro_assets.run("last").metrics("other")
     assert list(zip(curve["step"], curve["value"], curve["logged_by"], strict=True)) == [
@@ -93,7 +93,7 @@ def test_artifacts_are_reached_by_name_and_listed(home):
 
 
 def test_a_run_shows_itself_as_html_and_no_name_becomes_markup(home):
-    journal_at(home.journal).append(run_records.Metrics("run-0001", [["<i>nan</i>", 0, math.nan, 0.0]]))
+    journal_at(home.journal).append(run_records.Metrics.of("run-0001", [["<i>nan</i>", 0, math.nan, 0.0]]))
     repro_assets.note_run(home, "run-0001", "<script>alert(1)</script>")
     shown = repro_assets.run("last")._repr_html_()
     assert "<script" not in shown and "<i>" not in shown and "<b>'" not in shown

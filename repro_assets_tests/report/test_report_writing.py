@@ -155,7 +155,7 @@ def test_a_watched_report_follows_the_store_and_no_file_is_ever_half_there(
     try:
         wait_until(lambda: len(told) == 1)
         assert b'data-watched="yes"' in page.read_bytes() and b"RUNNING" in page.read_bytes()
-        journal.append(run_records.Metrics("aa" * 8, [["loss", 0, 0.5, time.time()]]))
+        journal.append(run_records.Metrics.of("aa" * 8, [["loss", 0, 0.5, time.time()]]))
         wait_until(lambda: len(told) == 2)
         journal.append(run_records.RunEnded("aa" * 8, "COMPLETED"), run_records.RunStarted("bb" * 8, "asset", ATTACK))
         wait_until(lambda: told[-1].runs == 2)
