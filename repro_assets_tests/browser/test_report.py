@@ -199,7 +199,8 @@ def test_an_open_page_of_a_watched_report_follows_the_runs(browser: Browser, tmp
     home = make_store(tmp_path / "store")
     journal = Journal(home.journal)
     journal.append(run_records.RunStarted("aa" * 8, "asset", "training", asset="models/a"))
-    journal.append(run_records.Metrics.of("aa" * 8, [["loss", step, 1.0 / (step + 1), 1e9 + step] for step in range(5)]))
+    points = [["loss", step, 1.0 / (step + 1), 1e9 + step] for step in range(5)]
+    journal.append(run_records.Metrics.of("aa" * 8, points))
     folder, options = Folder(tmp_path / "pages"), Options(watched=True)
     write_report(home, [], folder, options)
     context = browser.new_context(offline=True)
