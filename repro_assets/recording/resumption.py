@@ -19,7 +19,7 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.catalog.naming import resolve_artifact
 from repro_assets.catalog.queries import Rows, connect, read_rows, resolve_run_on
-from repro_assets.errors import AmbiguousName, MissingObject, ReproError, UnknownName
+from repro_assets.errors import AmbiguousName, InvalidValue, MissingObject, ReproError, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.store.home import Home
 
@@ -110,6 +110,8 @@ def find(home: Home, text: str) -> Checkpoint:
     ------
     UnknownName
         If nothing is called so, it is no checkpoint, or the run has none.
+    InvalidValue
+        If what follows the run is no time.
     AmbiguousName
         If several fit.
     MissingObject
@@ -127,7 +129,15 @@ def find(home: Home, text: str) -> Checkpoint:
             unknown = error
         else:
             return _named(home, connection, run_id, name) if slash else _of_run(home, connection, run_id, None)
-    return _of_artifact(home, text, unknown)
+    try:
+        return _of_artifact(home, text, unknown)
+    except UnknownName:
+        if at and _is_run(home, run):
+            raise InvalidValue(
+                f"{time!r} is no time at which run {run} could be looked at",
+                "give one as ISO 8601, such as 2026-01-31 or 2026-01-31T12:00:00",
+            ) from None
+        raise
 
 
 def find_unfinished(
@@ -203,6 +213,15 @@ def _named(home: Home, connection: duckdb.DuckDBPyConnection, run_id: str, name:
             return _readable(home, row)
     names = ", ".join(row["name"] for row in rows[:5])
     raise UnknownName(f"run {run_id} has no {name!r}", f"it has {names}" if names else f"{_NONE} {run_id}")
+
+
+def _is_run(home: Home, name: str) -> bool:
+    with connect(home) as connection:
+        try:
+            resolve_run_on(connection, name)
+        except (UnknownName, AmbiguousName):
+            return False
+    return True
 
 
 def _of_artifact(home: Home, text: str, no_run: UnknownName) -> Checkpoint:

@@ -11,7 +11,7 @@ import pytest
 
 from repro_assets.artifacts import repository
 from repro_assets.capture.scheduler import scheduler_job
-from repro_assets.errors import AmbiguousName, MissingObject, UnknownName
+from repro_assets.errors import AmbiguousName, InvalidValue, MissingObject, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import segments
 from repro_assets.journal.run_records import (
@@ -165,6 +165,9 @@ def test_what_cannot_be_found_is_said_with_help(past: Past) -> None:
         ("other:v1", "other:v1 is no checkpoint of a run"),
     ):
         with pytest.raises(UnknownName, match=said):
+            past.found(text)
+    for text in ("last@yesterday", f"{'a' * 16}@2026-13-01"):
+        with pytest.raises(InvalidValue, match=r"is no time at which run .* ISO 8601"):
             past.found(text)
 
 
