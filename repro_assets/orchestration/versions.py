@@ -93,7 +93,10 @@ def upstream_event(context: dg.InputContext, partition: str | None) -> UpstreamE
     which = f"partition {partition} of {name}" if partition else name
     if made_in is not None:
         raise UnknownName(f"run {made_in} did not materialize {which}", "materialize it again")
-    raise UnknownName(f"{which} has never been materialized", f"run: repro run --select {name}; or pin an artifact: --input {context.asset_key.path[-1]}=NAME")
+    pin = f"--input {context.asset_key.path[-1]}=NAME"
+    raise UnknownName(
+        f"{which} has never been materialized", f"run: repro run --select {name}; or pin an artifact: {pin}"
+    )
 
 
 def is_materialized(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> bool:
