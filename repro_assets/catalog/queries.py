@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from repro_assets.catalog.opening import open_catalog
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.metric_direction import lower_is_better
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 Parameters = dict[str, Any] | list[Any] | None
 
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
 _RUN_COLUMNS = (
     "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
     "started_at, seconds, error_type, error_message, parent_run_id, note"
 )
+_MANY = 10_000
+"""Of more runs, only those with the best values are joined with what else is known, until that is not enough."""
+_SPARE = 100
+"""So many of the best are looked at beyond twice those that are asked for, as some may not have been completed."""
 
 
 def connect(home: Home) -> duckdb.DuckDBPyConnection:
@@ -44,20 +45,8 @@ def connect(home: Home) -> duckdb.DuckDBPyConnection:
     MachineError
         If the catalog had to be brought up to date and cannot be written.
     """
-    import duckdb
-
     refresh(home)
-    # Attached to a private database in memory: connections to one path share the file that the first of them opened.
-    connection = duckdb.connect(":memory:", config=_CONFIG)
-    try:
-        path = str(home.catalog).replace("'", "''")
-        connection.execute(f"ATTACH '{path}' AS catalog (READ_ONLY); USE catalog")
-        # Without external access DuckDB looks at Python's variables no more than at files.
-        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-    except duckdb.Error:
-        connection.close()
-        raise
-    return connection
+    return open_catalog(home)
 
 
 def query(home: Home, sql: str, parameters: Parameters = None) -> pyarrow.Table:
@@ -173,27 +162,33 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
         mode = "min" if lower_is_better(metric) else "max"
     if mode not in ("max", "min"):
         raise InvalidValue(f"{mode!r} is not a mode", "max or min")
-    found = rows(
-        home,
-        f"""
-        WITH best AS (
-            SELECT run_id, m.name AS metric, value, step, started_at FROM metrics_last m JOIN runs USING (run_id)
-            WHERE m.name = $metric AND state = 'COMPLETED' AND replay_of IS NULL AND NOT isnan(value)
-                AND run_id NOT IN (SELECT run_id FROM deleted_runs)
-            ORDER BY CASE WHEN $mode = 'min' THEN value ELSE -value END, started_at, run_id {limit_clause(limit)}
-        )
-        SELECT run_id, r.name, r.asset, r.seed, r.trial, metric, value, step, $mode AS mode, r.commit, best.started_at,
-            r.seconds
-        FROM best JOIN runs r USING (run_id)
-        ORDER BY CASE WHEN $mode = 'min' THEN value ELSE -value END, best.started_at, run_id
-        """,
-        {"metric": metric, "mode": mode},
-    )
+    parameters = {"metric": metric, "mode": mode}
+    with connect(home) as connection:
+        found: Rows = []
+        many = connection.execute("SELECT count(*) FROM runs").fetchall()[0][0] > _MANY
+        for few in (2 * limit + _SPARE, None) if many and limit is not None else (None,):
+            found = read_rows(connection, _best(few, limit), parameters)
+            if len(found) == limit:
+                break
     if not found:
         names = [row["name"] for row in rows(home, "SELECT DISTINCT name FROM metrics ORDER BY name")]
         if metric not in names:
             raise UnknownName(f"no run has a metric named {metric!r}", near(metric, names) or "see: repro sql")
     return found
+
+
+def _best(few: int | None, limit: int | None) -> str:
+    """Return the SQL for the best runs: among those with the `few` best values and their equals, or any for None."""
+    value = "CASE WHEN $mode = 'min' THEN value ELSE -value END"
+    points = f"SELECT run_id, value, step, {value} AS rank FROM metrics_last WHERE name = $metric AND NOT isnan(value)"
+    least = f"AND rank <= (SELECT max(rank) FROM ({points} ORDER BY rank LIMIT {few}))" if few is not None else ""
+    return f"""
+        SELECT run_id, r.name, r.asset, r.seed, r.trial, $metric AS metric, value, step, $mode AS mode, r.commit,
+            r.started_at, r.seconds
+        FROM ({points} {least}) JOIN runs r USING (run_id)
+        WHERE state = 'COMPLETED' AND replay_of IS NULL AND run_id NOT IN (SELECT run_id FROM deleted_runs)
+        ORDER BY rank, r.started_at, run_id {limit_clause(limit)}
+    """
 
 
 def resolve_run(home: Home, text: str) -> str:
