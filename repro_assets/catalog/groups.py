@@ -179,6 +179,7 @@ def known_keys(home: Home) -> list[str]:
     found = queries.rows(
         home,
         "SELECT name FROM (SELECT DISTINCT replace(replace(j.fullkey, '$.', ''), '\"', '') AS name "
-        "FROM (SELECT DISTINCT config FROM runs), json_tree(config) j WHERE j.fullkey <> '$' UNION SELECT DISTINCT name FROM params) ORDER BY name",
+        "FROM (SELECT DISTINCT config FROM runs), json_tree(config) j WHERE j.fullkey <> '$' "
+        "UNION SELECT DISTINCT name FROM params) ORDER BY name",
     )
     return [row["name"] for row in found]

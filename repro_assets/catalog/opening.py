@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 KEPT_BYTES = 256 << 20
 """A larger catalog is opened anew by each question: DuckDB holds in memory what it has read of an open file."""
 
+SMALL_BYTES = 16 << 20
+"""A smaller catalog is read by one thread: handing the work out to more takes longer than the work."""
+
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -61,7 +64,8 @@ def _open(home: Home) -> duckdb.DuckDBPyConnection:
     import duckdb
 
     # Attached to a private database in memory: connections to one path share the file that the first of them opened.
-    connection = duckdb.connect(":memory:", config=_CONFIG)
+    threads = {"threads": 1} if home.catalog.stat().st_size < SMALL_BYTES else {}
+    connection = duckdb.connect(":memory:", config={**_CONFIG, **threads})
     try:
         path = str(home.catalog).replace("'", "''")
         connection.execute(f"ATTACH '{path}' AS catalog (READ_ONLY); USE catalog")

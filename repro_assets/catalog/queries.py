@@ -28,10 +28,13 @@ _RUN_COLUMNS = (
     "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
     "started_at, seconds, error_type, error_message, parent_run_id, note"
 )
-_MANY = 10_000
-"""Of more runs, only those with the best values are joined with what else is known, until that is not enough."""
-_SPARE = 100
+_SPARE = 20
 """So many of the best are looked at beyond twice those that are asked for, as some may not have been completed."""
+_RANK = "CASE WHEN $mode = 'min' THEN value ELSE -value END"
+_COUNTS = "state = 'COMPLETED' AND replay_of IS NULL AND run_id NOT IN (SELECT run_id FROM deleted_runs)"
+_BEST_COLUMNS = (
+    "run_id", "name", "asset", "seed", "trial", "metric", "value", "step", "mode", "commit", "started_at", "seconds",
+)  # fmt: skip
 
 
 def connect(home: Home) -> duckdb.DuckDBPyConnection:
@@ -162,14 +165,11 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
         mode = "min" if lower_is_better(metric) else "max"
     if mode not in ("max", "min"):
         raise InvalidValue(f"{mode!r} is not a mode", "max or min")
-    parameters = {"metric": metric, "mode": mode}
+    limit_clause(limit)
     with connect(home) as connection:
-        found: Rows = []
-        many = connection.execute("SELECT count(*) FROM runs").fetchall()[0][0] > _MANY
-        for few in (2 * limit + _SPARE, None) if many and limit is not None else (None,):
-            found = read_rows(connection, _best(few, limit), parameters)
-            if len(found) == limit:
-                break
+        found = None if limit is None else _best_of_few(connection, metric, mode, limit)
+        if found is None:
+            found = _best_of_all(connection, metric, mode, limit)
     if not found:
         names = [row["name"] for row in rows(home, "SELECT DISTINCT name FROM metrics ORDER BY name")]
         if metric not in names:
@@ -177,18 +177,44 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
     return found
 
 
-def _best(few: int | None, limit: int | None) -> str:
-    """Return the SQL for the best runs: among those with the `few` best values and their equals, or any for None."""
-    value = "CASE WHEN $mode = 'min' THEN value ELSE -value END"
-    points = f"SELECT run_id, value, step, {value} AS rank FROM metrics_last WHERE name = $metric AND NOT isnan(value)"
-    least = f"AND rank <= (SELECT max(rank) FROM ({points} ORDER BY rank LIMIT {few}))" if few is not None else ""
-    return f"""
-        SELECT run_id, r.name, r.asset, r.seed, r.trial, $metric AS metric, value, step, $mode AS mode, r.commit,
-            r.started_at, r.seconds
-        FROM ({points} {least}) JOIN runs r USING (run_id)
-        WHERE state = 'COMPLETED' AND replay_of IS NULL AND run_id NOT IN (SELECT run_id FROM deleted_runs)
-        ORDER BY rank, r.started_at, run_id {limit_clause(limit)}
-    """
+def _best_of_few(connection: duckdb.DuckDBPyConnection, metric: str, mode: str, limit: int) -> Rows | None:
+    """Return the best runs where they are found among those with the best few values, without a join; else None."""
+    few = 2 * limit + _SPARE
+    points = connection.execute(
+        f"SELECT run_id, value, step, {_RANK} FROM metrics_last WHERE name = $metric AND NOT isnan(value) "
+        f"ORDER BY 4 LIMIT {few}",
+        {"metric": metric, "mode": mode},
+    ).fetchall()
+    point_of = {run_id: point for run_id, *point in points}
+    counting = read_rows(
+        connection,
+        "SELECT run_id, name, asset, seed, trial, commit, started_at, seconds FROM runs "
+        f"WHERE list_contains($among, run_id) AND {_COUNTS} ORDER BY started_at, run_id",
+        {"among": list(point_of)},
+    )
+    found = []
+    # Sorting keeps the order of equals.
+    for row in sorted(counting, key=lambda row: point_of[row["run_id"]][2]):
+        value, step, rank = point_of[row["run_id"]]
+        # Of those that are as good as the last of the few, there may be more.
+        if len(points) < few or rank < points[-1][3]:
+            said = {**row, "metric": metric, "value": value, "step": step, "mode": mode}
+            found.append({name: said[name] for name in _BEST_COLUMNS})
+    return found[:limit] if len(points) < few or len(found) >= limit else None
+
+
+def _best_of_all(connection: duckdb.DuckDBPyConnection, metric: str, mode: str, limit: int | None) -> Rows:
+    return read_rows(
+        connection,
+        f"""
+        SELECT run_id, r.name, asset, seed, trial, m.name AS metric, value, step, $mode AS mode, commit, started_at,
+            seconds
+        FROM metrics_last m JOIN runs r USING (run_id)
+        WHERE m.name = $metric AND NOT isnan(value) AND {_COUNTS}
+        ORDER BY {_RANK}, started_at, run_id {limit_clause(limit)}
+        """,
+        {"metric": metric, "mode": mode},
+    )
 
 
 def resolve_run(home: Home, text: str) -> str:

@@ -139,17 +139,20 @@ def test_the_best_run_ends_best_and_a_loss_is_to_be_small(filled, recorder):
 
 
 def test_the_best_of_many_runs_are_those_of_few(filled, recorder, monkeypatch):
-    values = {"best": 0.9, "tied-1": 0.5, "tied-2": 0.5, "tied-3": 0.5, "next": 0.25}
-    starts = [run_records.RunStarted(run, "script", run) for run in ("failed", *values)]
-    points = [run_records.Metrics.of(run, [["score", 0, value, 0.0]]) for run, value in values.items()]
-    recorder.journal.append(*starts, *points, run_records.Metrics.of("failed", [["score", 0, 1.0, 0.0]]))
-    ends = [run_records.RunEnded(run, "FAILED" if run == "failed" else "COMPLETED") for run in ("failed", *values)]
-    recorder.journal.append(*ends)
+    values = {"best": 0.9, "next": 0.25} | {f"tied-{number}": 0.5 for number in range(4)}
+    failed = {f"failed-{number}": 1.0 for number in range(9)}
+    for run, value in (failed | values).items():
+        recorder.journal.append(
+            run_records.RunStarted(run, "script", run),
+            run_records.Metrics.of(run, [["score", 0, value, 0.0]]),
+            run_records.RunEnded(run, "FAILED" if run in failed else "COMPLETED"),
+        )
     limits = (0, 1, 2, 3, 4, 5, 10, None)
     asked = [(mode, limit) for mode in ("max", "min") for limit in limits]
-    all_looked_at = [best_runs(filled, "score", mode, limit) for mode, limit in asked]
-    assert [row["run_id"] for row in all_looked_at[4]] == ["best", "tied-1", "tied-2", "tied-3"]
-    monkeypatch.setattr(queries, "_MANY", 0)
+    with monkeypatch.context() as without:
+        without.setattr(queries, "_best_of_few", lambda *_: None)
+        all_looked_at = [best_runs(filled, "score", mode, limit) for mode, limit in asked]
+    assert [row["run_id"] for row in all_looked_at[4]] == ["best", "tied-0", "tied-1", "tied-2"]
     for spare in (0, 1, 100):
         monkeypatch.setattr(queries, "_SPARE", spare)
         assert [best_runs(filled, "score", mode, limit) for mode, limit in asked] == all_looked_at
