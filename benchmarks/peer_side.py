@@ -192,7 +192,7 @@ def die(tracker: Any, calls: int, wait: float) -> None:
 
 
 def find(tracker: Mlflow, runs: int) -> dict[str, Any]:
-    """Ask MLflow for the best 10 of so many runs: the values that it finds, wall and processor time of each question."""
+    """Ask MLflow for the best 10 of so many runs: the values that it finds, and the times of each question."""
     _fill(tracker, runs)
 
     def ask() -> list[Any]:
