@@ -139,7 +139,7 @@ def test_the_best_run_ends_best_and_a_loss_is_to_be_small(filled, recorder):
 
 
 def test_the_best_of_many_runs_are_those_of_few(filled, recorder, monkeypatch):
-    values = {"best": 0.9, "next": 0.25} | {f"tied-{number}": 0.5 for number in range(4)}
+    values = {"best": 0.9, "next": 0.25} | {f"tied-{9 - number}": 0.1 for number in range(4)}
     failed = {f"failed-{number}": 1.0 for number in range(9)}
     for run, value in (failed | values).items():
         recorder.journal.append(
@@ -150,7 +150,7 @@ def test_the_best_of_many_runs_are_those_of_few(filled, recorder, monkeypatch):
     limits = (0, 1, 2, 3, 4, 5, 10, None)
     asked = [(mode, limit) for mode in ("max", "min") for limit in limits]
     all_looked_at = [best_runs(filled, "score", mode, limit) for mode, limit in asked]
-    assert [row["run_id"] for row in all_looked_at[4]] == ["best", "tied-0", "tied-1", "tied-2"]
+    assert [row["run_id"] for row in all_looked_at[4]] == ["best", "next", "tied-9", "tied-8"]
     monkeypatch.setattr(queries, "_MANY", 0)
     for spare in (0, 1, 100):
         monkeypatch.setattr(queries, "_SPARE", spare)
