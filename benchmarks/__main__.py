@@ -21,6 +21,9 @@ SUBJECTS = (
     "ranks",
     "questions",
     "lineage",
+    "finding",
+    "trackers",
+    "pages",
     "metrics",
 )
 

@@ -46,11 +46,11 @@ def questions(home: Home, what: str) -> list[Figure]:
         "list of the newest 50": (lambda: queries.list_runs(home), None),
         "list by a metric and a parameter": (
             lambda: queries.list_runs(home, "metrics['train/loss'] < 0.5 AND (config ->> 'width') = '64'"),
-            None,
+            1.0,
         ),
         "groups by learning rate and width, two metrics": (
             lambda: group_runs(home, ["learning_rate", "width"], ["validation/accuracy", "train/loss"]),
-            None,
+            1.0,
         ),
         "the name last~1": (lambda: queries.resolve_run(home, "last~1"), None),
     }

@@ -94,9 +94,16 @@ def _statement(keys: list[str], conditions: list[str]) -> str:
         WITH chosen AS (
             SELECT run_id, {named}, seed, config::VARCHAR AS config, started_at, coalesce(reuse_key, run_id) AS work
             FROM runs_wide WHERE {" AND ".join(conditions)}
-        ), counted AS (
+        ), measured AS MATERIALIZED (
             SELECT chosen.*, m.name AS metric, m.value FROM chosen JOIN metrics_last m USING (run_id)
             WHERE list_contains($metrics, m.name)
+        ), repeated AS (
+            SELECT work FROM chosen GROUP BY work HAVING count(*) > 1
+        ), counted AS (
+            -- Few are repeated, and putting all in order takes most of the time where there are 100,000 runs.
+            SELECT * FROM measured ANTI JOIN repeated USING (work)
+            UNION ALL
+            SELECT * FROM measured SEMI JOIN repeated USING (work)
             QUALIFY row_number() OVER (PARTITION BY {groups}, work, metric ORDER BY started_at DESC, run_id) = 1
         )
         SELECT {groups}, metric, count(*) FILTER (countable(value)) AS n,
@@ -155,7 +162,9 @@ def _check_known(home: Home, by: Sequence[str], metrics: Sequence[str], found: R
         unknown = [metric for metric in lacking if metric not in names]
         if unknown:
             raise UnknownName(f"no run has a metric named {unknown[0]!r}", near(unknown[0], names) or "see: repro sql")
-    keys = [name for number, name in enumerate(by) if name not in _COLUMNS]
+    # A key of which some group has a value is one that some run has.
+    valued = {number for number in range(len(by)) if any(row[f"key_{number}"] is not None for row in found)}
+    keys = [name for number, name in enumerate(by) if name not in _COLUMNS and number not in valued]
     if not keys:
         return
     known = known_keys(home)
@@ -170,6 +179,7 @@ def known_keys(home: Home) -> list[str]:
     found = queries.rows(
         home,
         "SELECT name FROM (SELECT DISTINCT replace(replace(j.fullkey, '$.', ''), '\"', '') AS name "
-        "FROM runs, json_tree(config) j WHERE j.fullkey <> '$' UNION SELECT DISTINCT name FROM params) ORDER BY name",
+        "FROM (SELECT DISTINCT config FROM runs), json_tree(config) j WHERE j.fullkey <> '$' "
+        "UNION SELECT DISTINCT name FROM params) ORDER BY name",
     )
     return [row["name"] for row in found]

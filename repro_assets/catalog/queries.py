@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from repro_assets.catalog.opening import open_catalog
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.metric_direction import lower_is_better
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 Parameters = dict[str, Any] | list[Any] | None
 
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-}
 _RUN_COLUMNS = (
     "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
     "started_at, seconds, error_type, error_message, parent_run_id, note"
 )
+_MANY = 10_000
+"""Of more runs than that, only those with the best values are looked at first."""
+_SPARE = 20
+"""So many of the best are looked at beyond twice those that are asked for, as some may not have been completed."""
+_RANK = "CASE WHEN $mode = 'min' THEN value ELSE -value END"
+_BEST_COLUMNS = (
+    "run_id", "name", "asset", "seed", "trial", "metric", "value", "step", "mode", "commit", "started_at", "seconds",
+)  # fmt: skip
 
 
 def connect(home: Home) -> duckdb.DuckDBPyConnection:
@@ -44,20 +49,8 @@ def connect(home: Home) -> duckdb.DuckDBPyConnection:
     MachineError
         If the catalog had to be brought up to date and cannot be written.
     """
-    import duckdb
-
     refresh(home)
-    # Attached to a private database in memory: connections to one path share the file that the first of them opened.
-    connection = duckdb.connect(":memory:", config=_CONFIG)
-    try:
-        path = str(home.catalog).replace("'", "''")
-        connection.execute(f"ATTACH '{path}' AS catalog (READ_ONLY); USE catalog")
-        # Without external access DuckDB looks at Python's variables no more than at files.
-        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-    except duckdb.Error:
-        connection.close()
-        raise
-    return connection
+    return open_catalog(home)
 
 
 def query(home: Home, sql: str, parameters: Parameters = None) -> pyarrow.Table:
@@ -173,27 +166,62 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
         mode = "min" if lower_is_better(metric) else "max"
     if mode not in ("max", "min"):
         raise InvalidValue(f"{mode!r} is not a mode", "max or min")
-    found = rows(
-        home,
-        f"""
-        WITH best AS (
-            SELECT run_id, m.name AS metric, value, step, started_at FROM metrics_last m JOIN runs USING (run_id)
-            WHERE m.name = $metric AND state = 'COMPLETED' AND replay_of IS NULL AND NOT isnan(value)
-                AND run_id NOT IN (SELECT run_id FROM deleted_runs)
-            ORDER BY CASE WHEN $mode = 'min' THEN value ELSE -value END, started_at, run_id {limit_clause(limit)}
-        )
-        SELECT run_id, r.name, r.asset, r.seed, r.trial, metric, value, step, $mode AS mode, r.commit, best.started_at,
-            r.seconds
-        FROM best JOIN runs r USING (run_id)
-        ORDER BY CASE WHEN $mode = 'min' THEN value ELSE -value END, best.started_at, run_id
-        """,
-        {"metric": metric, "mode": mode},
-    )
+    limit_clause(limit)
+    with connect(home) as connection:
+        counts = "state = 'COMPLETED' AND replay_of IS NULL"
+        # Most stores have none, and a join with nothing takes time, too.
+        if connection.execute("SELECT run_id FROM deleted_runs LIMIT 1").fetchall():
+            counts += " AND run_id NOT IN (SELECT run_id FROM deleted_runs)"
+        asked = metric, mode, counts
+        many = connection.execute("SELECT count(*) FROM runs").fetchall()[0][0] > _MANY
+        found = _best_of_few(connection, *asked, limit) if many and limit is not None else None
+        if found is None:
+            found = _best_of_all(connection, *asked, limit)
     if not found:
         names = [row["name"] for row in rows(home, "SELECT DISTINCT name FROM metrics ORDER BY name")]
         if metric not in names:
             raise UnknownName(f"no run has a metric named {metric!r}", near(metric, names) or "see: repro sql")
     return found
+
+
+def _best_of_few(connection: duckdb.DuckDBPyConnection, metric: str, mode: str, counts: str, limit: int) -> Rows | None:
+    """Return the best runs where they are found among those with the best few values, without a join; else None."""
+    few = 2 * limit + _SPARE
+    points = connection.execute(
+        f"SELECT run_id, value, step, {_RANK} FROM metrics_last WHERE name = $metric AND NOT isnan(value) "
+        f"ORDER BY 4 LIMIT {few}",
+        {"metric": metric, "mode": mode},
+    ).fetchall()
+    point_of = {run_id: point for run_id, *point in points}
+    counting = read_rows(
+        connection,
+        "SELECT run_id, name, asset, seed, trial, commit, started_at, seconds FROM runs "
+        f"WHERE list_contains($among, run_id) AND {counts} ORDER BY started_at, run_id",
+        {"among": list(point_of)},
+    )
+    found = []
+    # Sorting keeps the order of equals.
+    for row in sorted(counting, key=lambda row: point_of[row["run_id"]][2]):
+        value, step, rank = point_of[row["run_id"]]
+        # Of those that are as good as the last of the few, there may be more.
+        if len(points) < few or rank < points[-1][3]:
+            said = {**row, "metric": metric, "value": value, "step": step, "mode": mode}
+            found.append({name: said[name] for name in _BEST_COLUMNS})
+    return found[:limit] if len(points) < few or len(found) >= limit else None
+
+
+def _best_of_all(connection: duckdb.DuckDBPyConnection, metric: str, mode: str, counts: str, limit: int | None) -> Rows:
+    return read_rows(
+        connection,
+        f"""
+        SELECT run_id, r.name, asset, seed, trial, m.name AS metric, value, step, $mode AS mode, commit, started_at,
+            seconds
+        FROM metrics_last m JOIN runs r USING (run_id)
+        WHERE m.name = $metric AND NOT isnan(value) AND {counts}
+        ORDER BY {_RANK}, started_at, run_id {limit_clause(limit)}
+        """,
+        {"metric": metric, "mode": mode},
+    )
 
 
 def resolve_run(home: Home, text: str) -> str:

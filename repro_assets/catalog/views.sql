@@ -72,6 +72,7 @@ COMMENT ON VIEW latest_notes IS 'The note that each run has now.';
 COMMENT ON COLUMN latest_notes.run_id IS 'The run.';
 COMMENT ON COLUMN latest_notes.note IS 'The note; empty where the last one was taken away.';
 
+-- Lists are sorted after they are made: an aggregate with an order takes ten times as long.
 CREATE VIEW runs_wide AS
 SELECT
     r.* REPLACE (
@@ -91,22 +92,22 @@ SELECT
     r.run_id IN (SELECT run_id FROM deleted_runs) AS deleted
 FROM runs r
 LEFT JOIN (
-    SELECT run_id, list(tag ORDER BY tag) AS tags FROM run_tags SEMI JOIN tag_changes USING (run_id) GROUP BY run_id
+    SELECT run_id, list_sort(list(tag)) AS tags FROM run_tags SEMI JOIN tag_changes USING (run_id) GROUP BY run_id
 ) t USING (run_id)
 LEFT JOIN latest_notes w USING (run_id)
-LEFT JOIN (SELECT run_id, map_from_entries(list((name, value) ORDER BY name)) AS params FROM params GROUP BY run_id) p
+LEFT JOIN (SELECT run_id, map_from_entries(list_sort(list((name, value)))) AS params FROM params GROUP BY run_id) p
     USING (run_id)
 LEFT JOIN (
-    SELECT run_id, map_from_entries(list((name, value) ORDER BY name)) AS metrics FROM metrics_last GROUP BY run_id
+    SELECT run_id, map_from_entries(list_sort(list((name, value)))) AS metrics FROM metrics_last GROUP BY run_id
 ) m USING (run_id)
 LEFT JOIN (
-    SELECT run_id, map_from_entries(list((name, mean) ORDER BY name)) AS system_mean,
-        map_from_entries(list((name, greatest) ORDER BY name)) AS system_max
+    SELECT run_id, map_from_entries(list_sort(list((name, mean)))) AS system_mean,
+        map_from_entries(list_sort(list((name, greatest)))) AS system_max
     FROM system_summary GROUP BY run_id
 ) s USING (run_id)
-LEFT JOIN (SELECT run_id, list(DISTINCT digest ORDER BY digest) AS inputs FROM run_inputs GROUP BY run_id) i
+LEFT JOIN (SELECT run_id, list_sort(list(DISTINCT digest)) AS inputs FROM run_inputs GROUP BY run_id) i
     USING (run_id)
-LEFT JOIN (SELECT run_id, list(DISTINCT name ORDER BY name) AS outputs FROM run_outputs GROUP BY run_id) o
+LEFT JOIN (SELECT run_id, list_sort(list(DISTINCT name)) AS outputs FROM run_outputs GROUP BY run_id) o
     USING (run_id)
 LEFT JOIN environments e ON e.environment = r.environment
 LEFT JOIN hardware h ON h.environment = r.environment;

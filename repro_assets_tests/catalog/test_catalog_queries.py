@@ -138,6 +138,25 @@ def test_the_best_run_ends_best_and_a_loss_is_to_be_small(filled, recorder):
         best_runs(filled, "loss", "most")
 
 
+def test_the_best_of_many_runs_are_those_of_few(filled, recorder, monkeypatch):
+    values = {"best": 0.9, "next": 0.25} | {f"tied-{9 - number}": 0.1 for number in range(4)}
+    failed = {f"failed-{number}": 1.0 for number in range(9)}
+    for run, value in (failed | values).items():
+        recorder.journal.append(
+            run_records.RunStarted(run, "script", run),
+            run_records.Metrics.of(run, [["score", 0, value, 0.0]]),
+            run_records.RunEnded(run, "FAILED" if run in failed else "COMPLETED"),
+        )
+    limits = (0, 1, 2, 3, 4, 5, 10, None)
+    asked = [(mode, limit) for mode in ("max", "min") for limit in limits]
+    all_looked_at = [best_runs(filled, "score", mode, limit) for mode, limit in asked]
+    assert [row["run_id"] for row in all_looked_at[4]] == ["best", "next", "tied-9", "tied-8"]
+    monkeypatch.setattr(queries, "_MANY", 0)
+    for spare in (0, 1, 100):
+        monkeypatch.setattr(queries, "_SPARE", spare)
+        assert [best_runs(filled, "score", mode, limit) for mode, limit in asked] == all_looked_at
+
+
 @pytest.mark.parametrize(
     ("text", "run"),
     [

@@ -1,0 +1,87 @@
+"""The published catalog as an open database, kept open for the next question.
+
+Laws: a question sees the file that is published when it is asked, and its connection keeps that file whatever is
+published later; what is open can neither write nor reach files, and its settings are locked; a forked child opens for
+itself, because DuckDB's threads are not in it; one file is kept open, and no large one, so memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from repro_assets.catalog import publication
+from repro_assets.store.home import Home
+
+if TYPE_CHECKING:
+    import duckdb
+
+KEPT_BYTES = 256 << 20
+"""A larger catalog is opened anew by each question: DuckDB holds in memory what it has read of an open file."""
+
+SMALL_BYTES = 16 << 20
+"""A smaller catalog is read by one thread: handing the work out to more takes longer than the work."""
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+
+
+class _Kept:
+    """What is open: the database, and the file that it reads as path, inode, size and time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.file: tuple[object, ...] | None = None
+        self.database: duckdb.DuckDBPyConnection | None = None
+
+
+_kept = _Kept()
+_left_by_the_parent: list[_Kept] = []
+
+
+def open_catalog(home: Home) -> duckdb.DuckDBPyConnection:
+    """Return a connection to the published catalog, which is there; it is the caller's to close."""
+    path = home.catalog
+    file = (path, *(publication.file_facts(path) or ()))
+    with _kept.lock:
+        if _kept.database is None or _kept.file != file:
+            # The old one is let go and not closed: connections that were handed out live on.
+            _kept.file, _kept.database = None, None
+            database = _open(home)
+            # One that was published in between has other facts, and would pass for this one.
+            if path.stat().st_size > KEPT_BYTES or (path, *(publication.file_facts(path) or ())) != file:
+                return database
+            _kept.file, _kept.database = file, database
+        connection = _kept.database.cursor()
+    connection.execute("USE catalog")
+    return connection
+
+
+def _open(home: Home) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    # Attached to a private database in memory: connections to one path share the file that the first of them opened.
+    threads = {"threads": 1} if home.catalog.stat().st_size < SMALL_BYTES else {}
+    connection = duckdb.connect(":memory:", config={**_CONFIG, **threads})
+    try:
+        path = str(home.catalog).replace("'", "''")
+        connection.execute(f"ATTACH '{path}' AS catalog (READ_ONLY); USE catalog")
+        # Without external access DuckDB looks at Python's variables no more than at files.
+        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _after_fork() -> None:
+    global _kept
+    # Closing it would wait for threads that the child does not have.
+    _left_by_the_parent.append(_kept)
+    _kept = _Kept()
+
+
+os.register_at_fork(after_in_child=_after_fork)

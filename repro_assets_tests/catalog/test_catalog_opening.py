@@ -1,0 +1,87 @@
+"""The published catalog stays open between questions: what is new shows, what is open stays, a child opens its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import duckdb
+import pytest
+
+from repro_assets.catalog import opening
+from repro_assets.catalog.queries import connect, rows
+from repro_assets.store.home import make_store
+
+COUNT = "SELECT count(*) AS n FROM runs"
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The databases that were opened, as a list that grows."""
+    made = []
+    real = opening._open
+
+    def counted(home):
+        made.append(home)
+        return real(home)
+
+    monkeypatch.setattr(opening, "_kept", opening._Kept())
+    monkeypatch.setattr(opening, "_open", counted)
+    return made
+
+
+def test_what_nothing_has_changed_is_opened_once(home, recorder, opened):
+    recorder.run("aaaaaaaa-1", 0, points=1)
+    assert [rows(home, COUNT) for _ in range(3)] == [[{"n": 1}]] * 3
+    assert len(opened) == 1
+
+
+def test_a_new_run_shows_at_once_and_an_open_connection_keeps_its_file(home, recorder, opened):
+    recorder.run("aaaaaaaa-1", 0, points=1)
+    with connect(home) as before:
+        recorder.run("aaaaaaaa-2", 1, points=1)
+        assert rows(home, COUNT) == [{"n": 2}]
+        assert before.execute(COUNT).fetchall() == [(1,)]
+        assert rows(home, COUNT) == [{"n": 2}]
+    assert len(opened) == 2
+
+
+def test_two_stores_are_not_mistaken_for_each_other(home, recorder, tmp_path, opened):
+    recorder.run("aaaaaaaa-1", 0, points=1)
+    other = make_store(tmp_path / "other")
+    assert [rows(each, COUNT)[0]["n"] for each in (home, other, home)] == [1, 0, 1]
+
+
+def test_connections_know_nothing_of_each_other(home, recorder, opened):
+    recorder.run("aaaaaaaa-1", 0, points=1)
+    with connect(home) as one, connect(home) as other:
+        one.execute("CREATE TEMP TABLE chosen AS SELECT run_id FROM runs")
+        with pytest.raises(duckdb.CatalogException):
+            other.execute("FROM chosen")
+        one.close()
+        assert other.execute(COUNT).fetchall() == [(1,)]
+    assert len(opened) == 1
+
+
+def test_a_large_catalog_is_not_kept_open(home, recorder, opened, monkeypatch):
+    monkeypatch.setattr(opening, "KEPT_BYTES", 0)
+    recorder.run("aaaaaaaa-1", 0, points=1)
+    assert [rows(home, COUNT) for _ in range(2)] == [[{"n": 1}]] * 2
+    assert len(opened) == 2
+    assert opening._kept.database is None
+
+
+def _ask(home, answers, opened):
+    answers.put((rows(home, COUNT), len(opened)))
+
+
+def test_a_forked_child_opens_for_itself(home, recorder, opened):
+    recorder.run("aaaaaaaa-1", 0, points=1)
+    assert rows(home, COUNT) == [{"n": 1}]
+    forking = multiprocessing.get_context("fork")
+    answers = forking.Queue()
+    child = forking.Process(target=_ask, args=(home, answers, opened))
+    child.start()
+    answer, databases = answers.get(timeout=60)
+    child.join(60)
+    assert (answer, databases, child.exitcode) == ([{"n": 1}], 2, 0)
+    assert rows(home, COUNT) == [{"n": 1}]
