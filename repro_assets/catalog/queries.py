@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog.opening import open_catalog
@@ -69,27 +70,35 @@ def query(home: Home, sql: str, parameters: Parameters = None) -> pyarrow.Table:
     ------
     InvalidValue
         If the statement would write, is not the only one, or is not valid SQL for the catalog; with DuckDB's words.
+    KeyboardInterrupt
+        If it is interrupted.
     """
-    import duckdb
-
-    _only_reads(sql)
-    with connect(home) as connection:
-        try:
-            return connection.execute(sql, parameters).to_arrow_table()
-        except duckdb.Error as error:
-            raise _said(error) from error
+    with _reading(home, sql) as connection:
+        return connection.execute(sql, parameters).to_arrow_table()
 
 
 def rows(home: Home, sql: str, parameters: Parameters = None) -> Rows:
     """Answer one SQL query with a list of dictionaries; otherwise like `query`."""
+    with _reading(home, sql) as connection:
+        return read_rows(connection, sql, parameters)
+
+
+@contextmanager
+def _reading(home: Home, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection for a statement of somebody else's, whose errors are said as what was asked wrongly."""
     import duckdb
 
     _only_reads(sql)
     with connect(home) as connection:
         try:
-            return read_rows(connection, sql, parameters)
+            yield connection
         except duckdb.Error as error:
             raise _said(error) from error
+        except RuntimeError as error:
+            # DuckDB looks for signals while it works, and says Ctrl-C so.
+            if str(error) != "Query interrupted":
+                raise
+            raise KeyboardInterrupt from error
 
 
 def read_rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = None) -> Rows:

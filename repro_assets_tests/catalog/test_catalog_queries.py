@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 
 import pytest
 
@@ -312,3 +315,11 @@ def test_modules_load_no_heavy_library():
     folder = Path(queries.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_query_that_is_interrupted_is_an_interruption_and_the_next_one_is_answered(shared):
+    interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        rows(shared, "SELECT count(*) AS n FROM range(100000000000) a, range(100) b")
+    assert rows(shared, "SELECT 1 AS one") == [{"one": 1}]
