@@ -46,15 +46,16 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        The columns of `runs` (``tags`` are those it has now), and ``note``, ``notes`` (all, newest first, with account
-        and host), ``params``, ``metrics`` (last, smallest, greatest and best values and their steps), ``system`` (mean
-        and greatest of what the machine did), ``missing_readings`` (sensor to reason), ``trace_id``, ``slowest_spans``
-        (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``, ``resumed`` (what it went on from),
-        ``resumed_by`` (what went on from it), ``experience_snapshots``, ``evaluations``, ``curriculum``, ``checks``,
-        ``replays``, ``consoles`` (what it wrote to stdout and stderr), ``seeds``, ``used_packages`` (name to version),
-        ``source_facts``, ``environment_summary``, ``error`` (None or type, message, trace), ``children`` (runs under a
-        parent run) and ``command``, which executes the run again from its record; for an asset also ``fresh_command``,
-        which materializes it again from the working tree with the same settings.
+        The columns of `runs` (``tags`` are those it has now), ``deleted_at`` (None where it was not), and ``note``,
+        ``notes`` (all, newest first, with account and host), ``params``, ``metrics`` (last, smallest, greatest and best
+        values and their steps), ``system`` (mean and greatest of what the machine did), ``missing_readings`` (sensor to
+        reason), ``trace_id``, ``slowest_spans`` (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``,
+        ``resumed`` (what it went on from), ``resumed_by`` (what went on from it), ``experience_snapshots``,
+        ``evaluations``, ``curriculum``, ``checks``, ``replays``, ``consoles`` (what it wrote to stdout and stderr),
+        ``seeds``, ``used_packages`` (name to version), ``source_facts``, ``environment_summary``, ``error`` (None or
+        type, message, trace), ``children`` (runs under a parent run) and ``command``, which executes the run again from
+        its record; for an asset also ``fresh_command``, which materializes it again from the working tree with the same
+        settings.
 
     Raises
     ------
@@ -70,6 +71,8 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
 
         (record,) = of_run("SELECT * FROM runs WHERE run_id = $run")
         record["tags"] = [row["tag"] for row in of_run("SELECT tag FROM run_tags WHERE run_id = $run ORDER BY tag")]
+        deleted = of_run("SELECT min(time) AS time FROM deleted_runs WHERE run_id = $run")
+        record["deleted_at"] = deleted[0]["time"]
         record["notes"] = of_run(
             "SELECT n.text, a.account, a.host, n.time FROM notes n LEFT JOIN audit a USING (record) "
             "WHERE n.run_id = $run ORDER BY n.time DESC, length(n.record) DESC, n.record DESC"

@@ -12,11 +12,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from repro_assets.catalog import publication
+from repro_assets.errors import CorruptObject, MachineError, ReproError
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
     import duckdb
 
+INTERRUPTED = "Query interrupted"
+"""DuckDB looks for signals while it works, and says Ctrl-C so, as a RuntimeError."""
 KEPT_BYTES = 256 << 20
 """A larger catalog is opened anew by each question: DuckDB holds in memory what it has read of an open file."""
 
@@ -71,10 +74,22 @@ def _open(home: Home) -> duckdb.DuckDBPyConnection:
         connection.execute(f"ATTACH '{path}' AS catalog (READ_ONLY); USE catalog")
         # Without external access DuckDB looks at Python's variables no more than at files.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-    except duckdb.Error:
+    except duckdb.Error as error:
         connection.close()
-        raise
+        raise explained(error) or error from error
     return connection
+
+
+def explained(error: BaseException) -> ReproError | None:
+    """Return what DuckDB says of a file that cannot be read, with what to do; None for any other error."""
+    text = " ".join(str(error).split())
+    if "Could not set lock on file" in text:
+        return MachineError(
+            "another program has opened the catalog for writing", "end it there, and open the file with -readonly"
+        )
+    if "Corrupt database file" in text or "checksum" in text:
+        return CorruptObject("the catalog is damaged", "run: repro catalog rebuild")
+    return None
 
 
 def _after_fork() -> None:

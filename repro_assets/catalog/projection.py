@@ -180,7 +180,8 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
         watched = _observe_processes(home, tables, segments)
         damages = _one(connection, "SELECT count(*) FROM damages")
         revision = str(_one(connection, "SELECT revision FROM catalog_info"))
-        changed = revision != _published_revision(home)
+        # A file that somebody else has written to is replaced, whatever it says.
+        changed = publication.was_touched(home) or revision != _published_revision(home)
         if changed:
             connection.execute("CHECKPOINT")
     facts = publication.publish(home) if changed else publication.file_facts(home.catalog)

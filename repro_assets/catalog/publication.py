@@ -121,6 +121,12 @@ def current_note(home: Home) -> Note | None:
     return note if observe(home, note.watched) == note.watched else None
 
 
+def was_touched(home: Home) -> bool:
+    """Tell whether the published file is another one than that which was published last, as far as is known."""
+    note = _read_note(home)
+    return note is None or note.published != file_facts(home.catalog)
+
+
 def observe(home: Home, names: Iterable[str]) -> dict[str, str]:
     """Return the liveness of the processes that write these journal files."""
     found = {}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from repro_assets.catalog.opening import open_catalog
+from repro_assets.catalog.opening import INTERRUPTED, explained, open_catalog
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.metric_direction import lower_is_better
@@ -93,10 +93,9 @@ def _reading(home: Home, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             yield connection
         except duckdb.Error as error:
-            raise _said(error) from error
+            raise explained(error) or _said(error) from error
         except RuntimeError as error:
-            # DuckDB looks for signals while it works, and says Ctrl-C so.
-            if str(error) != "Query interrupted":
+            if str(error) != INTERRUPTED:
                 raise
             raise KeyboardInterrupt from error
 

@@ -386,9 +386,11 @@ CREATE MACRO best_run(metric, mode := 'max') AS TABLE
 SELECT r.run_id, r.name, r.asset, r.seed, r.trial, m.value, m.step, r.started_at
 FROM metrics_last m JOIN runs r USING (run_id)
 WHERE m.name = metric AND r.state = 'COMPLETED' AND r.replay_of IS NULL AND NOT isnan(m.value)
-ORDER BY CASE WHEN mode = 'min' THEN m.value ELSE -m.value END, r.started_at, r.run_id
+    AND run_id NOT IN (SELECT run_id FROM deleted_runs)
+ORDER BY CASE mode WHEN 'min' THEN m.value WHEN 'max' THEN -m.value
+    ELSE error(concat(mode, ' is no mode: max or min')) END, r.started_at, r.run_id
 LIMIT 1;
-COMMENT ON MACRO TABLE best_run IS 'The completed run, replays left out, whose metric ended best; mode is max or min.';
+COMMENT ON MACRO TABLE best_run IS 'The completed run, replays and deleted runs left out, whose metric ended best; mode is max or min.';
 
 CREATE MACRO only_one(known, given, what) AS
 CASE

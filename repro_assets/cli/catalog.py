@@ -85,4 +85,8 @@ def merge(
     if as_json:
         print_json(done)
     else:
-        print_table([{"what": name.replace("_", " "), "value": value} for name, value in done.items()])
+        # What only the work itself can tell is left out where it was not done.
+        unknown = {"points", "bytes_after", "merges"} if dry_run else set()
+        print_table(
+            [{"what": name.replace("_", " "), "value": value} for name, value in done.items() if name not in unknown]
+        )

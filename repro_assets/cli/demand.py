@@ -146,10 +146,14 @@ def write(path: Path, content: bytes) -> None:
 
     Raises
     ------
+    InvalidValue
+        If it would replace a part of a store.
     MachineError
         If the system refuses.
     """
     from repro_assets.store import durable
+    from repro_assets.store.home import refuse_own
 
+    refuse_own(path)
     target = path.absolute()
     durable.write_file(target, [content], target.parent)

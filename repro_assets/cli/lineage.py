@@ -12,6 +12,7 @@ import typer
 
 from repro_assets.cli.options import AsJson
 from repro_assets.errors import InvalidValue, from_os_error
+from repro_assets.store.home import refuse_own
 
 if TYPE_CHECKING:
     from repro_assets.lineage.graph import Graph
@@ -227,6 +228,8 @@ def export(
         raise InvalidValue(f"{format!r} is not a format of lineage", f"one of {', '.join(FORMATS)}")
     if as_json and output is None and format != "json":
         raise InvalidValue(f"--json and --format {format} exclude each other on stdout", "give --output FILE")
+    if output is not None:
+        refuse_own(output)
     graph = read_graph(settled())
     text = render(graph, format)
     if output is None:

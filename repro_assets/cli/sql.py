@@ -12,6 +12,7 @@ import typer
 
 from repro_assets.cli.options import AsJson
 from repro_assets.errors import InvalidValue, from_os_error
+from repro_assets.store.home import refuse_own
 
 
 class Format(enum.StrEnum):
@@ -38,6 +39,8 @@ def sql(
     chosen = Format.json if as_json else format
     if chosen is Format.parquet and output is None and sys.stdout.isatty():
         raise InvalidValue("Parquet is not for a terminal", "give --output FILE, or send it into a pipe")
+    if output is not None:
+        refuse_own(output)
     table = queries.query(settled(), query)
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice and chosen is not Format.csv:

@@ -14,6 +14,7 @@ from pathlib import Path
 from repro_assets.errors import (
     CorruptRecord,
     InvalidInput,
+    InvalidValue,
     NoStore,
     NotWritable,
     UnsupportedFormat,
@@ -234,3 +235,22 @@ def find_store(start: Path | None = None, *, make: bool = False) -> Home:
 def _refuse_file(root: Path) -> None:
     if root.is_file():
         raise InvalidInput(f"{root} is a file, not a folder", f"name a folder, or the one that {VARIABLE} should name")
+
+
+def refuse_own(path: Path) -> None:
+    """Refuse to write a person's file over what a store holds; other files in its folder, such as ``raw/``, may be.
+
+    Raises
+    ------
+    InvalidValue
+        If `path` is the marker of a store, or one of the places that `Home` names, or in it.
+    """
+    target = path.expanduser().resolve()
+    for root in target.parents:
+        if (root / MARKER).is_file() and target.relative_to(root).parts[0] in _own_names():
+            raise InvalidValue(f"{path} belongs to the store in {root}", "give another place")
+
+
+def _own_names() -> set[str]:
+    places = (getattr(Home(Path()), name) for name, kind in vars(Home).items() if isinstance(kind, property))
+    return {MARKER, "retention.json", "repack.json", *(place.parts[0] for place in places if place.parts)}

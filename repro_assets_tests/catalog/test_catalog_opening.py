@@ -9,6 +9,7 @@ import pytest
 
 from repro_assets.catalog import opening
 from repro_assets.catalog.queries import connect, rows
+from repro_assets.errors import CorruptObject, MachineError
 from repro_assets.store.home import make_store
 
 COUNT = "SELECT count(*) AS n FROM runs"
@@ -85,3 +86,33 @@ def test_a_forked_child_opens_for_itself(home, recorder, opened):
     child.join(60)
     assert (answer, databases, child.exitcode) == ([{"n": 1}], 2, 0)
     assert rows(home, COUNT) == [{"n": 1}]
+
+
+def test_what_somebody_else_wrote_into_the_published_file_is_replaced(home, recorder):
+    recorder.run("aaaaaaaa-1", 0, points=1)
+    assert rows(home, "SELECT state FROM runs") == [{"state": "COMPLETED"}]
+    opening._kept.database, opening._kept.file = None, None
+    with duckdb.connect(str(home.catalog)) as theirs:
+        theirs.execute("UPDATE runs SET state = 'FAILED'")
+    assert rows(home, "SELECT state FROM runs") == [{"state": "COMPLETED"}]
+
+
+def test_a_file_that_is_open_for_writing_elsewhere_is_said_to_be(home, recorder, start, opened):
+    recorder.run("aaaaaaaa-1", 0, points=1)
+    rows(home, COUNT)
+    opening._kept.database, opening._kept.file = None, None
+    writer = start(
+        "import sys, time, duckdb; c = duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(60)",
+        str(home.catalog),
+    )
+    assert writer.stdout.readline() == "open\n"
+    with pytest.raises(MachineError, match=r"another program has opened the catalog for writing .*-readonly"):
+        rows(home, COUNT)
+
+
+def test_a_damaged_block_is_said_with_what_helps():
+    text = "Corrupt database file: computed checksum 1 does not match stored checksum 2 in block at location 3"
+    found = opening.explained(duckdb.IOException(f"IO Error: {text}"))
+    assert isinstance(found, CorruptObject)
+    assert "repro catalog rebuild" in str(found)
+    assert opening.explained(duckdb.IOException("No files found")) is None

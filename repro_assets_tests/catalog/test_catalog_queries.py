@@ -135,6 +135,13 @@ def test_the_best_run_ends_best_and_a_loss_is_to_be_small(filled, recorder):
     assert [row["run_id"] for row in best_runs(filled, "loss", "max", 1)] == ["aaaaaaaa-1"]
     assert [row["run_id"] for row in best_runs(filled, "accuracy")] == ["aaaaaaaa-1"]
     assert rows(filled, "FROM best_run('loss', mode := 'min')")[0]["run_id"] == "aaaaaaaa-2"
+    with pytest.raises(InvalidValue, match="MIN is no mode: max or min"):
+        rows(filled, "FROM best_run('loss', mode := 'MIN')")
+    journal = Journal(filled.journal)
+    journal.append(run_records.RunDeleted("aaaaaaaa-2"))
+    journal.close()
+    assert rows(filled, "FROM best_run('loss', mode := 'min')")[0]["run_id"] != "aaaaaaaa-2"
+    assert show_run(filled, "aaaaaaaa-2")["deleted_at"] is not None
     with pytest.raises(UnknownName, match="accuracy"):
         best_runs(filled, "acuracy")
     with pytest.raises(InvalidValue):

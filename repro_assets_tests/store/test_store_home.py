@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from repro_assets.errors import CorruptRecord, InvalidInput, NoStore, UnsupportedFormat
-from repro_assets.store.home import FORMAT, MARKER, Home, find_store, make_store, open_store
+from repro_assets.errors import CorruptRecord, InvalidInput, InvalidValue, NoStore, UnsupportedFormat
+from repro_assets.store.home import FORMAT, MARKER, Home, find_store, make_store, open_store, refuse_own
 
 
 def test_making_a_store_twice_changes_nothing(tmp_path: Path) -> None:
@@ -86,3 +86,29 @@ def test_a_new_store_is_made_at_the_projects_root_and_nowhere_else(tmp_path: Pat
             find_store(below, make=make)
     (tmp_path / "project" / sign).touch()
     assert find_store(below, make=True).root == tmp_path / "project" / "data"
+
+
+def test_a_persons_file_replaces_nothing_of_a_store(tmp_path: Path) -> None:
+    root = make_store(tmp_path / "data").root
+    (root / "raw").mkdir()
+    for own in (
+        "repro-store.json",
+        "catalog.duckdb",
+        "journal/x.jsonl",
+        "objects/ab/c",
+        "cache/x",
+        "dagster/dagster.yaml",
+        "remotes.json",
+        "retention.json",
+    ):
+        with pytest.raises(InvalidValue, match="belongs to the store in"):
+            refuse_own(root / own)
+        with pytest.raises(InvalidValue):
+            refuse_own(root / "raw" / ".." / own)
+    for free in (
+        root / "raw" / "x.csv",
+        root / "report.json",
+        tmp_path / "catalog.duckdb",
+        tmp_path / "other" / "journal",
+    ):
+        refuse_own(free)
