@@ -50,7 +50,8 @@ def group_runs(
     list of dict
         One for each group and metric: the keys, ``metric``, ``n``, ``mean``, ``sd`` (of the sample; None for one run),
         ``low`` and ``high`` (95 % interval of the mean by Student's t; None for one run), ``smallest``, ``greatest``,
-        ``not_finite`` (runs that were left out for it), ``configs`` (how many configs the group mixes), ``seeds``.
+        ``not_finite`` (runs that were left out for it), ``configs`` (how many configs the group mixes,
+        each asset's its own), ``seeds``.
 
     Raises
     ------
@@ -92,7 +93,8 @@ def _statement(keys: list[str], conditions: list[str]) -> str:
     groups = ", ".join(f"key_{number}" for number in range(len(keys)))
     return f"""
         WITH chosen AS (
-            SELECT run_id, {named}, seed, config::VARCHAR AS config, started_at, coalesce(reuse_key, run_id) AS work
+            SELECT run_id, {named}, seed, (asset, config::VARCHAR) AS config, started_at,
+                coalesce(reuse_key, run_id) AS work
             FROM runs_wide WHERE {" AND ".join(conditions)}
         ), measured AS MATERIALIZED (
             SELECT chosen.*, m.name AS metric, m.value FROM chosen JOIN metrics_last m USING (run_id)

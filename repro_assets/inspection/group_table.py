@@ -29,8 +29,10 @@ def latex_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
     for row in rows:
         groups.setdefault(repr([row[key] for key in keys]), {})[row["metric"]] = row
     head = " & ".join([*map(escape, keys), *map(escape, metrics)])
+    mixed = any(row["configs"] > 1 for row in rows)
+    runs = "runs, of several configs or assets where a group mixes them" if mixed else "runs, one for each seed"
     lines = [
-        "% Mean and half the width of its 95 % confidence interval by Student's t; n: runs, one for each seed.",
+        f"% Mean and half the width of its 95 % confidence interval by Student's t; n: {runs}.",
         "% Needs \\usepackage{booktabs}.",
         f"\\begin{{tabular}}{{{'l' * len(keys)}{'r' * len(metrics)}}}",
         "\\toprule",

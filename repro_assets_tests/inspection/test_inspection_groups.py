@@ -91,6 +91,18 @@ def test_keys_are_columns_and_hyperparameters_of_any_depth(home):
     ]
 
 
+def test_a_group_of_several_assets_is_said_to_be_mixed(tmp_path):
+    other = make_store(tmp_path / "store")
+    journal = Journal(other.journal)
+    record(journal, "one", 0, 0.1, 0.5)
+    record(journal, "two", 0, 0.1, 0.7, asset="another")
+    journal.close()
+    rows = group_runs(other, ["lr"], ["loss"])
+    assert [(row["n"], row["configs"]) for row in rows] == [(2, 2)]
+    assert "one for each seed" not in latex_table(rows, ["lr"])
+    assert "one for each seed" in latex_table(group_runs(other, ["asset"], ["loss"]), ["asset"])
+
+
 def test_the_table_for_a_paper_escapes_and_rounds(home):
     rows = group_runs(home, ["asset", "lr"], ["loss"])
     lines = latex_table(rows, ["asset", "lr"]).splitlines()
@@ -112,5 +124,5 @@ def test_the_table_for_a_paper_escapes_and_rounds(home):
     ],
 )
 def test_a_figure_has_the_places_that_its_interval_has(mean, half, shown):
-    row = {"k": 1, "metric": "m", "mean": mean, "low": mean - half, "high": mean + half, "n": 3}
+    row = {"k": 1, "metric": "m", "mean": mean, "low": mean - half, "high": mean + half, "n": 3, "configs": 1}
     assert f"1 & ${shown}\\,(n=3)$ \\\\" in latex_table([row], ["k"]).splitlines()
