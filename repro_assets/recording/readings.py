@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,3 +64,9 @@ def records_of(run_id: str, points: Sequence[Point], *, system: bool) -> list[Me
         names, steps, values, times = zip(*points[first : first + POINTS_AT_ONCE], strict=True)
         made.append(Metrics.of_columns(run_id, names, steps, values, [time // 1_000 for time in times], system=system))
     return made
+
+
+def emptied(points: deque[Point]) -> list[Point]:
+    """Take all points that wait; others may append meanwhile."""
+    # Not by taking another deque: a caller that has looked up this one is about to append to it.
+    return [points.popleft() for _ in range(len(points))]

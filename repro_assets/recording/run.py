@@ -29,7 +29,7 @@ from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import console, tracing, used
 from repro_assets.recording.flushing import flusher
-from repro_assets.recording.readings import Point, Summary, point_of, records_of
+from repro_assets.recording.readings import Point, Summary, emptied, point_of, records_of
 from repro_assets.recording.redaction import describe, redact, redact_start
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
@@ -329,7 +329,7 @@ class Run:
     def flush(self) -> None:
         """Put everything that was logged on the disk before returning."""
         with self._lock:
-            points, samples = _emptied(self._points), _emptied(self._samples)
+            points, samples = emptied(self._points), emptied(self._samples)
             if not points and not samples:
                 return
             try:
@@ -398,8 +398,3 @@ class Run:
         """Become the handle of a forked child."""
         # The rows in the buffer are the parent's to write, and a thread of it may have held the lock.
         self._points, self._samples, self._lock, self._forked = deque(), deque(), threading.RLock(), True
-
-
-def _emptied(points: deque[Point]) -> list[Point]:
-    # Not by taking another deque: a caller that has looked up this one is about to append to it.
-    return [points.popleft() for _ in range(len(points))]
