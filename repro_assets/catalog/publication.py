@@ -122,9 +122,9 @@ def current_note(home: Home) -> Note | None:
 
 
 def was_touched(home: Home) -> bool:
-    """Tell whether the published file is another one than that which was published last, as far as is known."""
+    """Tell whether the published file is another one than that which was published last; False where no note says."""
     note = _read_note(home)
-    return note is None or note.published != file_facts(home.catalog)
+    return note is not None and note.published != file_facts(home.catalog)
 
 
 def observe(home: Home, names: Iterable[str]) -> dict[str, str]:
