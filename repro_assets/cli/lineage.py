@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from repro_assets.cli.options import AsJson
-from repro_assets.errors import InvalidValue, from_os_error
-from repro_assets.store.home import refuse_own
+from repro_assets.errors import InvalidValue
 
 if TYPE_CHECKING:
     from repro_assets.lineage.graph import Graph
@@ -221,6 +220,7 @@ def export(
 ) -> None:
     """Write the whole lineage graph in a format of another program."""
     from repro_assets.cli.answering import settled
+    from repro_assets.cli.demand import write
     from repro_assets.lineage.reading import read_graph
     from repro_assets.lineage.rendering import FORMATS, render
 
@@ -228,17 +228,12 @@ def export(
         raise InvalidValue(f"{format!r} is not a format of lineage", f"one of {', '.join(FORMATS)}")
     if as_json and output is None and format != "json":
         raise InvalidValue(f"--json and --format {format} exclude each other on stdout", "give --output FILE")
-    if output is not None:
-        refuse_own(output)
     graph = read_graph(settled())
     text = render(graph, format)
     if output is None:
         sys.stdout.write(text)
         return
-    try:
-        output.write_text(text, "utf-8")
-    except OSError as error:
-        raise from_os_error(error, output) from error
+    write(output, text.encode())
     if as_json:
         from repro_assets.cli.rendering import print_json
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import enum
+import io
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
 from repro_assets.cli.options import AsJson
-from repro_assets.errors import InvalidValue, from_os_error
-from repro_assets.store.home import refuse_own
+from repro_assets.errors import InvalidValue
 
 
 class Format(enum.StrEnum):
@@ -32,6 +32,7 @@ def sql(
 ) -> None:
     """Ask the catalog in SQL; it is brought up to date first, and only read."""
     from repro_assets.catalog import queries
+    from repro_assets.cli import demand
     from repro_assets.cli.answering import settled
 
     if as_json and format is not Format.table and format is not Format.json:
@@ -39,33 +40,30 @@ def sql(
     chosen = Format.json if as_json else format
     if chosen is Format.parquet and output is None and sys.stdout.isatty():
         raise InvalidValue("Parquet is not for a terminal", "give --output FILE, or send it into a pipe")
-    if output is not None:
-        refuse_own(output)
     table = queries.query(settled(), query)
     twice = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if twice and chosen is not Format.csv:
         raise InvalidValue(f"two columns are called {twice[0]!r}", "name one of them with AS")
     if output is None:
-        _write(table, chosen)
+        _write(table, chosen, sys.stdout)
         return
-    try:
-        if chosen is Format.parquet:
-            _write_parquet(table, output)
-        else:
-            with output.open("w", encoding="utf-8", newline="") as file:
-                _write(table, chosen, file)
-    except OSError as error:
-        raise from_os_error(error, output) from error
+    content = io.BytesIO()
+    with io.TextIOWrapper(content, encoding="utf-8", newline="") as file:
+        _write(table, chosen, file)
+        file.flush()
+        demand.write(output, content.getvalue())
 
 
-def _write(table: Any, format: Format, file: Any = None) -> None:
+def _write(table: Any, format: Format, file: TextIO) -> None:
     from repro_assets.cli.rendering import cell, print_json, print_table
     from repro_assets.wording import plain
 
     if format is Format.parquet:
-        _write_parquet(table, sys.stdout.buffer)
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(table, file.buffer)
     elif format is Format.csv:
-        writer = csv.writer(file or sys.stdout, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.column_names)
         columns = [column.to_pylist() for column in table.columns]
         for row in zip(*columns, strict=True):
@@ -74,9 +72,3 @@ def _write(table: Any, format: Format, file: Any = None) -> None:
         print_json(table.to_pylist(), file)
     else:
         print_table(table.to_pylist(), None if table.num_rows else table.column_names, file=file)
-
-
-def _write_parquet(table: Any, target: Any) -> None:
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(table, target)

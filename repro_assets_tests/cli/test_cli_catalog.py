@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 
 from repro_assets.journal.segments import journal_at
 
@@ -52,3 +53,30 @@ def test_the_catalog_is_made_again_from_the_journal(repro, home):
     assert done["tables"]["runs"] == 3
     assert done["rows"] == sum(done["tables"].values())
     assert repro("runs", "list", "--json").document == before
+
+
+def test_an_answer_is_written_over_no_part_of_a_store(repro, home, tmp_path):
+    marker = home.root / "repro-store.json"
+    before = marker.read_bytes()
+    for command in (("sql", "SELECT 1 AS one"), ("lineage", "export")):
+        said = repro(*command, "--output", marker)
+        assert (said.code, "belongs to the store" in said.err) == (2, True)
+    assert marker.read_bytes() == before
+
+
+def test_an_answer_goes_through_a_link_and_into_a_pipe(repro, home, tmp_path):
+    (tmp_path / "link.csv").symlink_to(tmp_path / "rows.csv")
+    (tmp_path / "rows.csv").write_text("earlier")
+    query = "SELECT 1 AS one"
+    assert repro("sql", query, "--format", "csv", "--output", tmp_path / "link.csv").code == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "rows.csv").read_text() == "one\n1\n"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Open on both sides, so that writing does not wait for a reader.
+    reader = os.open(pipe, os.O_RDWR)
+    try:
+        assert repro("sql", query, "--format", "csv", "--output", pipe).code == 0
+        assert os.read(reader, 100) == b"one\n1\n"
+    finally:
+        os.close(reader)
