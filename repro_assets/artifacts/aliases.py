@@ -9,20 +9,19 @@ version, always.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import re
 from collections.abc import Iterator
 from types import EllipsisType
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.names import Version
-from repro_assets.errors import CheckFailed, InvalidValue, UnknownName, from_os_error
+from repro_assets.errors import CheckFailed, InvalidValue, UnknownName
 from repro_assets.journal.artifact_records import AliasMoved
 from repro_assets.journal.lines import read_line
 from repro_assets.journal.merged import read_raw
 from repro_assets.journal.records import Record
 from repro_assets.journal.segments import journal_at
+from repro_assets.store import durable
 from repro_assets.store.home import Home
 
 RESERVED = "latest"
@@ -165,15 +164,5 @@ def _in_turn(home: Home, collection: str) -> Iterator[None]:
     folder = home.names / names.check_collection(collection)
     if not folder.is_dir():
         raise UnknownName(f"there is no artifact named {collection!r}", "see: repro artifacts list")
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise from_os_error(error, folder) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            raise from_os_error(error, folder) from error
+    with durable.locked(folder, folder=True):
         yield
-    finally:
-        os.close(descriptor)

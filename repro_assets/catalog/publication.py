@@ -146,13 +146,11 @@ def exclusively(home: Home) -> Iterator[None]:
     MachineError
         If the store cannot be written.
     """
-    path = home.cache / "catalog.lock"
     try:
         durable.ensure_folder(work_file(home).parent)
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise from_os_error(error, path) from error
-    with durable.locked(descriptor, path):
+        raise from_os_error(error, work_file(home).parent) from error
+    with durable.locked(home.cache / "catalog.lock"):
         yield
 
 

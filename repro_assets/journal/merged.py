@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from repro_assets.errors import CorruptRecord, MissingObject, UnsupportedFormat, from_os_error
+from repro_assets.errors import CorruptRecord, MissingObject, UnsupportedFormat
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
 from repro_assets.journal.records import Record
@@ -152,8 +151,7 @@ def write_merge(home: Home, merge: Merge) -> None:
     durable.write_file(home.journal / merge.file, [sealed.seal(members)], home.temporary)
 
 
-@contextlib.contextmanager
-def alone(home: Home) -> Iterator[None]:
+def alone(home: Home) -> contextlib.AbstractContextManager[None]:
     """Be the only process that takes away segments, or puts any there but its own; waits for its turn.
 
     Raises
@@ -161,13 +159,7 @@ def alone(home: Home) -> Iterator[None]:
     MachineError
         If the folder of the journal cannot be opened.
     """
-    try:
-        durable.ensure_folder(home.journal)
-        descriptor = os.open(home.journal, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise from_os_error(error, home.journal) from error
-    with durable.locked(descriptor, home.journal):
-        yield
+    return durable.locked(home.journal, folder=True)
 
 
 def forms(home: Home) -> dict[str, Form]:

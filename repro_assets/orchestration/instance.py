@@ -7,7 +7,6 @@ all find them missing, and all but one fail when they make them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from importlib import resources
@@ -61,9 +60,7 @@ def asked(home: Home) -> Iterator[dg.DagsterInstance]:
 
 
 def _make_tables(home: Home) -> None:
-    # The lock ends with the file's descriptor, also where the process is killed.
-    with (home.dagster / f"{_MADE}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with durable.locked(home.dagster / f"{_MADE}.lock"):
         with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
             # Each is made when it is asked for.
             for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):

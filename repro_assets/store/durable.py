@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from repro_assets.errors import from_os_error
+from repro_assets.errors import ReusedElsewhere, from_os_error
 
 BLOCK = 1 << 20
 
@@ -139,17 +139,38 @@ def replace_file(path: Path, chunks: Iterable[bytes | memoryview], temporary: Pa
 
 
 @contextlib.contextmanager
-def locked(descriptor: int, path: Path) -> Iterator[None]:
-    """Hold the exclusive lock of an open file or folder, and close it in the end; waits for its turn.
+def locked(path: Path, *, folder: bool = False, wait: bool = True) -> Iterator[None]:
+    """Hold the exclusive lock of a file or a folder, which is made if it is missing.
+
+    A folder carries a lock also where the disk is full and no file can be made. A process's death frees it.
+
+    Parameters
+    ----------
+    path : Path
+        The file or the folder.
+    folder : bool
+        Whether it is a folder.
+    wait : bool
+        Wait for its turn.
 
     Raises
     ------
+    ReusedElsewhere
+        If another process holds it, and `wait` is not set.
     MachineError
         If the system refuses.
     """
     try:
+        ensure_folder(path if folder else path.parent)
+        kind = os.O_RDONLY | os.O_DIRECTORY if folder else os.O_RDWR | os.O_CREAT
+        descriptor = os.open(path, kind | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise ReusedElsewhere(f"another process holds {path}", "run it when that has ended") from error
         except OSError as error:
             raise from_os_error(error, path) from error
         try:

@@ -11,8 +11,6 @@ is gone when the old ones are.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import Iterable, Iterator
 
 from repro_assets.errors import CorruptRecord, ReusedElsewhere, from_os_error
@@ -36,25 +34,13 @@ def alone(home: Home) -> Iterator[None]:
     CorruptRecord
         If what a killed repack left does not read.
     """
-    try:
-        # The folder itself carries the lock: on a full disk no file can be made for it.
-        durable.ensure_folder(home.trash)
-        descriptor = os.open(home.trash, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise from_os_error(error, home.trash) from error
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ReusedElsewhere(
-                f"another process is collecting or repacking in {home.root}", "run it when that has ended"
-            ) from error
-        except OSError as error:
-            raise from_os_error(error, home.trash) from error
+            stack.enter_context(durable.locked(home.trash, folder=True, wait=False))
+        except ReusedElsewhere as error:
+            raise ReusedElsewhere(f"another process is collecting or repacking in {home.root}", error.remedy) from error
         _put_in_order(home)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def plan(home: Home, old: Iterable[str], new: Iterable[str], *, complete: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from repro_assets.errors import MachineError
+from repro_assets.errors import MachineError, ReusedElsewhere
 from repro_assets.store import durable
 
 
@@ -58,3 +58,24 @@ def test_what_the_system_refuses_is_named(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match=str(tmp_path / "file" / "below")):
         durable.write_file(tmp_path / "file" / "below", [b"x"], tmp_path / "tmp")
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_lock_is_held_by_one_and_freed(tmp_path: Path, folder: bool) -> None:
+    path = tmp_path / "below" / "lock"
+    with durable.locked(path, folder=folder):
+        assert path.is_dir() is folder
+        with (
+            pytest.raises(ReusedElsewhere, match="another process holds"),
+            durable.locked(path, folder=folder, wait=False),
+        ):
+            pass
+    with durable.locked(path, folder=folder, wait=False):
+        pass
+
+
+def test_a_lock_whose_place_is_taken_is_the_machines_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "lock", tmp_path / "file"):
+        with pytest.raises(MachineError), durable.locked(place, folder=True):
+            pass
