@@ -99,7 +99,7 @@ class Lineage:
 
     def impact(self, depth: int | None = None) -> impact.Impact:
         """Return what would be touched if it were wrong: artifacts, runs, evaluations and aliases."""
-        return impact.impact_of(self.home, self.key, depth)
+        return impact.impact_in(self.home, self.graph, self.key, depth)
 
     def part(self, *, upstream: bool = True, downstream: bool = True, depth: int | None = None) -> Graph:
         """Return the graph around it."""

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from repro_assets.catalog.queries import Rows, connect, read_rows
-from repro_assets.lineage.reading import read_graph_on, resolve_node
+from repro_assets.lineage.graph import Graph
+from repro_assets.lineage.reading import read_graph, resolve_node
 from repro_assets.store.home import Home
 
 
@@ -68,10 +69,14 @@ def impact_of(home: Home, text: str, depth: int | None = None) -> Impact:
     InvalidValue
         If `depth` is negative.
     """
+    graph = read_graph(home)
+    return impact_in(home, graph, resolve_node(home, graph, text), depth)
+
+
+def impact_in(home: Home, graph: Graph, root: str, depth: int | None = None) -> Impact:
+    """Do what `impact_of` does for a node of a graph that has been read."""
+    steps = {root: 0, **graph.descendants(root, depth)}
     with connect(home) as connection:
-        graph = read_graph_on(connection)
-        root = resolve_node(home, graph, text)
-        steps = {root: 0, **graph.descendants(root, depth)}
         # All are read: handing DuckDB the keys of a large part takes longer.
         versions: dict[str, list[str]] = {}
         for digest, name in connection.execute(

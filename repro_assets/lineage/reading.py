@@ -15,7 +15,7 @@ from repro_assets.lineage.graph import Edge, Graph, Node
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 RUNS = "SELECT run_id AS key FROM runs WHERE coalesce(run_kind, '') <> 'parent'"
 """The runs of the graph: parent runs only group."""
@@ -39,22 +39,17 @@ def read_graph(home: Home) -> Graph:
         If the catalog had to be brought up to date and cannot be written.
     """
     with connect(home) as connection:
-        return read_graph_on(connection)
-
-
-def read_graph_on(connection: duckdb.DuckDBPyConnection) -> Graph:
-    """Do what `read_graph` does, on an open connection."""
-    runs = connection.execute(
-        f"SELECT run_id, name, state, asset, partition, seed, replay_of FROM ({RUNS}) JOIN runs ON run_id = key "
-        "ORDER BY started_at, run_id"
-    ).fetchall()
-    artifacts = connection.execute(
-        f"SELECT key, n.name, a.kind, a.size FROM ({ARTIFACTS}) JOIN artifacts a ON a.digest = key "
-        "LEFT JOIN artifact_names n USING (digest) ORDER BY a.stored_at, a.digest"
-    ).fetchall()
-    edges = connection.execute(
-        "SELECT source, target, role, slot, made_by FROM lineage_edges ORDER BY ALL NULLS FIRST"
-    ).fetchall()
+        runs = connection.execute(
+            f"SELECT run_id, name, state, asset, partition, seed, replay_of FROM ({RUNS}) JOIN runs ON run_id = key "
+            "ORDER BY started_at, run_id"
+        ).fetchall()
+        artifacts = connection.execute(
+            f"SELECT key, n.name, a.kind, a.size FROM ({ARTIFACTS}) JOIN artifacts a ON a.digest = key "
+            "LEFT JOIN artifact_names n USING (digest) ORDER BY a.stored_at, a.digest"
+        ).fetchall()
+        edges = connection.execute(
+            "SELECT source, target, role, slot, made_by FROM lineage_edges ORDER BY ALL NULLS FIRST"
+        ).fetchall()
     nodes = {
         key: Node(
             key,

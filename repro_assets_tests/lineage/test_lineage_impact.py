@@ -6,8 +6,9 @@ import repro_assets
 from repro_assets.artifacts import aliases, names, repository
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.journal.run_records import EvaluationMade
+from repro_assets.journal.run_records import EvaluationMade, RunStarted
 from repro_assets.lineage.impact import impact_of
+from repro_assets.recording.lifetime import begin
 
 
 @pytest.fixture
@@ -70,6 +71,16 @@ def test_lineage_is_reached_in_two_lines_of_python(home, served):
     assert repro_assets.validate_lineage(home=home).valid
     assert "6 upstream, 2 downstream" in model._repr_html_()
     assert repro_assets.run("run-model", home=home).lineage().key == "run-model"
+
+
+def test_the_impact_of_a_lineage_is_that_of_the_graph_it_holds(home, served):
+    held = repro_assets.lineage_of("run-left", home=home)
+    before = held.impact().document()
+    late = begin(home, RunStarted("run-later", "script", "later"))
+    late.use("scores", repository.by_digest(home, Digest.parse(served["scores"])))
+    late.end()
+    assert held.impact().document() == before
+    assert repro_assets.lineage_of("run-left", home=home).impact().runs[-1]["run_id"] == "run-later"
 
 
 def test_a_name_is_text_where_a_notebook_shows_it(home, chain):
