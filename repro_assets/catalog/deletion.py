@@ -6,13 +6,14 @@ that made what an alias names, and a parent run only together with all that it g
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from repro_assets.artifacts import deletion
-from repro_assets.artifacts.policy import RunRule
+from repro_assets.artifacts.policy import Policy, RunRule, plan
 from repro_assets.artifacts.retention import Ledger, read_ledger
 from repro_assets.artifacts.room import Room
 from repro_assets.catalog import queries
@@ -85,6 +86,22 @@ def delete_runs(
         "objects": number,
         "bytes": size,
     }
+
+
+def plan_of_policy(home: Home, policy: Policy, ledger: Ledger) -> deletion.Deletion:
+    """Return what the rules of a store let go: versions, checkpoints and runs; nothing is deleted.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    policy : Policy
+        Its rules.
+    ledger : Ledger
+        What the journal says.
+    """
+    chosen = runs_of_rule(home, policy.runs, ledger) & ledger.parents.keys()
+    return dataclasses.replace(plan(policy, ledger), runs=deletion.choose_runs(ledger, chosen).runs)
 
 
 def runs_of_rule(home: Home, rule: RunRule, ledger: Ledger) -> set[str]:

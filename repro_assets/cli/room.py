@@ -151,7 +151,7 @@ def policy(
     from repro_assets.artifacts import policy as rules
     from repro_assets.artifacts.retention import read_ledger
     from repro_assets.artifacts.room import Room
-    from repro_assets.catalog.deletion import runs_of_rule
+    from repro_assets.catalog.deletion import plan_of_policy
     from repro_assets.cli.answering import here, say, settled
     from repro_assets.cli.rendering import print_facts, print_json, print_line, print_table, size
     from repro_assets.errors import InvalidValue
@@ -192,8 +192,7 @@ def policy(
     # Which runs have ended, Dagster may have to be asked.
     home = settled() if found.runs.chooses else home
     ledger = read_ledger(home)
-    going = deletion.choose_runs(ledger, runs_of_rule(home, found.runs, ledger) & ledger.parents.keys())
-    chosen = dataclasses.replace(rules.plan(found, ledger), runs=going.runs)
+    chosen = plan_of_policy(home, found, ledger)
     freed, objects = Room(home, ledger).freed(chosen)
     if delete:
         deletion.execute(home, chosen, ledger)
