@@ -4,17 +4,10 @@ Laws: only what no process can add to is merged; every byte stays (`repro_assets
 durable before the merge counts, and what it replaces goes only after that, so a kill at any instant loses nothing, and
 what it leaves twice counts once and goes with the next merge. A file that changed since it was read stays. Segments of
 another host stay as they are: whether their writers are gone is not known. Neither a run nor a question waits for it.
-
-``python -m repro_assets.catalog.merging HOME`` merges in a process of its own; `merge_when_many` starts it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -24,6 +17,7 @@ from typing import Any, BinaryIO
 import xxhash
 
 from repro_assets.artifacts.merged_points import PointsWriter, open_segment, rows_of
+from repro_assets.catalog import detached
 from repro_assets.catalog.points import columns_of
 from repro_assets.catalog.rows import Unfit, microseconds
 from repro_assets.errors import InvalidInput, MachineError, ReproError, SourceChanged, from_os_error
@@ -33,7 +27,7 @@ from repro_assets.journal.merged import Form, Merge, Part, alone, forms, list_me
 from repro_assets.journal.metrics import Metrics
 from repro_assets.journal.segments import Liveness, list_segments, liveness
 from repro_assets.store import durable, sealed
-from repro_assets.store.home import MERGED_FORMAT, Home, open_store, require_format
+from repro_assets.store.home import MERGED_FORMAT, Home, require_format
 from repro_assets.store.objects import LocalObjects
 
 MANY = 256
@@ -41,7 +35,6 @@ MANY = 256
 BYTES_AT_ONCE = 64 << 20
 """A merge takes so many bytes of segments, or one segment; one that holds less than half of it is taken in by the
 next."""
-_LOCK = "merge.lock"
 _METRICS = b'"kind":"metrics"'
 
 
@@ -81,47 +74,32 @@ class Merged:
         return asdict(self)
 
 
-def merge(home: Home, *, dry_run: bool = False) -> Merged:
-    """Merge all segments whose writers are gone, and take small merges in.
+def merge(home: Home, *, dry_run: bool = False, wait: bool = True) -> Merged:
+    """Merge all segments whose writers are gone, and take small merges in; the catalog goes on meanwhile.
 
-    Another merge is waited for.
+    Parameters
+    ----------
+    home : Home
+        The store.
+    dry_run : bool
+        Only tell.
+    wait : bool
+        Wait for another merge.
 
     Raises
     ------
+    ReusedElsewhere
+        If another process is merging, and `wait` is not set.
     CorruptRecord, CorruptObject, MissingObject
         If an earlier merge does not read; nothing is touched then.
     MachineError
         If the store cannot be written.
     """
     try:
-        with _alone(home):
+        with durable.locked(home.cache / "merge.lock", wait=wait):
             return _merge(home, dry_run)
     except OSError as error:
         raise from_os_error(error, home.journal) from error
-
-
-@contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
-    """Be the only process that merges; the catalog is projected and published meanwhile."""
-    durable.ensure_folder(home.cache)
-    with durable.locked(_open_lock(home), home.cache / _LOCK):
-        yield
-
-
-def _open_lock(home: Home) -> int:
-    return os.open(home.cache / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-
-
-def _is_being_merged(home: Home) -> bool:
-    durable.ensure_folder(home.cache)
-    descriptor = _open_lock(home)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _merge(home: Home, dry_run: bool) -> Merged:
@@ -167,19 +145,7 @@ def merge_when_many(home: Home, count: int) -> int | None:
     """
     if count < MANY or count < _read_left(home) + MANY:
         return None
-    process = subprocess.Popen(
-        [sys.executable, "-m", "repro_assets.catalog.merging", str(home.root)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    _started[:] = [started for started in _started if started.poll() is None] + [process]
-    return process.pid
-
-
-_started: list[subprocess.Popen[bytes]] = []
-"""Those that have ended are reaped by the next start; the last ones end with this process."""
+    return detached.start(detached.Work.MERGE, home)
 
 
 def _is_gone(home: Home, form: Form) -> bool:
@@ -341,26 +307,3 @@ def _read_left(home: Home) -> int:
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         # It can be deleted at any time.
         return 0
-
-
-def main(arguments: list[str]) -> int:
-    """Merge the journal of the store that is named; return the exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m repro_assets.catalog.merging HOME", file=sys.stderr)
-        return 2
-    # Whoever works goes first.
-    os.nice(10)
-    try:
-        home = open_store(Path(arguments[0]))
-        if _is_being_merged(home):
-            return 0
-        done = merge(home)
-    except ReproError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(f"{done.segments} segments merged", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -17,7 +17,7 @@ from repro_assets.artifacts.merged_points import open_segment
 from repro_assets.artifacts.retention import read_ledger, roots_of
 from repro_assets.artifacts.sharing import pull, push
 from repro_assets.artifacts.soundness import check_store
-from repro_assets.catalog import merging
+from repro_assets.catalog import detached, merging
 from repro_assets.catalog.checking import check_catalog
 from repro_assets.catalog.merging import merge
 from repro_assets.catalog.projection import rebuild, refresh
@@ -320,9 +320,9 @@ def test_many_segments_are_merged_by_a_process_of_its_own(home, recorder, monkey
         recorder.run(f"run-{number}", number)
         let_go(home, recorder)
     refresh(home)
-    started = [process.args[-1] for process in merging._started]
+    started = [process.args[-1] for process in detached._started]
     assert str(home.root) in started
-    for process in merging._started:
+    for process in detached._started:
         process.wait(60)
     assert list_segments(home.journal) == []
     assert merging.merge_when_many(home, 2) is None

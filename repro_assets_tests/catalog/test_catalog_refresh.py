@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 import repro_assets
-from repro_assets.catalog import publication
+from repro_assets.catalog import detached, publication
 from repro_assets.catalog.projection import rebuild, refresh
-from repro_assets.catalog.refresh import refresh_detached
 
 
 def test_nothing_to_do_writes_nothing_and_needs_no_duckdb(home, recorder):
@@ -120,7 +119,7 @@ def test_a_detached_refresh_returns_at_once_and_publishes(home, recorder, monkey
     recorder.run("run-one")
     # Whoever refreshes waits for this lock, so a call that waited for its child would never return.
     with publication.exclusively(home):
-        refresh_detached(home)
+        detached.start(detached.Work.REFRESH, home)
         assert publication.current_note(home) is None
     until = time.monotonic() + 30
     while publication.current_note(home) is None:
