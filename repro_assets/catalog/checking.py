@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from repro_assets.artifacts.soundness import Soundness
 from repro_assets.catalog import publication
+from repro_assets.catalog.opening import interruptible
 from repro_assets.errors import CorruptObject, MachineError, MissingObject
 from repro_assets.journal.merged import forms, read_form
 from repro_assets.journal.segments import Damage
@@ -52,7 +53,7 @@ def _problem(home: Home, path: Path) -> str | None:
 
     try:
         # Attached to a database of its own, as in `projection`: this process may have the path open already.
-        with duckdb.connect(":memory:") as connection:
+        with interruptible(), duckdb.connect(":memory:") as connection:
             connection.execute(f"ATTACH '{str(path).replace(chr(39), 2 * chr(39))}' AS checked (READ_ONLY)")
             _read_all(connection)
             if _schema_of(connection) != (publication.SCHEMA_VERSION, publication.schema_digest()):

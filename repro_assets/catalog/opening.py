@@ -2,13 +2,17 @@
 
 Laws: a question sees the file that is published when it is asked, and its connection keeps that file whatever is
 published later; what is open can neither write nor reach files, and its settings are locked; a forked child opens for
-itself, because DuckDB's threads are not in it; one file is kept open, and no large one, so memory stays bounded.
+itself, because DuckDB's threads are not in it; one file is kept open, and no large one, so memory stays bounded. What
+DuckDB says of a file that it cannot read, and of Ctrl-C, is said here in this project's words, for everybody.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from repro_assets.catalog import publication
@@ -18,7 +22,7 @@ from repro_assets.store.home import Home
 if TYPE_CHECKING:
     import duckdb
 
-INTERRUPTED = "Query interrupted"
+_INTERRUPTED = "Query interrupted"
 """DuckDB looks for signals while it works, and says Ctrl-C so, as a RuntimeError."""
 KEPT_BYTES = 256 << 20
 """A larger catalog is opened anew by each question: DuckDB holds in memory what it has read of an open file."""
@@ -74,10 +78,65 @@ def _open(home: Home) -> duckdb.DuckDBPyConnection:
         connection.execute(f"ATTACH '{path}' AS catalog (READ_ONLY); USE catalog")
         # Without external access DuckDB looks at Python's variables no more than at files.
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-    except duckdb.Error as error:
+    except duckdb.Error:
         connection.close()
-        raise explained(error) or error from error
+        raise
     return connection
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C be a KeyboardInterrupt while DuckDB works, too.
+
+    DuckDB says it in words of its own, and where it meets an import that DuckDB does for itself, it is lost, or the
+    import fails.
+    """
+    met = []
+
+    def note(*_: object) -> None:
+        met.append(True)
+        raise KeyboardInterrupt
+
+    usual = signal.default_int_handler
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is usual
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as error:
+        if met or str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, usual)
+    if met:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Say in this project's words what DuckDB meets in a catalog, and Ctrl-C.
+
+    Raises
+    ------
+    CorruptObject
+        If the file is damaged.
+    MachineError
+        If somebody holds it for writing.
+    KeyboardInterrupt
+        If it is interrupted.
+    """
+    import duckdb
+
+    with interruptible():
+        try:
+            yield
+        except duckdb.Error as error:
+            said = explained(error)
+            if said is None:
+                raise
+            raise said from error
 
 
 def explained(error: BaseException) -> ReproError | None:

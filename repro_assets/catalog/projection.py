@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from repro_assets.catalog import publication
 from repro_assets.catalog.loading import Tables, settle
 from repro_assets.catalog.merging import merge_when_many
+from repro_assets.catalog.opening import interruptible
 from repro_assets.catalog.publication import Note, work_file
 from repro_assets.catalog.reading import Piece, Segment, Unusable, files_of, group, pieces
 from repro_assets.catalog.referenced import read_referenced
@@ -82,7 +83,7 @@ def refresh(home: Home) -> Published:
     note = publication.current_note(home)
     if note is not None:
         return Published(False, 0, note.damages, None, time.perf_counter() - begin)
-    with publication.exclusively(home):
+    with publication.exclusively(home), interruptible():
         note = publication.current_note(home)
         if note is not None:
             return Published(False, 0, note.damages, None, time.perf_counter() - begin)
@@ -111,7 +112,7 @@ def rebuild(home: Home) -> Published:
         As for `refresh`.
     """
     begin = time.perf_counter()
-    with publication.exclusively(home):
+    with publication.exclusively(home), interruptible():
         return _project(home, "asked for", begin)
 
 

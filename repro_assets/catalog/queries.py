@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from repro_assets.catalog.opening import INTERRUPTED, explained, open_catalog
+from repro_assets.catalog.opening import open_catalog, understood
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.metric_direction import lower_is_better
@@ -39,19 +39,25 @@ _BEST_COLUMNS = (
 )  # fmt: skip
 
 
-def connect(home: Home) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def connect(home: Home) -> Iterator[duckdb.DuckDBPyConnection]:
     """Refresh, and open the catalog for reading.
 
     The connection keeps the file as it is now, whatever is published later. It reads nothing else and its settings are
-    locked. It is the caller's to close.
+    locked.
 
     Raises
     ------
     MachineError
-        If the catalog had to be brought up to date and cannot be written.
+        If the catalog had to be brought up to date and cannot be written, or somebody holds it for writing.
+    CorruptObject
+        If its file is damaged.
+    KeyboardInterrupt
+        If it is interrupted.
     """
     refresh(home)
-    return open_catalog(home)
+    with understood(), open_catalog(home) as connection:
+        yield connection
 
 
 def query(home: Home, sql: str, parameters: Parameters = None) -> pyarrow.Table:
@@ -89,15 +95,11 @@ def _reading(home: Home, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     _only_reads(sql)
-    with connect(home) as connection:
-        try:
+    try:
+        with connect(home) as connection:
             yield connection
-        except duckdb.Error as error:
-            raise explained(error) or _said(error) from error
-        except RuntimeError as error:
-            if str(error) != INTERRUPTED:
-                raise
-            raise KeyboardInterrupt from error
+    except duckdb.Error as error:
+        raise _said(error) from error
 
 
 def read_rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = None) -> Rows:

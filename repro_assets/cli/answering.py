@@ -150,13 +150,6 @@ def _said(error: Exception) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return UNFORESEEN
         error = from_os_error(error, error.filename or "a file")
-    if isinstance(error, RuntimeError) or type(error).__module__ == "_duckdb":
-        from repro_assets.catalog import opening
-
-        if str(error) == opening.INTERRUPTED:
-            say_error("interrupted")
-            return INTERRUPTED
-        error = opening.explained(error) or error
     if isinstance(error, ReproError):
         say_error(str(error))
         return error.exit_code

@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from repro_assets.cli.answering import exit_code_of
 from repro_assets.errors import InvalidValue
@@ -177,11 +178,22 @@ def program(words: Sequence[str] = ()) -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
         callback=_root,
+        cls=_Program,
     )
     # typer reads every function that it is given, and all of them take longer than a short command.
     for add in [_COMMANDS[words[0]]] if words and words[0] in _COMMANDS else _COMMANDS.values():
         add(app)
     return app
+
+
+class _Program(TyperGroup):
+    """The root of all commands, which says an interruption; typer would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
 
 
 def _show_version(value: bool) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
+import signal
+import time
 
 import duckdb
 import pytest
@@ -116,3 +120,35 @@ def test_a_damaged_block_is_said_with_what_helps():
     assert isinstance(found, CorruptObject)
     assert "repro catalog rebuild" in str(found)
     assert opening.explained(duckdb.IOException("No files found")) is None
+
+
+def test_an_interruption_that_is_lost_on_the_way_is_one_in_the_end():
+    reached = []
+    with pytest.raises(KeyboardInterrupt), opening.interruptible():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        reached.append("what swallowed it went on")
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt), opening.interruptible():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt as error:
+            raise ImportError("half a module") from error
+    with pytest.raises(ImportError, match="of its own"), opening.interruptible():
+        raise ImportError("of its own")
+
+
+def test_an_interruption_is_somebody_elses_where_he_has_his_own_handler():
+    met = []
+    before = signal.signal(signal.SIGINT, lambda *_: met.append(True))
+    try:
+        with opening.interruptible():
+            os.kill(os.getpid(), signal.SIGINT)
+            while not met:
+                time.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert met == [True]

@@ -314,7 +314,7 @@ def test_modules_load_no_heavy_library():
     import sys
     from pathlib import Path
 
-    code = "import sys; import repro_assets.catalog.refresh, repro_assets.catalog.queries; "
+    code = "import sys; import repro_assets.catalog.projection, repro_assets.catalog.queries; "
     code += (
         "import repro_assets.catalog.descriptions, repro_assets.lineage.validation, repro_assets.lineage.rendering; "
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -135,6 +137,14 @@ def test_every_error_is_one_line_and_a_code(capsys, error, code, words):
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert words in said.err
+
+
+def test_an_interrupted_command_says_so(repro, home):
+    interrupt = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
+    interrupt.start()
+    said = repro("sql", "SELECT count(*) AS n FROM range(100000000000) a, range(100) b")
+    interrupt.join()
+    assert (said.code, said.out, said.err) == (130, "", "error: interrupted\n")
 
 
 def test_a_traceback_is_shown_only_where_it_is_asked_for(repro, home, monkeypatch):
