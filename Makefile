@@ -46,7 +46,7 @@ run: $(INSTALLED) ## Make the data, both models and all evaluations; replay one 
 	@echo "$(BIN)/duckdb -readonly $${REPRO_HOME:-data}/catalog.duckdb   the same in SQL; SELECT * FROM provenance says what made a model"
 	@echo "docs/                                      how it works, the catalog column by column"
 
-test: $(INSTALLED) ## Run the tests; some need Debian's chromium and graphviz, else they are skipped.
+test: $(INSTALLED) ## Run the tests; some need Debian's chromium, graphviz and LaTeX, else they are skipped.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 soak: $(INSTALLED) ## Run the tests that take minutes: every fault at every call, many processes against collection.

@@ -31,6 +31,8 @@ _SPECIAL = {
     "\t": " ",
     "\r": " ",
 }
+_NO_GLYPH = frozenset("«»ÐÞðþ")
+"""Of Latin-1, what the font encoding that LaTeX begins with (OT1) lacks."""
 _BREAK_EVERY = 8
 
 
@@ -54,7 +56,8 @@ def typed(value: object) -> str:
 def _letter(letter: str) -> str:
     if letter in _SPECIAL:
         return _SPECIAL[letter]
-    if " " <= letter <= "~" or (letter.isprintable() and "\u00a1" <= letter <= "\u00ff"):
+    latin = letter.isprintable() and "\u00a1" <= letter <= "\u00ff" and letter not in _NO_GLYPH
+    if " " <= letter <= "~" or latin:
         return letter
     return rf"\texttt{{U+{ord(letter):04X}}}"
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from report_store import ATTACK
 
 from repro_assets.inspection.latex import escape, mean_and_spread, typed
 
+REQUIRED = "REPRO_REQUIRE_LATEX"
 PLAIN = re.compile(r"[A-Za-z0-9 .,:;!?()\[\]=+/*@\u00a1-\u00ff-]")
 COMMAND = re.compile(r"\\(?:[{}$&#%_]|symbol\{34\}|texttt\{U\+[0-9A-F]+\}|(?:text[a-z]+|allowbreak)\b(?:\{\})?)|-\{\}")
 
@@ -29,6 +34,22 @@ def test_a_long_word_may_be_broken_and_keeps_its_letters() -> None:
     digest = "sha256:" + "0123456789abcdef" * 4
     assert typed(digest).replace(r"\allowbreak{}", "") == rf"\texttt{{{digest}}}"
     assert typed(digest).count(r"\allowbreak{}") == len(digest) // 8
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex") and REQUIRED not in os.environ, reason="there is no pdflatex")
+def test_pdflatex_takes_every_letter(tmp_path: Path) -> None:
+    letters = "".join(chr(code) for code in range(0x180)) + "😀漢“”" + ATTACK
+    body = rf"\begin{{tabular}}{{lr}}\toprule {escape(letters)} & 1 \\ \bottomrule\end{{tabular}} {typed(letters)}"
+    text = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
+    (tmp_path / "page.tex").write_text(text, "utf-8")
+    # Draft mode makes no fonts and no PDF; it finds every error.
+    done = subprocess.run(
+        ["pdflatex", "-draftmode", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "page.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout.decode("latin-1")[-2000:]
 
 
 @pytest.mark.parametrize(
