@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from repro_assets.recording.run import Run
     from repro_assets.replay.restoring import restore_environment
     from repro_assets.store.home import Home, find_store, make_store, open_store
+    from repro_assets.tracking.artifact_decorators import checkpoint, track_artifacts
+    from repro_assets.tracking.decorators import reproducible
+    from repro_assets.tracking.experiment import Experiment
 
 __version__ = "0.1.0"
 
@@ -44,6 +47,7 @@ __all__ = [
     "Artifact",
     "DataFingerprint",
     "Difference",
+    "Experiment",
     "Home",
     "LateSetting",
     "Lineage",
@@ -60,6 +64,7 @@ __all__ = [
     "artifact",
     "capture_environment",
     "card",
+    "checkpoint",
     "compare_runs",
     "diff_environments",
     "diff_fingerprints",
@@ -76,6 +81,7 @@ __all__ = [
     "note_run",
     "open_store",
     "query",
+    "reproducible",
     "resolve_artifact",
     "restore_environment",
     "run",
@@ -85,6 +91,7 @@ __all__ = [
     "set_global_seed",
     "settings_record",
     "tag_run",
+    "track_artifacts",
     "validate_environment",
     "validate_lineage",
     "verify_determinism",
@@ -94,6 +101,7 @@ _MODULES = {
     "Artifact": "artifacts.handle",
     "DataFingerprint": "determinism.data_fingerprints",
     "Difference": "determinism.fingerprint_differences",
+    "Experiment": "tracking.experiment",
     "Home": "store.home",
     "LateSetting": "determinism.mode",
     "Lineage": "inspection.ancestry",
@@ -110,6 +118,7 @@ _MODULES = {
     "artifact": "inspection.recorded",
     "capture_environment": "capture.environment",
     "card": "cards.card",
+    "checkpoint": "tracking.artifact_decorators",
     "compare_runs": "inspection.comparison",
     "diff_environments": "capture.comparison",
     "diff_fingerprints": "determinism.fingerprint_differences",
@@ -126,6 +135,7 @@ _MODULES = {
     "note_run": "recording.annotations",
     "open_store": "store.home",
     "query": "inspection.frames",
+    "reproducible": "tracking.decorators",
     "resolve_artifact": "catalog.naming",
     "restore_environment": "replay.restoring",
     "run": "inspection.recorded",
@@ -135,6 +145,7 @@ _MODULES = {
     "set_global_seed": "determinism.global_rng",
     "settings_record": "determinism.mode",
     "tag_run": "recording.annotations",
+    "track_artifacts": "tracking.artifact_decorators",
     "validate_environment": "capture.requirements",
     "validate_lineage": "inspection.ancestry",
     "verify_determinism": "determinism.verification",

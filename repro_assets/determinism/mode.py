@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from repro_assets.determinism.process_start import hash_seed_in_effect, variable
 from repro_assets.determinism.torch_settings import (
     cuda_runs,
     float32_precision,
+    processor_name,
     restoring_backends,
     restoring_deterministic_algorithms,
     restoring_threads,
@@ -299,25 +301,30 @@ def refuse(late: Sequence[LateSetting]) -> None:
 
 
 def settings_record() -> dict[str, Any]:
-    """Every setting that changes bits, as it is now.
+    """Every setting that changes bits, as it is now; of torch and NumPy where they have been imported.
 
     Returns
     -------
     dict
         JSON-able. Two runs with equal code, inputs and seeds whose records are equal are comparable bit for bit.
     """
-    import numpy
-
     start = variables_at_start()
-    blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload, index, unused-ignore]
+    of_torch = torch_settings() if "torch" in sys.modules else {"device": processor_name(), "device_type": "cpu"}
     return {
-        **torch_settings(),
+        **of_torch,
         "machine": platform.machine(),
-        "numpy": {"version": numpy.__version__, "blas": f"{blas.get('name')} {blas.get('version')}"},
+        **({"numpy": _numpy_settings()} if "numpy" in sys.modules else {}),
         "python": platform.python_version(),
         "PYTHONHASHSEED": hash_seed_in_effect(),
         "variables": {name: start[name] for name in RECORDED_VARIABLES if name in start},
     }
+
+
+def _numpy_settings() -> dict[str, str]:
+    import numpy
+
+    blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload, index, unused-ignore]
+    return {"version": numpy.__version__, "blas": f"{blas.get('name')} {blas.get('version')}"}
 
 
 def _late_variables(mode: Mode) -> list[LateSetting]:

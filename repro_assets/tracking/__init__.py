@@ -1,0 +1,1 @@
+"""What any script, command or notebook uses to be recorded: experiments and decorators."""

@@ -1,0 +1,169 @@
+"""A configuration or an argument of any form, as JSON has it.
+
+Laws: nothing is dropped and nothing is cut: what JSON cannot hold is described by its type and the SHA-256 of its
+`repr`, or of its content where it is an array, and stands in its place; a form that is not known is refused by its
+type. A foreign library is only looked at where it has been imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import enum
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+from repro_assets.errors import InvalidInput, InvalidValue
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_DEPTH = 100
+
+
+def config_of(given: Any) -> dict[str, Any]:
+    """Return a configuration as a dictionary that JSON can hold.
+
+    Parameters
+    ----------
+    given : object
+        A mapping, a dataclass, a pydantic model, an `argparse.Namespace`, an OmegaConf or Hydra configuration, or the
+        path of a YAML or JSON file; None for none.
+
+    Raises
+    ------
+    InvalidValue
+        If it is none of these.
+    InvalidInput
+        If a file cannot be read, or does not hold a mapping.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, (str, PurePath)):
+        return _read(Path(given))
+    found = _fields(given)
+    if found is None:
+        raise InvalidValue(
+            f"a configuration cannot be a {type(given).__name__}",
+            "give a dict, a dataclass, a pydantic model, a namespace, an OmegaConf, or a YAML or JSON file",
+        )
+    return {str(name): plain_argument(value) for name, value in found.items()}
+
+
+def plain_argument(value: Any, *, _depth: int = 0) -> Any:
+    """Return a value as JSON can hold it, whole, or what describes it.
+
+    Returns
+    -------
+    object
+        Scalars, lists and dictionaries as they are; of anything else a dictionary with ``type`` and, of an array,
+        ``dtype``, ``shape`` and ``sha256`` of its bytes, else ``repr_sha256`` of its `repr` without addresses.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value if not isinstance(value, enum.Enum) else plain_argument(value.value)
+    if isinstance(value, enum.Enum):
+        return plain_argument(value.value, _depth=_depth + 1)
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, PurePath):
+        return str(value)
+    if _depth > _DEPTH:
+        return _described(value)
+    fields = _fields(value)
+    if fields is not None:
+        return {str(name): plain_argument(item, _depth=_depth + 1) for name, item in fields.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_argument(item, _depth=_depth + 1) for item in value]
+    array = _array(value)
+    return array if array is not None else _described(value)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"the configuration {path} cannot be read: {error}", "give a YAML or JSON file") from error
+    try:
+        if path.suffix == ".json":
+            found = json.loads(text)
+        elif path.suffix in (".yaml", ".yml"):
+            import yaml
+
+            found = yaml.safe_load(text)
+        else:
+            raise InvalidInput(f"the configuration {path} is neither .yaml, .yml nor .json")
+    except ValueError as error:
+        raise InvalidInput(f"the configuration {path} does not read: {error}") from error
+    except Exception as error:
+        if type(error).__module__.startswith("yaml"):
+            raise InvalidInput(f"the configuration {path} does not read: {' '.join(str(error).split())}") from error
+        raise
+    if not isinstance(found, dict):
+        raise InvalidInput(f"the configuration {path} holds no mapping", "write names and values")
+    return {str(name): plain_argument(value) for name, value in found.items()}
+
+
+def _fields(value: Any) -> Mapping[Any, Any] | None:
+    if isinstance(value, Mapping):
+        omegaconf = sys.modules.get("omegaconf")
+        if omegaconf is not None and isinstance(value, omegaconf.DictConfig):
+            return _resolved(omegaconf, value)
+        return value
+    if isinstance(value, argparse.Namespace):
+        return vars(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and isinstance(value, pydantic.BaseModel):
+        fields: dict[str, Any] = value.model_dump(mode="python")
+        return fields
+    omegaconf = sys.modules.get("omegaconf")
+    if omegaconf is not None and isinstance(value, omegaconf.DictConfig):
+        return _resolved(omegaconf, value)
+    return None
+
+
+def _resolved(omegaconf: Any, value: Any) -> Mapping[Any, Any]:
+    try:
+        found: Mapping[Any, Any] = omegaconf.OmegaConf.to_container(value, resolve=True, throw_on_missing=False)
+    except omegaconf.errors.OmegaConfBaseException as error:
+        raise InvalidInput(f"the configuration does not resolve: {' '.join(str(error).split())}") from error
+    return found
+
+
+def _array(value: Any) -> Any:
+    """Describe an array or a tensor by its bytes; a NumPy scalar is the number that it is."""
+    numpy = sys.modules.get("numpy")
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        held = value.detach().cpu().contiguous()
+        data = held.reshape(-1).view(torch.uint8).numpy().tobytes()
+        return _content(value, str(value.dtype), list(value.shape), data)
+    if numpy is None:
+        return None
+    if isinstance(value, numpy.generic) and not isinstance(value, numpy.void):
+        item = value.item()
+        return None if isinstance(item, numpy.generic) else plain_argument(item)
+    if isinstance(value, numpy.ndarray) and not value.dtype.hasobject:
+        return _content(value, str(value.dtype), list(value.shape), value.tobytes())
+    return None
+
+
+def _content(value: Any, dtype: str, shape: list[int], data: bytes) -> dict[str, Any]:
+    return {"type": _type(value), "dtype": dtype, "shape": shape, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _described(value: Any) -> dict[str, Any]:
+    """Describe what JSON cannot hold; where it lies in memory is no part of what it is."""
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 (the object's own method may raise anything; it is said)
+        return {"type": _type(value), "repr_failed": f"{type(error).__name__}: {error}"}
+    return {"type": _type(value), "repr_sha256": hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()}
+
+
+def _type(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"

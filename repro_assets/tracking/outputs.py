@@ -1,0 +1,160 @@
+"""What an experiment keeps.
+
+Laws: what is kept is stored and recorded before the call returns; an artifact is a version of the collection that bears
+its name, but for replays and trials' aliases as for every run; texts, tables, figures and images belong to the run and
+have no versions. A store is never kept in itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from repro_assets.artifacts import repository
+from repro_assets.artifacts.handle import Artifact
+from repro_assets.artifacts.names import check_new_name
+from repro_assets.errors import InvalidInput, InvalidValue
+from repro_assets.tracking import media
+from repro_assets.tracking.configuration import config_of
+from repro_assets.tracking.inputs import Inputs
+
+
+class Outputs(Inputs):
+    """The ways in which an experiment keeps; a part of `Experiment`."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record one point of several metrics, as `log_metric` does."""
+        self.run.log_metrics(metrics, step)
+
+    def log_param(self, name: str, value: Any) -> None:
+        """Record a parameter, whole; what JSON cannot hold is described by its type and a digest."""
+        self.log_params({name: value})
+
+    def log_params(self, params: Any) -> None:
+        """Record parameters, in any form of a configuration; a later value of one name wins."""
+        self.run.log_params(config_of(params))
+
+    def log_artifact(
+        self, value: Any, name: str, *, kind: str | None = None, parents: Sequence[str | Artifact] = ()
+    ) -> Artifact:
+        """Keep a value, a file or a folder as the next version of `name`.
+
+        Parameters
+        ----------
+        value : object
+            Tensors, arrays, a table, JSON, bytes, a handle, or the path of a file or folder (str or Path).
+        name : str
+            Its collection.
+        kind : str, optional
+            The kind of artifact, such as ``tensors``; by the value if left out.
+        parents : sequence
+            Artifacts that it was made from, recorded as inputs of the run.
+
+        Raises
+        ------
+        InvalidValue
+            If no kind holds the value, the name cannot be one, or a path holds the store.
+        InvalidInput
+            If a path is not there.
+        UnknownName
+            If a parent is not known.
+        """
+        if isinstance(value, str):
+            value = Path(value)
+        if isinstance(value, Path):
+            value = self._checked(value)
+        check_new_name(name)
+        self.use_parents(parents)
+        stored = value if isinstance(value, Artifact) else repository.put(self.home, value, kind, name=name)
+        return self._kept(name, stored, f"{name}-v{{version}}", name)
+
+    def track_model(self, model: Any, name: str, *, parents: Sequence[str | Artifact] = ()) -> Artifact:
+        """Keep a model as the next version of ``model-<name>``, under the display name ``model-<run_id>``.
+
+        Parameters
+        ----------
+        model : object
+            What has a ``state_dict``, tensors by name, or what `log_artifact` takes.
+        """
+        collection = check_new_name(f"model-{name}")
+        self.use_parents(parents)
+        value = model.state_dict() if hasattr(model, "state_dict") else model
+        if isinstance(value, str):
+            value = Path(value)
+        if isinstance(value, Path):
+            value = self._checked(value)
+        stored = value if isinstance(value, Artifact) else repository.put(self.home, value, name=collection)
+        # A second model of the run needs a name of its own.
+        display = f"model-{self.run.run_id}"
+        taken = {output.name for output in self.run.outputs.values()}
+        return self._kept(collection, stored, display if display not in taken else f"{display}-{name}", collection)
+
+    def log_text(self, text: str, name: str, step: int | None = None) -> Artifact:
+        """Keep a text."""
+        return self._belonging(text.encode(), f"{name}.txt", step)
+
+    def log_table(self, rows: Any, name: str, step: int | None = None) -> Artifact:
+        """Keep a table: a DataFrame, columns by name, or a list of rows."""
+        return self._belonging(media.table_of(rows), name, step)
+
+    def log_figure(self, figure: Any, name: str, step: int | None = None) -> Artifact:
+        """Keep a figure of matplotlib, as PNG, or of plotly, as JSON."""
+        data, suffix = media.figure_bytes(figure)
+        return self._belonging(data, f"{name}{suffix}", step)
+
+    def log_image(self, image: Any, name: str, step: int | None = None) -> Artifact:
+        """Keep an image, as PNG: an array, a tensor or an image of Pillow; see `media.png_of_image`."""
+        return self._belonging(media.png_of_image(image), f"{name}.png", step)
+
+    def checkpoint(
+        self,
+        value: Any,
+        *,
+        step: int,
+        kind: str = "step",
+        identifier: int | str | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> Artifact:
+        """Store a checkpoint under the display name ``checkpoint_<kind>_<identifier>``.
+
+        Parameters
+        ----------
+        value : object
+            Tensors, numbers and texts in dictionaries and lists: all that a resume needs.
+        step : int
+            Updates made.
+        kind : str
+            Such as ``step``, ``epoch`` or ``best``.
+        identifier : int or str, optional
+            `step` if left out.
+        metrics : mapping, optional
+            Figures at this step, by which the best can be found.
+        """
+        return self.run.checkpoint(kind, step if identifier is None else identifier, value, step=step, metrics=metrics)
+
+    def keep_result(self, value: Any) -> Artifact:
+        """Keep what a function returned as the output ``result``.
+
+        Raises
+        ------
+        InvalidValue
+            If no kind of artifact holds it.
+        """
+        return self._belonging(value, "result", None)
+
+    def _belonging(self, value: Any, name: str, step: int | None) -> Artifact:
+        slot = name if step is None else f"{name}@{step}"
+        stored = repository.put(self.home, value, name=slot)
+        return self._kept(slot, stored, f"{self.run.run_id}/{slot}", None)
+
+    def _kept(self, slot: str, stored: Artifact, display: str, collection: str | None) -> Artifact:
+        return self.run.log_output(slot, stored, name=display, collection=None if self.pins else collection)
+
+    def _checked(self, path: Path) -> Path:
+        if not path.exists():
+            raise InvalidInput(f"{path} is not there", "check the path; a text is kept by log_text")
+        root = self.home.root.resolve()
+        if root.is_relative_to(path.resolve()):
+            raise InvalidValue(f"{path} holds the store in {root}", "keep a folder that does not")
+        return path

@@ -1,0 +1,65 @@
+"""How this process was started, as a replay needs it.
+
+Laws: what is recorded is the form (a script, a module, code of a notebook or of a prompt), the words, and the folder;
+paths in the project are relative to its top, because a replay lays its source out elsewhere. Credentials among the
+words are replaced.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from repro_assets.capture.secrets import redact_text
+
+FORMAT = 1
+
+
+def run_kind() -> str:
+    """Return ``notebook`` where IPython executes this process's code, else ``script``."""
+    ipython = sys.modules.get("IPython")
+    return "notebook" if ipython is not None and ipython.get_ipython() is not None else "script"
+
+
+def plan(root: Path) -> dict[str, Any]:
+    """Return what a replay of this process needs beside source, environment, seeds and inputs.
+
+    Parameters
+    ----------
+    root : Path
+        The project's top.
+    """
+    main = sys.modules.get("__main__")
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if run_kind() == "notebook":
+        entry = {"form": "notebook"}
+    elif spec is not None:
+        # Of a package that is run, the module is its __main__.
+        entry = {"form": "module", "module": spec.name.removesuffix(".__main__")}
+    elif file is not None:
+        entry = {"form": "script", "script": within(root, Path(file))}
+    else:
+        entry = {"form": "code"}
+    return {
+        "format": FORMAT,
+        **entry,
+        "argv": [redact_text(word) for word in sys.argv[1:]],
+        "interpreter_argv": [redact_text(word) for word in sys.orig_argv],
+        "working_folder": within(root, Path.cwd()),
+        "project_root": str(root),
+    }
+
+
+def name() -> str:
+    """Return what a run of this process is called where nobody said: the script's or module's name."""
+    found = plan(Path.cwd())
+    if found["form"] == "module":
+        return str(found["module"]).rpartition(".")[2]
+    return Path(found["script"]).stem if found["form"] == "script" else str(found["form"])
+
+
+def within(root: Path, path: Path) -> str:
+    """Return a path as it stands in the project, absolute where it is outside."""
+    whole = path.absolute()
+    return str(whole.relative_to(root)) if whole.is_relative_to(root) else str(whole)

@@ -1,0 +1,400 @@
+"""An experiment begins, logs, keeps and ends as a run, whatever ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+
+import numpy
+import pytest
+
+from repro_assets import Experiment
+from repro_assets.artifacts import repository
+from repro_assets.catalog import queries
+from repro_assets.errors import InvalidInput, InvalidValue, UnknownName
+
+QUICK = {"capture_source": False, "capture_environment": False, "monitor": None}
+
+
+def quick(name: str = "fit", **options: object) -> Experiment:
+    return Experiment(name, **{**QUICK, **options})  # type: ignore[arg-type]
+
+
+def test_a_run_holds_what_it_was_given(project, runs):
+    with Experiment("fit", project="p", tags=["a"], notes="first try", config={"lr": 0.1}, seed=7) as run:
+        run.log_metric("loss", 0.5, 0)
+        run.log_metrics({"loss": 0.25, "accuracy": 0.9}, 1)
+        run.log_param("depth", 3)
+        run.log_artifact({"w": [1, 2]}, "weights")
+        run.checkpoint({"step": 1}, step=1, metrics={"loss": 0.25})
+    (row,) = runs()
+    assert (row["name"], row["run_kind"], row["state"], row["seed"], row["experiment"]) == (
+        "fit", "script", "COMPLETED", 7, "p",
+    )  # fmt: skip
+    assert (row["config"], row["tags"]) == ({"lr": 0.1}, ["a"])
+    assert row["source"] is not None and row["environment"] is not None
+    assert queries.rows(project, "SELECT text FROM notes")[0]["text"] == "first try"
+    points = queries.rows(project, "SELECT name, step, value FROM metrics ORDER BY step, name")
+    assert [tuple(point.values()) for point in points] == [("loss", 0, 0.5), ("accuracy", 1, 0.9), ("loss", 1, 0.25)]
+    assert repository.by_name(project, "weights:v1").load() == {"w": [1, 2]}
+    assert row["plan"]["format"] == 1
+    assert run.document()["metrics"] == {"loss": 0.25, "accuracy": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (ValueError("bad"), "FAILED"),
+        (KeyboardInterrupt(), "INTERRUPTED"),
+        (GeneratorExit(), "INTERRUPTED"),
+        (SystemExit(), "COMPLETED"),
+        (SystemExit(0), "COMPLETED"),
+        (SystemExit(3), "FAILED"),
+    ],
+)
+def test_the_way_of_leaving_is_the_state(project, runs, error, state):
+    told = []
+    experiment = quick()
+    experiment.on_end(lambda state, reason: told.append((state, reason)))
+    with pytest.raises(type(error)), experiment:
+        raise error
+    (row,) = runs()
+    assert row["state"] == state == told[0][0]
+    if state == "FAILED":
+        assert row["error_message"] == str(error) == told[0][1]
+
+
+def test_a_cancelled_task_is_interrupted(project, runs):
+    import asyncio
+
+    async def work() -> None:
+        with quick():
+            await asyncio.sleep(60)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert [row["state"] for row in runs()] == ["INTERRUPTED"]
+
+
+def test_the_end_is_told_last_given_first_and_a_second_end_changes_nothing(project, runs):
+    told = []
+    experiment = quick().start()
+    experiment.on_end(lambda *_: told.append(1))
+    experiment.on_end(lambda *_: told.append(2))
+    experiment.finish("FAILED", "diverged")
+    experiment.finish()
+    assert told == [2, 1]
+    (row,) = runs()
+    assert (row["state"], row["error_message"]) == ("FAILED", "diverged")
+    with pytest.raises(InvalidValue, match="has ended"):
+        experiment.log_metric("loss", 1.0)
+    with pytest.raises(InvalidValue, match="no state of an end"):
+        experiment.finish("DONE")
+
+
+def test_what_has_not_begun_says_so(project):
+    experiment = quick()
+    for use in (
+        lambda: experiment.log_metric("loss", 1.0),
+        lambda: experiment.run_id,
+        lambda: experiment.log_artifact(1, "one"),
+        experiment.finish,
+    ):
+        with pytest.raises(InvalidValue, match="'fit' has not begun"):
+            use()
+    with experiment, pytest.raises(InvalidValue, match="has begun already"):
+        experiment.start()
+    with pytest.raises(InvalidValue, match="no experiment is open here"):
+        Experiment.current()
+
+
+def test_nested_ones_are_children_and_the_current_one_is_the_innermost(project, runs):
+    with quick("outer") as outer:
+        with quick("inner") as inner:
+            assert Experiment.current() is inner
+        assert Experiment.current() is outer
+    parents = {row["name"]: row["parent_run_id"] for row in runs()}
+    assert parents == {"outer": None, "inner": outer.run_id}
+
+
+def test_threads_do_not_mix_theirs_up(project, runs):
+    ready = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        with quick(f"thread-{number}") as run:
+            ready.wait()
+            assert Experiment.current() is run
+            run.log_metric("number", float(number), 0)
+            ready.wait()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = queries.rows(project, "SELECT r.name, m.value FROM metrics m JOIN runs r USING (run_id) ORDER BY 1")
+    assert [(row["name"], row["value"]) for row in found] == [(f"thread-{n}", n) for n in range(4)]
+    assert {row["parent_run_id"] for row in runs()} == {None}
+
+
+def test_inputs_are_recorded_before_they_are_read(project):
+    (project.root.parent / "data.csv").write_text("a,b\n1,2\n")
+    with quick("first") as first:
+        made = first.log_artifact(numpy.arange(3.0), "numbers")
+    with quick("second") as second:
+        path = second.use_path("data.csv")
+        assert path.read_text() == "a,b\n1,2\n"
+        assert second.use_value({"q": [1]}, "answer") == {"q": [1]}
+        handle = second.use_artifact("numbers:v1")
+        assert handle == made
+        second.use_artifact("numbers")
+        second.track_dataset([1, 2, 3], "small")
+        second.log_artifact("data.csv", "copy", parents=["numbers"])
+    rows = queries.rows(
+        project, "SELECT slot, digest, made_by FROM run_inputs WHERE run_id = ? ORDER BY slot", [second.run_id]
+    )
+    assert [row["slot"] for row in rows] == ["answer", "data.csv", "dataset-small", "numbers"]
+    assert rows[-1]["made_by"] == first.run_id
+    assert repository.by_name(project, "raw-data.csv:v1").load() == b"a,b\n1,2\n"
+    assert repository.by_name(project, "dataset-small:v1").load() == [1, 2, 3]
+
+
+def test_bad_names_paths_and_values_are_refused(project):
+    with quick() as run:
+        with pytest.raises(InvalidInput, match=r"nowhere\.csv is not there"):
+            run.use_path("nowhere.csv")
+        with pytest.raises(UnknownName, match="no artifact named 'nothing'"):
+            run.use_artifact("nothing")
+        with pytest.raises(InvalidValue, match="is not something that can be stored"):
+            run.log_artifact(object(), "thing")
+        with pytest.raises(InvalidValue, match="cannot name a collection"):
+            run.log_artifact(1, "a/b")
+        with pytest.raises(InvalidValue, match="holds the store"):
+            run.log_artifact(project.root.parent, "everything")
+        with pytest.raises(InvalidInput, match="a text is kept by log_text"):
+            run.log_artifact("some words", "words")
+        with pytest.raises(InvalidValue, match="cannot be 'much'"):
+            run.log_metric("loss", "much")  # type: ignore[arg-type]
+    for wrong in ({"seed": -1}, {"capture_level": "all"}, {"config": 3}):
+        with pytest.raises(InvalidValue):
+            quick(**wrong)
+
+
+def test_a_credential_in_a_configuration_is_not_recorded(project, runs):
+    with quick(config={"db": {"password": "hunter2hunter2"}}, notes="password=hunter2hunter2") as run:
+        run.log_param("api_key", "abcdefgh12345678")
+    text = b"".join(path.read_bytes() for path in project.journal.glob("*.jsonl"))
+    assert b"hunter2hunter2" not in text and b"abcdefgh12345678" not in text
+    assert "redacted" in str(runs()[0]["config"])
+
+
+def test_the_random_state_is_the_seeds_within_and_as_before_after(project):
+    numpy.random.seed(1)
+    expected = numpy.random.random(2)
+    numpy.random.seed(1)
+    assert numpy.random.random() == expected[0]
+    drawn = []
+    for _ in range(2):
+        with quick(seed=3):
+            drawn.append(numpy.random.random())
+    assert drawn[0] == drawn[1] != expected[1]
+    assert numpy.random.random() == expected[1]
+
+
+def test_what_belongs_to_a_run_is_kept_as_files(project, tmp_path):
+    import matplotlib
+    import pandas
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots()
+    axes.plot([1, 2])
+    with quick() as run:
+        kept = {
+            "text": run.log_text("words", "note", step=2),
+            "table": run.log_table([{"a": 1}, {"a": 2, "b": "x"}], "rows"),
+            "frame": run.log_table(pandas.DataFrame({"a": [1]}), "frame"),
+            "figure": run.log_figure(figure, "curve"),
+            "image": run.log_image(numpy.zeros((2, 3, 3)), "black"),
+        }
+        again = run.log_figure(figure, "again")
+        with pytest.raises(InvalidValue, match=r"cannot have the shape \(2,\)"):
+            run.log_image(numpy.zeros(2), "flat")
+        with pytest.raises(InvalidValue, match="out of range"):
+            run.log_image(numpy.full((2, 2), numpy.nan), "nan")
+        with pytest.raises(InvalidValue, match="is no figure"):
+            run.log_figure(3, "three")
+        with pytest.raises(InvalidValue, match="no table"):
+            run.log_table({"a": [1], "b": [1, 2]}, "uneven")
+    pyplot.close(figure)
+    assert again.digest == kept["figure"].digest
+    assert kept["figure"].load().startswith(b"\x89PNG") and kept["image"].load().startswith(b"\x89PNG")
+    assert kept["text"].load() == b"words"
+    assert kept["table"].load().to_dict("list") == {"a": [1, 2], "b": [None, "x"]}
+    names = {row["name"] for row in queries.rows(project, "SELECT name FROM run_outputs")}
+    assert f"{run.run_id}/note.txt@2" in names
+
+
+def test_a_run_is_written_as_json_and_yaml(project, tmp_path):
+    import json
+
+    import yaml
+
+    with quick(config={"lr": 0.1}) as run:
+        run.log_metric("loss", float("nan"), 0)
+    found = json.loads(run.write(tmp_path / "run.json").read_text())
+    assert yaml.safe_load(run.write(tmp_path / "run.yaml").read_text()) == found
+    assert (found["state"], found["config"], found["metrics"]) == ("COMPLETED", {"lr": 0.1}, {"loss": "NaN"})
+    with pytest.raises(InvalidValue, match="neither JSON nor YAML"):
+        run.write(tmp_path / "run.txt")
+    with pytest.raises(InvalidValue, match="belongs to the store"):
+        run.write(project.root / "journal" / "run.json")
+    assert run.run_id in run._repr_html_()
+
+
+HELD = """
+import sys, time
+from repro_assets import Experiment
+run = Experiment("held", capture_source=False, capture_environment=False, monitor=None)
+{begin}
+run.log_metric("loss", 1.0, 0)
+run.flush()
+print("begun", flush=True)
+{work}
+"""
+WITH = "run.__enter__()"
+
+
+@pytest.mark.parametrize(
+    ("work", "state", "error"),
+    [
+        ("pass", "COMPLETED", None),
+        ("raise ValueError('bad')", "FAILED", "builtins.ValueError"),
+        ("sys.exit(0)", "COMPLETED", None),
+    ],
+)
+def test_one_that_nobody_finished_ends_with_its_process(script, runs, work, state, error):
+    process = script(HELD.format(begin="run.start()", work=work))
+    process.communicate(timeout=60)
+    (row,) = runs()
+    assert (row["state"], row["error_type"]) == (state, error)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("begin", ["run.start()", "run.__enter__()"])
+def test_a_signal_interrupts(project, script, runs, number, begin):
+    process = script(HELD.format(begin=begin, work="time.sleep(60)"))
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    (row,) = runs()
+    assert row["state"] == "INTERRUPTED"
+    if number == signal.SIGTERM:
+        assert process.returncode == 128 + signal.SIGTERM
+        assert (row["error_type"], row["error_message"]) == ("repro_assets.tracking.opened.Signalled", "SIGTERM")
+    assert queries.rows(project, "SELECT count(*) AS n FROM metrics") == [{"n": 1}]
+
+
+FAMILY = """
+import os, subprocess, sys
+from repro_assets import Experiment
+options = dict(capture_source=False, capture_environment=False, monitor=None)
+if sys.argv[1:] == ["child"]:
+    Experiment.attached().log_metric("from a spawned child", 1.0, 0)
+    with Experiment("spawned", **options) as run:
+        run.log_metric("x", 1.0, 0)
+    sys.exit()
+with Experiment("parent", **options) as parent:
+    child = os.fork()
+    if child == 0:
+        parent.log_metric("from a forked child", 1.0, 0)
+        with Experiment("forked", **options) as run:
+            run.log_metric("x", 2.0, 0)
+        sys.exit()
+    os.waitpid(child, 0)
+    subprocess.run([sys.executable, __file__, "child"], check=True)
+    parent.log_metric("own", 1.0, 0)
+print(os.environ.get("REPRO_RUN"))
+"""
+
+
+def test_children_are_children_and_end_nothing_of_their_parents(project, script, runs):
+    process = script(FAMILY)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.splitlines()[-1]) == (0, "None"), err
+    found = {row["name"]: row for row in runs()}
+    assert {name: row["state"] for name, row in found.items()} == dict.fromkeys(
+        ("parent", "forked", "spawned"), "COMPLETED"
+    )
+    parent = found["parent"]["run_id"]
+    assert {found[name]["parent_run_id"] for name in ("forked", "spawned")} == {parent}
+    names = queries.rows(project, "SELECT name FROM metrics WHERE run_id = ? ORDER BY 1", [parent])
+    assert [row["name"] for row in names] == ["from a forked child", "from a spawned child", "own"]
+
+
+def test_of_several_ranks_the_first_records(project, script, runs):
+    text = """
+from repro_assets import Experiment
+with Experiment("ranks", capture_source=False, capture_environment=False, monitor=None) as run:
+    run.log_metric("loss", 1.0, 0)
+    run.log_artifact([1], "numbers")
+    print(run.use_value([2], "read"))
+"""
+    started: list[subprocess.Popen[str]] = [script(text, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    for process in started:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, "[2]\n"), err
+    assert [row["name"] for row in runs()] == ["ranks"]
+    assert len(queries.rows(project, "SELECT * FROM versions WHERE collection = 'numbers'")) == 1
+
+
+def test_under_a_replay_what_was_read_then_is_read(project, script, runs, tmp_path):
+    from repro_assets.tracking.pinned import Pins
+
+    text = """
+import random
+from repro_assets import Experiment
+with Experiment("read", capture_source=False, capture_environment=False, monitor=None) as run:
+    print(run.use_path("data.csv").read_text(), run.use_value([random.random()], "drawn"), run.use_artifact("given"))
+    run.log_artifact(run.use_artifact("given").load(), "product")
+"""
+    given = repository.claim(repository.put(project, ["old"]), "given")
+    (project.root.parent / "data.csv").write_text("old")
+    first = script(text)
+    said, err = first.communicate(timeout=60)
+    assert first.returncode == 0, err
+    (row,) = runs()
+    read = queries.rows(project, "SELECT slot, digest FROM run_inputs")
+    repository.claim(repository.put(project, ["new"]), "given")
+    (project.root.parent / "data.csv").write_text("new")
+    pins = Pins("read", row["run_id"], {item["slot"]: item["digest"] for item in read}, None, {}, tmp_path / "laid")
+    again = script(text, **pins.written(tmp_path / "pins.json"))
+    resaid, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    assert resaid.split(" ")[:2] == said.split(" ")[:2]
+    replay = runs()[-1]
+    assert (replay["replay_of"], replay["state"]) == (row["run_id"], "COMPLETED")
+    products = queries.rows(project, "SELECT DISTINCT digest FROM run_outputs")
+    assert len(products) == 1
+    assert len(queries.rows(project, "SELECT * FROM versions WHERE collection = 'product'")) == 1
+    assert given.digest
+    (tmp_path / "pins.json").write_text("{")
+    broken = script(text, REPRO_PINS=str(tmp_path / "pins.json"))
+    assert "do not read" in broken.communicate(timeout=60)[1]
+
+
+def test_a_process_that_forks_without_an_experiment_keeps_its_handlers(project):
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    with quick():
+        assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
+    assert {number: signal.getsignal(number) for number in before} == before
+    assert "REPRO_RUN" not in os.environ
