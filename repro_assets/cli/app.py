@@ -48,6 +48,12 @@ def _filter(app: typer.Typer) -> None:
     app.command("filter")(filter.filter_)
 
 
+def _exec(app: typer.Typer) -> None:
+    from repro_assets.cli import exec
+
+    app.command("exec", context_settings={"allow_interspersed_args": False})(exec.exec_)
+
+
 def _runs(app: typer.Typer) -> None:
     from repro_assets.cli import runs
 
@@ -144,6 +150,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "train": _train,
     "evaluate": _evaluate,
     "filter": _filter,
+    "exec": _exec,
     "runs": _runs,
     "sql": _sql,
     "artifacts": _artifacts,

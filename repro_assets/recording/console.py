@@ -46,7 +46,7 @@ class Place:
     offset: int
 
 
-def places(home: Home, *, late: bool = False) -> dict[str, Place]:
+def places(home: Home, *, late: bool = False, streams: Mapping[str, int] | None = None) -> dict[str, Place]:
     """Return where what is written from now on will be, by stream; streams that lead to one file are one.
 
     Parameters
@@ -55,10 +55,12 @@ def places(home: Home, *, late: bool = False) -> dict[str, Place]:
         The store.
     late : bool
         Whether the work has begun already; then it is from where the last run ended, else from the file's beginning.
+    streams : mapping, optional
+        Descriptor of each stream; those of this process if left out.
     """
     found: dict[str, Place] = {}
     seen = set()
-    for name, descriptor in _STREAMS.items():
+    for name, descriptor in (streams or _STREAMS).items():
         _flush(name)
         opened = _file_of(descriptor)
         if opened is None:

@@ -7,7 +7,7 @@ the way of leaving says.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from repro_assets.errors import InvalidValue
 from repro_assets.journal import run_records
@@ -15,8 +15,14 @@ from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run
 from repro_assets.store.home import Home
 
 
-def begin(home: Home, started: run_records.RunStarted, *, late: bool = False) -> Run:
-    """Record the start of a run and return its handle; `late` where its work had begun before (`recording.console`).
+def begin(
+    home: Home,
+    started: run_records.RunStarted,
+    *,
+    late: bool = False,
+    streams: Mapping[str, int] | None = None,
+) -> Run:
+    """Record the start of a run and return its handle; for `late` and `streams` see `recording.console.places`.
 
     Raises
     ------
@@ -27,7 +33,7 @@ def begin(home: Home, started: run_records.RunStarted, *, late: bool = False) ->
     """
     if not started.name:
         raise InvalidValue("a run needs a name")
-    return Run(home, started, late=late)
+    return Run(home, started, late=late, streams=streams)
 
 
 def attached(home: Home, started: run_records.RunStarted, *, resumed_from: str | None = None) -> Run:

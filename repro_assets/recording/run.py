@@ -84,10 +84,10 @@ class Run:
         The run's own span, which begins and ends with it.
     """
 
-    def __init__(self, home: Home, started: run_records.RunStarted, *, owned: bool = True, late: bool = False) -> None:
+    def __init__(self, home: Home, started: run_records.RunStarted, *, owned: bool = True, **of_console: Any) -> None:
         started = redact_start(started)
         # A process that is only attached writes to the streams of the owner, or to none.
-        self._console = console.places(home, late=late) if owned else {}
+        self._console = console.places(home, **of_console) if owned else {}
         if self._console:
             started = dataclasses.replace(
                 started, host_facts={**started.host_facts, console.FACT: console.described(self._console)}

@@ -245,10 +245,18 @@ def refuse_own(path: Path) -> None:
     InvalidValue
         If `path` is the marker of a store, or one of the places that `Home` names, or in it.
     """
+    root = store_of(path)
+    if root is not None:
+        raise InvalidValue(f"{path} belongs to the store in {root}", "give another place")
+
+
+def store_of(path: Path) -> Path | None:
+    """Return the folder of the store whose marker or own place `path` is, or is in; None for any other path."""
     target = path.expanduser().resolve()
     for root in target.parents:
         if (root / MARKER).is_file() and target.relative_to(root).parts[0] in _own_names():
-            raise InvalidValue(f"{path} belongs to the store in {root}", "give another place")
+            return root
+    return None
 
 
 def _own_names() -> set[str]:

@@ -36,7 +36,7 @@ def reproducible(
         What the run is called; the function's name if left out.
     capture_level : str or int
         ``basic``, ``standard`` or ``complete``, or 1, 2, 3.
-    **options
+    options : object
         Further parameters of `Experiment`. A parameter of the function that is called ``seed`` is the seed, unless one
         is given here.
 

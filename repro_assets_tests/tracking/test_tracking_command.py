@@ -1,0 +1,169 @@
+"""A command is tracked as it is: its words, its streams, its files, and the way it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from repro_assets.artifacts import repository
+from repro_assets.catalog import queries
+from repro_assets.identity.digest import Digest
+
+ROOT = Path(__file__).parents[2]
+TRAIN = """
+import sys
+words = dict(word.split("=") for word in sys.argv[2:])
+rows = open(sys.argv[1]).read().splitlines()
+print("rows", len(rows))
+print("warned", file=sys.stderr)
+open(words["--out"], "w").write(str(len(rows)))
+open("model.bin", "wb").write(b"weights")
+"""
+
+
+@pytest.fixture
+def start(project):
+    folder = project.root.parent
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "rows.csv").write_text("a\nb\n")
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "repro_assets.cli.app", "exec", *words],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return begin
+
+
+@pytest.fixture
+def tracked(start):
+    def execute(*words: str) -> tuple[int, str, str]:
+        process = start(*words)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    return execute
+
+
+def test_a_command_leaves_a_whole_record(project, tracked, runs):
+    options = ("--output", "model.*", "--tag", "first", "--project", "p")
+    code, out, err = tracked(*options, "--", sys.executable, "train.py", "rows.csv", "--out=n")
+    assert (code, out) == (0, "rows 2\n"), err
+    assert "warned\n" in err
+    (row,) = runs()
+    assert (row["name"], row["run_kind"], row["state"], row["tags"], row["experiment"]) == (
+        "train", "command", "COMPLETED", ["first"], "p",
+    )  # fmt: skip
+    assert row["plan"]["command"] == [sys.executable, "train.py", "rows.csv", "--out=n"]
+    assert (row["plan"]["working_folder"], row["plan"]["outputs"]) == (".", ["model.*"])
+    assert row["source"] is not None and row["environment"] is not None
+    console = queries.rows(project, "SELECT stream, text FROM consoles ORDER BY stream")
+    assert [tuple(item.values()) for item in console] == [("stderr", "warned\n"), ("stdout", "rows 2\n")]
+    inputs = queries.rows(project, "SELECT slot FROM run_inputs")
+    assert [item["slot"] for item in inputs] == ["rows.csv"]
+    products = {
+        item["slot"]: repository.by_digest(project, Digest.parse(item["digest"])).load()
+        for item in queries.rows(project, "SELECT slot, digest FROM run_outputs")
+    }
+    assert products == {"n": b"2", "model.bin": b"weights"}
+    assert list((project.cache / "console").iterdir()) == []
+
+
+def test_the_exit_code_is_passed_on_and_json_is_one_document(tracked, runs):
+    code, out, err = tracked("--json", "--", "sh", "-c", "echo said; exit 3")
+    found = json.loads(out)
+    assert (code, found["exit_code"], found["state"], found["products"]) == (3, 3, "FAILED", [])
+    assert "said\n" in err
+    (row,) = runs()
+    assert (row["run_id"], row["error_message"]) == (found["run_id"], "sh returned 3")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--", "no-such-program"), "there is no program 'no-such-program'"),
+        (("--input", "gone.csv", "--", "true"), "the input gone.csv is not there"),
+        (("--output", "data/journal/*", "--", "true"), "is in the store itself"),
+        (("--capture-level", "all", "--", "true"), "is not a capture level"),
+        (("--",), "Missing argument"),
+    ],
+)
+def test_what_cannot_be_tracked_is_not_executed(tracked, runs, words, said):
+    code, out, err = tracked(*words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert runs() == []
+
+
+def test_an_output_that_nothing_fits_is_a_failure_and_what_there_is_is_kept(project, tracked, runs):
+    code, _, err = tracked("--output", "gone*", "--output", "made", "--", "sh", "-c", "mkdir made; echo 1 > made/one")
+    assert code == 1
+    assert "nothing fits the output 'gone*'" in err
+    (row,) = runs()
+    assert row["state"] == "FAILED"
+    assert [item["slot"] for item in queries.rows(project, "SELECT slot FROM run_outputs")] == ["made"]
+
+
+def test_an_output_that_holds_the_store_is_refused(tracked, runs):
+    code, _, err = tracked("--output", "dat*", "--", "true")
+    assert (code, "holds the store" in err) == (2, True)
+    assert [row["state"] for row in runs()] == ["FAILED"]
+
+
+def test_a_credential_among_the_words_is_not_on_record(project, tracked):
+    token = "ghp_" + "q7Rz2LmX9vTbK4sWcY8nHdP3gJf6AeU1oVxQ"
+    assert tracked("--", "sh", "-c", f"echo {token}")[0] == 0
+    assert token.encode() not in b"".join(path.read_bytes() for path in project.journal.glob("*.jsonl"))
+
+
+def test_what_a_tracked_script_begins_itself_is_a_child(tracked, runs, project):
+    (project.root.parent / "own.py").write_text(
+        "from repro_assets import Experiment\n"
+        "with Experiment('own', capture_source=False, capture_environment=False, monitor=None) as run:\n"
+        "    run.log_metric('loss', 1.0, 0)\n"
+    )
+    code, _, err = tracked("--", sys.executable, "own.py")
+    assert code == 0, err
+    found = {row["run_kind"]: row for row in runs()}
+    assert found["script"]["parent_run_id"] == found["command"]["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("number", "state", "code"),
+    [(signal.SIGTERM, "INTERRUPTED", 143), (signal.SIGINT, "INTERRUPTED", 130), (signal.SIGKILL, "INTERRUPTED", -9)],
+)
+def test_one_that_is_stopped_is_interrupted(project, start, runs, number, state, code):
+    process = start("--", sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(20)")
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    process.send_signal(number)
+    if number != signal.SIGKILL:
+        process.communicate(timeout=60)
+    else:
+        # Its child lives on and holds the pipe.
+        process.wait(60)
+        process.stdout.close()
+    assert process.returncode == code
+    until = time.monotonic() + 20
+    while (found := runs()[0]["state"]) == "RUNNING":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert found == state
+
+
+def test_a_command_that_a_signal_ends_has_failed_and_names_it(tracked, runs):
+    code, _, err = tracked("--", "sh", "-c", "kill -SEGV $$")
+    assert (code, "SIGSEGV" in err) == (139, True)
+    (row,) = runs()
+    assert (row["state"], row["error_message"]) == ("FAILED", "sh was ended by SIGSEGV")
