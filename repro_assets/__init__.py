@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from repro_assets.tracking.artifact_decorators import checkpoint, track_artifacts
     from repro_assets.tracking.decorators import reproducible
     from repro_assets.tracking.experiment import Experiment
+    from repro_assets.tracking.online import OnlineExperiment
 
 __version__ = "0.1.0"
 
@@ -53,6 +54,7 @@ __all__ = [
     "Lineage",
     "Mode",
     "ModelFingerprint",
+    "OnlineExperiment",
     "RecordedRun",
     "ReproError",
     "Run",
@@ -108,6 +110,7 @@ _MODULES = {
     "Mode": "determinism.mode",
     "ModelFingerprint": "determinism.model_fingerprints",
     "RecordedRun": "inspection.recorded",
+    "OnlineExperiment": "tracking.online",
     "ReproError": "errors",
     "Run": "recording.run",
     "RunComparison": "inspection.comparison",

@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
+from repro_assets.artifacts.kinds.block_list import Segments
+from repro_assets.artifacts.kinds.record_blocks import Records
 from repro_assets.errors import InvalidValue
 from repro_assets.journal.records import Payload
 from repro_assets.journal.run_records import ExperiencesInserted, ExperienceSnapshot
 from repro_assets.journal.segments import journal_at
 
 if TYPE_CHECKING:
-    from repro_assets.artifacts.kinds.record_blocks import Records
     from repro_assets.recording.run import Run
+
+
+Buffer = Records | Segments
+"""Records with ids, or sealed blocks whose meaning is the buffer's own affair."""
 
 
 class ExperienceRecorder:
@@ -40,7 +45,7 @@ class ExperienceRecorder:
         New experiences after which a snapshot is made; 0 for none by count.
     """
 
-    def __init__(self, run: Run, snapshot: Callable[[], Records], *, every: int = 0, count: int = 0) -> None:
+    def __init__(self, run: Run, snapshot: Callable[[], Buffer], *, every: int = 0, count: int = 0) -> None:
         self.new = 0
         """Experiences inserted since the last snapshot."""
         self._run = run
@@ -48,7 +53,7 @@ class ExperienceRecorder:
         self._every = every
         self._count = count
 
-    def inserted(self, records: Records, first: int, position: int) -> Artifact:
+    def inserted(self, records: Buffer, first: int, position: int, *, count: int | None = None) -> Artifact:
         """Put an insert on the disk.
 
         Parameters
@@ -59,6 +64,8 @@ class ExperienceRecorder:
             Id of the first experience.
         position : int
             Position of the stream.
+        count : int, optional
+            How many there are, where they are no `Records`.
 
         Raises
         ------
@@ -67,9 +74,10 @@ class ExperienceRecorder:
         MachineError
             If it cannot be written.
         """
+        number = len(records) if isinstance(records, Records) else int(count or 0)
         stored = repository.put(self._run.home, records, name=f"{self._run.run_id}/experiences {first}")
-        self._record(ExperiencesInserted(self._run.run_id, str(stored.digest), first, len(records), position))
-        self.new += len(records)
+        self._record(ExperiencesInserted(self._run.run_id, str(stored.digest), first, number, position))
+        self.new += number
         return stored
 
     def after(self, step: int, *, held: int, position: int) -> Artifact | None:
