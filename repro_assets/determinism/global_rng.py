@@ -1,15 +1,19 @@
 """The global random generators: Python's, NumPy's, torch's on the CPU and on every GPU.
 
 Laws: `seeded_globals` leaves all of them as it found them, also when the body raises; `set_global_seed` does not. Each
-generator is a consumer of its own: ``global/python``, ``global/numpy``, ``global/torch``, ``global/cuda``.
+generator is a consumer of its own: ``global/python``, ``global/numpy``, ``global/torch``, ``global/cuda``. What is not
+installed is left out.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from repro_assets.determinism.mode import LateSetting, SettingWarning, refuse
 from repro_assets.determinism.process_start import hash_seed_in_effect
@@ -58,24 +62,28 @@ def set_global_seed(seed: int, *, strict: bool = False) -> Seeds:
 
 
 def seed_globals(seeds: Seeds) -> None:
-    """Seed the global generators from `seeds`."""
-    import torch
-
+    """Seed the global generators from `seeds`: those of what is installed."""
     seed_host_globals(seeds)
-    # torch keeps it for later where CUDA has not started yet.
-    torch.cuda.manual_seed_all(seeds.derive("global/cuda"))
+    if _is_installed("torch"):
+        import torch
+
+        # torch keeps it for later where CUDA has not started yet.
+        torch.cuda.manual_seed_all(seeds.derive("global/cuda"))
 
 
 def seed_host_globals(seeds: Seeds) -> None:
     """Seed those that draw on the CPU."""
-    import numpy
-    import torch
-
     random.seed(seeds.derive("global/python"))
-    # The legacy seeding takes 32 bits a word; two words hold all that was derived.
-    derived = seeds.derive("global/numpy")
-    numpy.random.seed([derived & 0xFFFFFFFF, derived >> 32])
-    torch.default_generator.manual_seed(seeds.derive("global/torch"))
+    if _is_installed("numpy"):
+        import numpy
+
+        # The legacy seeding takes 32 bits a word; two words hold all that was derived.
+        derived = seeds.derive("global/numpy")
+        numpy.random.seed([derived & 0xFFFFFFFF, derived >> 32])
+    if _is_installed("torch"):
+        import torch
+
+        torch.default_generator.manual_seed(seeds.derive("global/torch"))
 
 
 @contextmanager
@@ -87,9 +95,31 @@ def seeded_globals(seeds: Seeds) -> Iterator[None]:
     seeds : Seeds
         The run's.
     """
-    before = save_rng_states()
-    try:
+    with _restored():
         seed_globals(seeds)
         yield
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    if _is_installed("torch"):
+        before = save_rng_states()
+        try:
+            yield
+        finally:
+            load_rng_states(before)
+        return
+    of_python = random.getstate()
+    numpy_random = importlib.import_module("numpy.random") if _is_installed("numpy") else None
+    of_numpy = numpy_random.get_state() if numpy_random is not None else None
+    try:
+        yield
     finally:
-        load_rng_states(before)
+        random.setstate(of_python)
+        if numpy_random is not None:
+            numpy_random.set_state(of_numpy)
+
+
+@cache
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None

@@ -6,6 +6,7 @@ store, whatever lies at the place now.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -165,6 +166,8 @@ def find(home: Home, text: str) -> Artifact:
     stored = repository.by_name(home, text)
     if stored is not None:
         return stored
+    if importlib.util.find_spec("duckdb") is None:
+        raise UnknownName(f"no collection, version or digest is called {text!r}", "other names need duckdb and pyarrow")
     from repro_assets.catalog.naming import resolve_artifact
 
     return resolve_artifact(home, text)
