@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from repro_assets.catalog import queries
+from repro_assets.catalog.conditions import checked
 from repro_assets.catalog.queries import Rows, near
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.store.home import Home
@@ -75,7 +76,7 @@ def group_runs(
     parameters: dict[str, Any] = {"metrics": list(metrics)}
     keys = [_key(name, number, parameters) for number, name in enumerate(by)]
     conditions = [f"NOT ({condition})" for word, condition in LEFT_OUT.items() if word not in include]
-    conditions += ["state = 'COMPLETED'"] + ([f"({where}\n)"] if where is not None else [])
+    conditions += ["state = 'COMPLETED'"] + ([checked(where)] if where is not None else [])
     asked = queries.rows(home, _statement(keys, conditions), parameters)
     _check_known(home, by, metrics, asked)
     found = [

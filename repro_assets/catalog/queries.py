@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from repro_assets.catalog import conditions
 from repro_assets.catalog.opening import open_catalog, understood
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
@@ -110,27 +111,28 @@ def read_rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Param
 
 
 def list_runs(home: Home, where: str | None = None, limit: int | None = 50) -> Rows:
-    """Return runs, newest first, without their long columns and without those that were deleted.
+    """Return runs, newest first, without their long columns.
 
     Parameters
     ----------
     home : Home
         The store.
     where : str, optional
-        An SQL condition over the columns of `runs_wide`.
+        An SQL condition over the columns of `runs_wide`. Runs that were deleted are left out, unless it names the
+        column `deleted`.
     limit : int, optional
         At most so many; all for None.
 
     Raises
     ------
     InvalidValue
-        If the condition is not valid SQL, or `limit` is negative.
+        If the condition is not one valid SQL expression, or `limit` is negative.
     """
     order = "ORDER BY started_at DESC NULLS LAST, run_id DESC"
     if where is not None:
         return rows(
             home,
-            f"SELECT {_RUN_COLUMNS} FROM runs_wide WHERE NOT deleted AND ({where}\n) {order} {limit_clause(limit)}",
+            f"SELECT {_RUN_COLUMNS} FROM runs_wide WHERE {conditions.undeleted(where)} {order} {limit_clause(limit)}",
         )
     # runs_wide gathers what belongs to every run, which takes seconds where there are 100,000.
     return rows(

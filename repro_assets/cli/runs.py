@@ -68,7 +68,13 @@ class LeftOut(enum.StrEnum):
 
 @app.command("list")
 def list_(
-    where: Annotated[str | None, typer.Option(metavar="SQL", help="A condition over the columns of runs_wide.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL",
+            help="A condition over the columns of runs_wide; deleted runs are listed only where it names deleted.",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
