@@ -245,7 +245,8 @@ def resolve_run(home: Home, text: str) -> str:
         The store.
     text : str
         An id, an unambiguous prefix of 8 or more characters of one, a run's name, ``last``, or ``last~N``. ``last`` is
-        the run that was started last and is no parent run; ``last~1`` the one before it. Replays count.
+        the run that was started last and is no parent run; ``last~1`` the one before it. Replays count; runs that were
+        deleted do not, and answer to the rest.
 
     Raises
     ------
@@ -263,7 +264,7 @@ def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     head, _, number = text.partition("~")
     if head == "last" and (number.isdecimal() or text == "last"):
         found = connection.execute(
-            "SELECT run_id FROM runs WHERE run_kind <> 'parent' "
+            "SELECT run_id FROM runs ANTI JOIN deleted_runs USING (run_id) WHERE run_kind <> 'parent' "
             "ORDER BY started_at DESC NULLS LAST, run_id DESC LIMIT 1 OFFSET $back",
             {"back": int(number or 0)},
         ).fetchall()

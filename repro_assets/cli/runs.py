@@ -301,7 +301,10 @@ def delete(
     if as_json:
         print_json(done)
     else:
-        print_table(done["runs"], ("run_id", "name", "state", "ended_at"))
+        if done["runs"] or not done["deleted_before"]:
+            print_table(done["runs"], ("run_id", "name", "state", "ended_at"))
+        for row in done["deleted_before"]:
+            say(f"run {row['run_id']} is deleted already, since {row['deleted_at']:%Y-%m-%d %H:%M:%S} UTC")
         free = size(done["bytes"])
         say(f"{'would let' if dry_run else 'lets'} go of {free}, freed by: repro store gc --delete")
 

@@ -60,3 +60,17 @@ def test_a_command_is_shown_only_where_something_can_be_replayed(repro, home):
     for run, hint in {"script1": "name a run of an asset", "parent1": "name one of the runs that it groups"}.items():
         said = repro("env", "diff", run, "current")
         assert said.code == 2 and hint in said.err and ("parent" in said.err) is (run == "parent1")
+
+
+def test_a_deleted_run_is_said_to_be_and_last_passes_over_it(repro, home):
+    assert repro("runs", "delete", "last").code == 0
+    assert repro("runs", "show", "last", "--json").document["run_id"] == "bbbbbbbb22222222"
+    assert repro("runs", "show", "last~1", "--json").document["run_id"] == "aaaaaaaa11111111"
+    assert "there is no run last~2" in repro("runs", "show", "last~2").err
+    record = repro("runs", "show", "cccccccc", "--json").document
+    again = repro("runs", "delete", "cccccccc33333333")
+    assert again.code == 0 and again.out == ""
+    assert f"cccccccc33333333 is deleted already, since {record['deleted_at'][:10]}" in again.err
+    both = repro("runs", "delete", "cccccccc", "bbbbbbbb", "--json").document
+    assert both["deleted_before"] == [{"run_id": "cccccccc33333333", "deleted_at": record["deleted_at"]}]
+    assert [row["run_id"] for row in both["runs"]] == ["bbbbbbbb22222222"]
