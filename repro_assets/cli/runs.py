@@ -285,19 +285,29 @@ def delete(
     versions: Annotated[
         bool, typer.Option("--versions", help="Also the versions that they claimed, but for those with an alias.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")] = False,
+    really: Annotated[
+        bool, typer.Option("--delete", help="Delete what a rule chooses among all runs; without this it only tells.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell, also of runs that are named.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete runs: what only they keep can be collected. Their records stay."""
+    """Delete runs: what only they keep can be collected. Their records stay.
+
+    Runs that are named are deleted at once; what a rule chooses among all only with --delete.
+    """
     from repro_assets.artifacts.policy import RunRule
     from repro_assets.catalog.deletion import delete_runs
     from repro_assets.cli.answering import say, settled
     from repro_assets.cli.rendering import print_json, print_table, size
+    from repro_assets.errors import InvalidValue
 
+    if really and dry_run:
+        raise InvalidValue("--delete and --dry-run exclude each other", "give one")
     age = None if older_than is None else seconds_of(older_than)
     rule = RunRule(age, keep_last, tag or [], except_tag or [])
     given = rule if rule.chooses or rule.except_tags else None
-    done = delete_runs(settled(), runs or [], given, versions=versions, dry_run=dry_run)
+    telling = dry_run or not (runs or really)
+    done = delete_runs(settled(), runs or [], given, versions=versions, dry_run=telling)
     if as_json:
         print_json(done)
     else:
@@ -306,7 +316,9 @@ def delete(
         for row in done["deleted_before"]:
             say(f"run {row['run_id']} is deleted already, since {row['deleted_at']:%Y-%m-%d %H:%M:%S} UTC")
         free = size(done["bytes"])
-        say(f"{'would let' if dry_run else 'lets'} go of {free}, freed by: repro store gc --delete")
+        say(f"{'would let' if telling else 'lets'} go of {free}, freed by: repro store gc --delete")
+        if telling:
+            say("nothing was deleted" + ("" if dry_run else "; the same command with --delete does it"))
 
 
 def _without(record: dict[str, Any], *names: str) -> dict[str, Any]:
