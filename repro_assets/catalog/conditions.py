@@ -54,6 +54,8 @@ def undeleted(condition: str | None) -> str:
 def _parsed(condition: str) -> Any:
     import duckdb
 
+    if not isinstance(condition, str):
+        raise InvalidValue(f"{condition!r} is not one SQL condition: it is no text", _TRY)
     # In brackets only an expression can stand, and without them only one that closes none of theirs.
     wanted = [(f"SELECT ({condition}\n)",), (f"SELECT {condition}\n",)]
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:

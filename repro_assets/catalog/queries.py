@@ -30,6 +30,8 @@ _RUN_COLUMNS = (
     "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
     "started_at, seconds, error_type, error_message, parent_run_id, note"
 )
+_GREATEST_LIMIT = 2**63 - 1
+"""More does not fit into DuckDB's numbers."""
 _MANY = 10_000
 """Of more runs than that, only those with the best values are looked at first."""
 _SPARE = 20
@@ -250,17 +252,26 @@ def resolve_run(home: Home, text: str) -> str:
 
     Raises
     ------
+    InvalidValue
+        If it is no text.
     UnknownName
         If no run fits; near names are given.
     AmbiguousName
         If several do; the newest of them are given.
     """
+    _check_text(text)
     with connect(home) as connection:
         return resolve_run_on(connection, text)
 
 
+def _check_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidValue(f"{text!r} is no name of a run", "give an id, 8 or more of its digits, a name, or last")
+
+
 def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     """Do what `resolve_run` does, on an open connection."""
+    _check_text(text)
     head, _, number = text.partition("~")
     if head == "last" and (number.isdecimal() or text == "last"):
         found = connection.execute(
@@ -309,9 +320,16 @@ def _only_reads(sql: str) -> None:
     for statement in written:
         if statement.type not in allowed:
             raise InvalidValue(
-                f"{statement.type.name} is refused: the catalog is a projection and is only read",
+                f"{_name_of(statement)} is refused: the catalog is a projection and is only read",
                 "give a statement that reads, such as: SELECT * FROM runs",
             )
+
+
+def _name_of(statement: duckdb.Statement) -> str:
+    # DuckDB has one type for INSTALL and LOAD.
+    if re.match(r"(?i)(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:force\s+)?install\b", statement.query, re.DOTALL):
+        return "INSTALL"
+    return str(statement.type.name)
 
 
 def _said(error: Exception) -> InvalidValue:
@@ -320,11 +338,11 @@ def _said(error: Exception) -> InvalidValue:
 
 
 def limit_clause(limit: int | None) -> str:
-    """Return the SQL for at most `limit` rows, empty for None; a negative number is an `InvalidValue`."""
+    """Return the SQL for at most `limit` rows, empty for None; one below 0 or beyond 2^63 - 1 is an `InvalidValue`."""
     if limit is None:
         return ""
-    if limit < 0:
-        raise InvalidValue(f"a limit of {limit} rows", "0 or more")
+    if not 0 <= limit <= _GREATEST_LIMIT:
+        raise InvalidValue(f"a limit of {limit} rows", f"0 to {_GREATEST_LIMIT}")
     return f"LIMIT {int(limit)}"
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from repro_assets.catalog.conditions import undeleted
 from repro_assets.catalog.groups import group_runs
-from repro_assets.catalog.queries import list_runs
+from repro_assets.catalog.queries import best_runs, list_runs, query
 from repro_assets.errors import InvalidValue
-from repro_assets.inspection import frames
+from repro_assets.inspection import frames, recorded
 from repro_assets.journal import run_records
 
 
@@ -58,3 +58,30 @@ def test_what_is_not_one_expression_is_refused(filled, condition):
 def test_a_name_inside_of_a_function_or_a_list_counts():
     assert undeleted("coalesce(deleted, false) IN (true)").startswith("(")
     assert undeleted("state = 'deleted'").startswith("NOT deleted AND (")
+
+
+def test_what_is_no_text_is_refused(filled):
+    for ask in (lambda: list_runs(filled, 5), lambda: frames.runs(["true"], home=filled)):
+        with pytest.raises(InvalidValue, match="it is no text"):
+            ask()
+    for name in (None, 7):
+        with pytest.raises(InvalidValue, match=f"{name} is no name of a run"):
+            recorded.run(name, home=filled)
+
+
+def test_a_limit_beyond_all_numbers_is_refused(filled):
+    greatest = 2**63 - 1
+    for ask in (lambda limit: list_runs(filled, limit=limit), lambda limit: best_runs(filled, "loss", limit=limit)):
+        assert len(ask(greatest)) == 1
+        for limit in (greatest + 1, 10**30, -1):
+            with pytest.raises(InvalidValue, match=f"a limit of {limit} rows .0 to {greatest}"):
+                ask(limit)
+
+
+@pytest.mark.parametrize(
+    ("sql", "name"),
+    [("INSTALL httpfs", "INSTALL"), (" -- why\n/* a */ force Install httpfs", "INSTALL"), ("LOAD httpfs", "LOAD")],
+)
+def test_extensions_are_refused_by_their_own_word(filled, sql, name):
+    with pytest.raises(InvalidValue, match=f"^{name} is refused"):
+        query(filled, sql)
