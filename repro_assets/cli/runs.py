@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -47,6 +48,9 @@ _COLUMNS = {
     "slowest_spans": ("name", "kind", "seconds", "status", "started_at", "attributes"),
     "metrics": ("name", "value", "step", "smallest", "greatest", "best", "step_of_best", "points"),
 }
+
+_WHOLE = ("error", "command", "fresh_command", "note", "console")
+"""What a terminal shows to its end: what a person came for, or copies."""
 
 
 class Format(enum.StrEnum):
@@ -105,7 +109,7 @@ def show(
     """Show the whole record of a run, with the command that runs it again."""
     from repro_assets.catalog.descriptions import show_run
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_facts, print_json, print_table, seconds, size
+    from repro_assets.cli.rendering import cut, print_facts, print_json, print_table, seconds, size
 
     if console:
         _show_console(run, as_json=as_json)
@@ -122,11 +126,26 @@ def show(
         "used packages": used,
         "console": f"{', '.join(written)}: repro runs show {record['run_id']} --console" if written else None,
     }
+    # A terminal has room for the beginning of what is long; a pipe gets all of it.
+    cramped = sys.stdout.isatty()
+    if cramped:
+        facts = {name: value if name in _WHOLE else cut(value) for name, value in facts.items()}
     print_facts(facts, title=f"run {record['run_id']}")
     for name in _LISTS:
         if record[name]:
             rows = [{**row, "seconds": seconds(row["seconds"])} if "seconds" in row else row for row in record[name]]
-            print_table(record[name] if name == "slowest_spans" else rows, _COLUMNS.get(name), title=f"\n{name}")
+            shown = record[name] if name == "slowest_spans" else rows
+            print_table([_fitted(row) for row in shown] if cramped else shown, _COLUMNS.get(name), title=f"\n{name}")
+
+
+def _fitted(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a row for a terminal: digests by their beginning, and of what is long the beginning."""
+    from repro_assets.cli.rendering import cut, short
+
+    return {
+        name: short(value) if isinstance(value, str) and value.startswith("sha256:") else cut(value)
+        for name, value in values.items()
+    }
 
 
 def _show_console(run: str, *, as_json: bool) -> None:
