@@ -49,8 +49,9 @@ def delete_runs(
     Returns
     -------
     dict
-        ``dry_run``, ``runs`` (rows of ``run_id``, ``name``, ``state``, ``ended_at``), ``versions``, and the ``bytes``
-        and ``objects`` that collection can free afterwards.
+        ``dry_run``, ``runs`` (rows of ``run_id``, ``name``, ``state``, ``ended_at``), ``deleted_before`` (rows of
+        ``run_id`` and ``deleted_at``: those of `runs` that were deleted already), ``versions``, and the ``bytes`` and
+        ``objects`` that collection can free afterwards.
 
     Raises
     ------
@@ -66,6 +67,12 @@ def delete_runs(
         row["run_id"]: row
         for row in queries.rows(home, "SELECT run_id, name, state, ended_at, parent_run_id FROM runs_wide")
     }
+    before = queries.rows(
+        home,
+        "SELECT run_id, min(time) AS deleted_at FROM deleted_runs WHERE list_contains($named, run_id) "
+        "GROUP BY run_id ORDER BY run_id",
+        {"named": named},
+    )
     wanted = set(named or known)
     ledger = read_ledger(home)
     if rule is not None:
@@ -82,6 +89,7 @@ def delete_runs(
     return {
         "dry_run": dry_run,
         "runs": [{name: known[run][name] for name in columns} for run in sorted(chosen.runs) if run in known],
+        "deleted_before": before,
         "versions": [f"{collection}:v{version}" for collection, version in sorted(chosen.versions)],
         "objects": number,
         "bytes": size,

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from repro_assets.catalog import queries
+from repro_assets.catalog.conditions import checked
 from repro_assets.catalog.queries import Rows, near
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.store.home import Home
+from repro_assets.wording import words
 
 LEFT_OUT = {"trials": "trial", "replays": "replay_of IS NOT NULL", "deleted": "deleted"}
 """What does not count unless it is asked for, and the condition that tells it."""
@@ -24,6 +26,13 @@ _COLUMNS = (
     "code_version", "environment", "source", "capture_level", "run_kind", "trial", "state", "python", "torch", "cpu",
     "gpu", "note", "parent_run_id", "replay_of",
 )  # fmt: skip
+
+_GATHERED = {
+    "tags": "list_sort(coalesce(tags, []))",
+    "started_at": "started_at::DATE",
+    "ended_at": "ended_at::DATE",
+}
+"""Columns of which what runs have in common is not the value as it is: a set, and the day."""
 
 
 def group_runs(
@@ -36,8 +45,9 @@ def group_runs(
     home : Home
         The store.
     by : sequence of str
-        What the runs of a group have in common: columns of `runs_wide`, or hyperparameters, as ``learning_rate``,
-        ``config.learning_rate`` or ``params.learning_rate``, with more dots for what is nested.
+        What the runs of a group have in common: columns of `runs_wide` (``tags`` as a sorted list, ``started_at`` and
+        ``ended_at`` by their day, UTC), or hyperparameters, as ``learning_rate``, ``config.learning_rate`` or
+        ``params.learning_rate``, with more dots for what is nested.
     metrics : sequence of str
         Names of metrics; their last values count.
     include : sequence of str
@@ -58,7 +68,8 @@ def group_runs(
     UnknownName
         If no run has such a key or metric; near names are given.
     InvalidValue
-        If a key or metric is missing or given twice, or the condition is not valid SQL.
+        If a column is none that runs can have in common, a key or metric is missing or given twice, or the condition is
+        not valid SQL.
     """
     for what, names in (("key", by), ("metric", metrics)):
         if not names:
@@ -75,7 +86,7 @@ def group_runs(
     parameters: dict[str, Any] = {"metrics": list(metrics)}
     keys = [_key(name, number, parameters) for number, name in enumerate(by)]
     conditions = [f"NOT ({condition})" for word, condition in LEFT_OUT.items() if word not in include]
-    conditions += ["state = 'COMPLETED'"] + ([f"({where}\n)"] if where is not None else [])
+    conditions += ["state = 'COMPLETED'"] + ([checked(where)] if where is not None else [])
     asked = queries.rows(home, _statement(keys, conditions), parameters)
     _check_known(home, by, metrics, asked)
     found = [
@@ -119,6 +130,8 @@ def _statement(keys: list[str], conditions: list[str]) -> str:
 
 
 def _key(name: str, number: int, parameters: dict[str, Any]) -> str:
+    if name in _GATHERED:
+        return _GATHERED[name]
     if name in _COLUMNS:
         return f'"{name}"'
     source, _, rest = name.partition(".")
@@ -153,7 +166,7 @@ def _order(value: Any) -> tuple[int, Any]:
         return 3, ""
     if isinstance(value, (bool, int, float)):
         return 0, value
-    return (1, value) if isinstance(value, str) else (2, str(value))
+    return (1, words(value)) if isinstance(value, (str, list)) else (2, str(value))
 
 
 def _check_known(home: Home, by: Sequence[str], metrics: Sequence[str], found: Rows) -> None:
@@ -166,14 +179,21 @@ def _check_known(home: Home, by: Sequence[str], metrics: Sequence[str], found: R
             raise UnknownName(f"no run has a metric named {unknown[0]!r}", near(unknown[0], names) or "see: repro sql")
     # A key of which some group has a value is one that some run has.
     valued = {number for number in range(len(by)) if any(row[f"key_{number}"] is not None for row in found)}
-    keys = [name for number, name in enumerate(by) if name not in _COLUMNS and number not in valued]
+    columns = [*_COLUMNS, *_GATHERED]
+    keys = [name for number, name in enumerate(by) if name not in columns and number not in valued]
     if not keys:
         return
     known = known_keys(home)
     for name in keys:
         bare = name.partition(".")[2] if name.partition(".")[0] in ("config", "params") else name
         if bare not in known and name not in known:
-            raise UnknownName(f"no run has a key named {name!r}", near(name, [*known, *_COLUMNS]) or "see: repro sql")
+            others = [row["column_name"] for row in queries.rows(home, "DESCRIBE runs_wide")]
+            if name in others:
+                raise InvalidValue(
+                    f"runs are not grouped by their {name}",
+                    f"group by a hyperparameter, as config.NAME or params.NAME, or by one of {', '.join(columns)}",
+                )
+            raise UnknownName(f"no run has a key named {name!r}", near(name, [*known, *columns]) or "see: repro sql")
 
 
 def known_keys(home: Home) -> list[str]:

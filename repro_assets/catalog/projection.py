@@ -19,11 +19,11 @@ from repro_assets.catalog.loading import Tables, settle
 from repro_assets.catalog.merging import merge_when_many
 from repro_assets.catalog.opening import interruptible
 from repro_assets.catalog.publication import Note, work_file
-from repro_assets.catalog.reading import Piece, Segment, Unusable, files_of, group, pieces
+from repro_assets.catalog.reading import Piece, Segment, Unusable, files_of, group, longest_of, pieces
 from repro_assets.catalog.referenced import read_referenced
 from repro_assets.catalog.traces import read_traces
 from repro_assets.errors import DiskFull, MachineError
-from repro_assets.journal.merged import forms
+from repro_assets.journal.merged import Form, forms
 from repro_assets.journal.segments import list_segments
 from repro_assets.store.home import Home
 
@@ -38,6 +38,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
+_TORN = "torn"
 _as_published: set[Home] = set()
 """Stores whose catalog this process reads as it was published, because it cannot be written."""
 
@@ -53,7 +54,8 @@ class Published:
     records : int
         Records that were read.
     damages : int
-        Lines, records and objects in the catalog that could not be read; the table `damages` names them.
+        Lines, records and objects in the catalog that could not be read; the table `damages` names them. Torn lines are
+        not counted: what was acknowledged is never among them.
     rebuilt : str or None
         Why everything was read again, where it was.
     seconds : float
@@ -178,8 +180,8 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
         traces = publication.trace_sizes(home)
         if read_traces(home.traces, traces, tables):
             _draw_revision(connection)
-        watched = _observe_processes(home, tables, segments)
-        damages = _one(connection, "SELECT count(*) FROM damages")
+        watched = _observe_processes(home, tables, segments) | _name_torn(home, tables, found, segments)
+        damages = _one(connection, f"SELECT count(*) FROM damages WHERE kind <> '{_TORN}'")
         revision = str(_one(connection, "SELECT revision FROM catalog_info"))
         # A file that somebody else has written to is replaced, whatever it says.
         changed = publication.was_touched(home) or revision != _published_revision(home)
@@ -299,6 +301,34 @@ def _observe_processes(home: Home, tables: Tables, segments: dict[str, Segment])
     if moved or changed:
         _draw_revision(connection)
     connection.execute("COMMIT")
+    return watched
+
+
+def _name_torn(home: Home, tables: Tables, found: dict[str, Form], segments: dict[str, Segment]) -> dict[str, str]:
+    """Keep a row for each last line that its writer left unfinished; return the writers that may still finish one."""
+    connection, files = tables.connection, files_of(segments)
+    torn: dict[tuple[str, int], int] = {}
+    watched: dict[str, str] = {}
+    for name, form in longest_of(found, segments).items():
+        if form.size > segments[name].read_to:
+            going = {file: word for file, word in publication.observe(home, files[name]).items() if word != "gone"}
+            watched.update(going)
+            if not going:
+                torn[name, segments[name].read_to] = form.size - segments[name].read_to
+    ours = f"FROM damages WHERE kind = '{_TORN}'"
+    if set(torn) != set(connection.execute(f"SELECT segment, byte_offset {ours}").fetchall()):
+        connection.execute("BEGIN")
+        connection.execute(f"DELETE {ours}")
+        said = "its writer is gone and left this last line unfinished: {} bytes that are no record"
+        tables.insert(
+            "damages",
+            [
+                {"kind": _TORN, "segment": name, "byte_offset": offset, "reason": said.format(size)}
+                for (name, offset), size in sorted(torn.items())
+            ],
+        )
+        _draw_revision(connection)
+        connection.execute("COMMIT")
     return watched
 
 

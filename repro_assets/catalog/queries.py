@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from repro_assets.catalog import conditions
 from repro_assets.catalog.opening import open_catalog, understood
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
@@ -29,6 +30,8 @@ _RUN_COLUMNS = (
     "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
     "started_at, seconds, error_type, error_message, parent_run_id, note"
 )
+_GREATEST_LIMIT = 2**63 - 1
+"""More does not fit into DuckDB's numbers."""
 _MANY = 10_000
 """Of more runs than that, only those with the best values are looked at first."""
 _SPARE = 20
@@ -110,27 +113,28 @@ def read_rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Param
 
 
 def list_runs(home: Home, where: str | None = None, limit: int | None = 50) -> Rows:
-    """Return runs, newest first, without their long columns and without those that were deleted.
+    """Return runs, newest first, without their long columns.
 
     Parameters
     ----------
     home : Home
         The store.
     where : str, optional
-        An SQL condition over the columns of `runs_wide`.
+        An SQL condition over the columns of `runs_wide`. Runs that were deleted are left out, unless it names the
+        column `deleted`.
     limit : int, optional
         At most so many; all for None.
 
     Raises
     ------
     InvalidValue
-        If the condition is not valid SQL, or `limit` is negative.
+        If the condition is not one valid SQL expression, or `limit` is negative.
     """
     order = "ORDER BY started_at DESC NULLS LAST, run_id DESC"
     if where is not None:
         return rows(
             home,
-            f"SELECT {_RUN_COLUMNS} FROM runs_wide WHERE NOT deleted AND ({where}\n) {order} {limit_clause(limit)}",
+            f"SELECT {_RUN_COLUMNS} FROM runs_wide WHERE {conditions.undeleted(where)} {order} {limit_clause(limit)}",
         )
     # runs_wide gathers what belongs to every run, which takes seconds where there are 100,000.
     return rows(
@@ -243,25 +247,35 @@ def resolve_run(home: Home, text: str) -> str:
         The store.
     text : str
         An id, an unambiguous prefix of 8 or more characters of one, a run's name, ``last``, or ``last~N``. ``last`` is
-        the run that was started last and is no parent run; ``last~1`` the one before it. Replays count.
+        the run that was started last and is no parent run; ``last~1`` the one before it. Replays count; runs that were
+        deleted do not, and answer to the rest.
 
     Raises
     ------
+    InvalidValue
+        If it is no text.
     UnknownName
         If no run fits; near names are given.
     AmbiguousName
         If several do; the newest of them are given.
     """
+    _check_text(text)
     with connect(home) as connection:
         return resolve_run_on(connection, text)
 
 
+def _check_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidValue(f"{text!r} is no name of a run", "give an id, 8 or more of its digits, a name, or last")
+
+
 def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     """Do what `resolve_run` does, on an open connection."""
+    _check_text(text)
     head, _, number = text.partition("~")
     if head == "last" and (number.isdecimal() or text == "last"):
         found = connection.execute(
-            "SELECT run_id FROM runs WHERE run_kind <> 'parent' "
+            "SELECT run_id FROM runs ANTI JOIN deleted_runs USING (run_id) WHERE run_kind <> 'parent' "
             "ORDER BY started_at DESC NULLS LAST, run_id DESC LIMIT 1 OFFSET $back",
             {"back": int(number or 0)},
         ).fetchall()
@@ -306,9 +320,16 @@ def _only_reads(sql: str) -> None:
     for statement in written:
         if statement.type not in allowed:
             raise InvalidValue(
-                f"{statement.type.name} is refused: the catalog is a projection and is only read",
+                f"{_name_of(statement)} is refused: the catalog is a projection and is only read",
                 "give a statement that reads, such as: SELECT * FROM runs",
             )
+
+
+def _name_of(statement: duckdb.Statement) -> str:
+    # DuckDB has one type for INSTALL and LOAD.
+    if re.match(r"(?i)(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:force\s+)?install\b", statement.query, re.DOTALL):
+        return "INSTALL"
+    return str(statement.type.name)
 
 
 def _said(error: Exception) -> InvalidValue:
@@ -317,11 +338,11 @@ def _said(error: Exception) -> InvalidValue:
 
 
 def limit_clause(limit: int | None) -> str:
-    """Return the SQL for at most `limit` rows, empty for None; a negative number is an `InvalidValue`."""
+    """Return the SQL for at most `limit` rows, empty for None; one below 0 or beyond 2^63 - 1 is an `InvalidValue`."""
     if limit is None:
         return ""
-    if limit < 0:
-        raise InvalidValue(f"a limit of {limit} rows", "0 or more")
+    if not 0 <= limit <= _GREATEST_LIMIT:
+        raise InvalidValue(f"a limit of {limit} rows", f"0 to {_GREATEST_LIMIT}")
     return f"LIMIT {int(limit)}"
 
 

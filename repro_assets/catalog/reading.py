@@ -4,7 +4,7 @@ Laws: two files with one first line are one segment (the line holds process, hos
 the longest copy is read; a segment that became shorter, or whose read part no longer ends where a line ends, cannot be
 continued and asks for a rebuild; what is merged is read like what is not, and a merge that does not read is named; a
 record that is there twice counts once; times do not go back within a segment, whatever the clock did; a torn last line
-waits.
+waits, and is named as torn once its writer is gone.
 """
 
 from __future__ import annotations
@@ -121,6 +121,11 @@ def files_of(segments: dict[str, Segment]) -> dict[str, list[str]]:
     return files
 
 
+def longest_of(found: dict[str, Form], segments: dict[str, Segment]) -> dict[str, Form]:
+    """Return the form of each segment that is read: that of its longest copy."""
+    return {owner: found[max(names, key=lambda name: found[name].size)] for owner, names in files_of(segments).items()}
+
+
 def pieces(home: Home, found: dict[str, Form], segments: dict[str, Segment]) -> Iterator[Piece]:
     """Yield what has not been read yet, in pieces that fit in memory.
 
@@ -130,11 +135,10 @@ def pieces(home: Home, found: dict[str, Form], segments: dict[str, Segment]) -> 
         If a segment cannot be continued.
     """
     piece, read = Piece(), 0
-    longest = {
-        owner: found[max(names, key=lambda name: found[name].size)] for owner, names in files_of(segments).items()
-    }
     # Merge by merge, because one is read whole.
-    for owner, form in sorted(longest.items(), key=lambda item: item[1].merge.id if item[1].merge else ""):
+    for owner, form in sorted(
+        longest_of(found, segments).items(), key=lambda item: item[1].merge.id if item[1].merge else ""
+    ):
         segment = segments[owner]
         if form.size == segment.read_to:
             continue

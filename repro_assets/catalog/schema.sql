@@ -60,7 +60,7 @@ CREATE TABLE damages (
     reason VARCHAR NOT NULL
 );
 COMMENT ON TABLE damages IS 'What could not be read. Nothing here stops the projection, and nothing is left out without a row here.';
-COMMENT ON COLUMN damages.kind IS 'line (bytes that are no record), record (a record with impossible values), object (bytes gone or corrupt) or trace (a line of a trace file that does not read).';
+COMMENT ON COLUMN damages.kind IS 'line (bytes that are no record), record (a record with impossible values), object (bytes gone or corrupt), trace (a line of a trace file that does not read) or torn (a last line that its writer, who is gone, never finished; it was not acknowledged).';
 COMMENT ON COLUMN damages.segment IS 'Segment of the line or record, or of what a merge of the journal held; or the trace file.';
 COMMENT ON COLUMN damages.byte_offset IS 'Where the line begins.';
 COMMENT ON COLUMN damages.subject IS 'The record or the digest.';

@@ -1,5 +1,24 @@
 -- Views and macros. They travel in the file, so every DuckDB client has them.
 
+CREATE MACRO only_one(known, given, what) AS
+CASE
+    WHEN list_contains(known, given) THEN given
+    WHEN len(known) = 1 THEN known[1]
+    WHEN len(known) = 0 THEN error(concat('there is no ', what, ' ', given, '; write its id or 8 letters of it or more'))
+    ELSE error(concat(len(known), ' of them begin so: ', what, ' ', given, '; write more of it'))
+END;
+CREATE MACRO only_run(known, given) AS
+CASE
+    WHEN list_contains(known, given) THEN given
+    WHEN len(known) = 1 THEN known[1]
+    WHEN len(known) = 0 THEN error(concat('there is no run ', given, '; write its id, 8 letters of it or more, or its name'))
+    ELSE error(concat(len(known), ' runs are called so, or begin so: ', given, '; write an id'))
+END;
+CREATE MACRO answers_to(id, called, given) AS id = given OR called = given OR (length(given) >= 8 AND starts_with(id, given));
+CREATE MACRO run_called(given) AS (
+    SELECT only_run(coalesce(list(run_id), []), given) FROM runs WHERE answers_to(run_id, name, given)
+);
+
 CREATE VIEW curves AS
 WITH RECURSIVE line AS (
     SELECT run_id, run_id AS logged_by, NULL::BIGINT AS up_to
@@ -22,14 +41,14 @@ COMMENT ON COLUMN curves.logged_by IS 'The run that logged it: this one, or one 
 
 CREATE MACRO curve(run) AS TABLE
 WITH RECURSIVE line AS (
-    SELECT run AS logged_by, NULL::BIGINT AS up_to
+    SELECT run_called(run) AS logged_by, NULL::BIGINT AS up_to
     UNION
     SELECT r.resumed_run_id, least(r.step, coalesce(l.up_to, r.step)) FROM line l JOIN resumes r ON r.run_id = l.logged_by
 )
 SELECT m.name, m.step, m.value, m.time, l.logged_by
 FROM line l JOIN metrics m ON m.run_id = l.logged_by
 WHERE l.up_to IS NULL OR m.step <= l.up_to;
-COMMENT ON MACRO TABLE curve IS 'The rows of curves of one run, given by its id, without looking at any other.';
+COMMENT ON MACRO TABLE curve IS 'The rows of curves of one run, without looking at any other; a run is an id, 8 letters or more that only one begins with, or a name that only one has.';
 
 CREATE VIEW system_summary AS
 SELECT run_id, name, avg(value) AS mean, max(value) AS greatest, count(*) AS samples
@@ -392,17 +411,6 @@ ORDER BY CASE mode WHEN 'min' THEN m.value WHEN 'max' THEN -m.value
 LIMIT 1;
 COMMENT ON MACRO TABLE best_run IS 'The completed run, replays and deleted runs left out, whose metric ended best; mode is max or min.';
 
-CREATE MACRO only_one(known, given, what) AS
-CASE
-    WHEN list_contains(known, given) THEN given
-    WHEN len(known) = 1 THEN known[1]
-    WHEN len(known) = 0 THEN error(concat('there is no ', what, ' ', given, '; write its id or 8 letters of it or more'))
-    ELSE error(concat(len(known), ' of them begin so: ', what, ' ', given, '; write more of it'))
-END;
-CREATE MACRO run_called(given) AS only_one((
-    SELECT coalesce(list(run_id), []) FROM runs
-    WHERE run_id = given OR (length(given) >= 8 AND starts_with(run_id, given))
-), given, 'run');
 CREATE MACRO artifact_called(given) AS only_one((
     SELECT coalesce(list(digest), []) FROM artifacts
     WHERE digest = given OR (
@@ -424,10 +432,16 @@ CREATE MACRO environment_called(given) AS only_one((
 ), given, 'environment, or run with one,');
 
 CREATE MACRO run_facts(run_ids) AS TABLE
-WITH chosen AS (
+WITH asked AS MATERIALIZED (
+    SELECT DISTINCT only_run(known, given) AS run_id FROM (
+        SELECT given, coalesce(list(run_id) FILTER (run_id IS NOT NULL), []) AS known
+        FROM (SELECT DISTINCT unnest(run_ids) AS given) LEFT JOIN runs ON answers_to(run_id, name, given)
+        GROUP BY given
+    )
+), chosen AS (
     SELECT r.* REPLACE (w.tags AS tags), h.cpu, h.gpu, e.os, e.python
-    FROM (SELECT * FROM runs WHERE list_contains(run_ids, run_id)) r
-    LEFT JOIN (SELECT run_id, list(tag ORDER BY tag) AS tags FROM run_tags WHERE list_contains(run_ids, run_id) GROUP BY run_id) w
+    FROM (SELECT * FROM runs SEMI JOIN asked USING (run_id)) r
+    LEFT JOIN (SELECT run_id, list(tag ORDER BY tag) AS tags FROM run_tags SEMI JOIN asked USING (run_id) GROUP BY run_id) w
         USING (run_id)
     LEFT JOIN environments e ON e.environment = r.environment
     LEFT JOIN hardware h ON h.environment = r.environment
@@ -446,14 +460,14 @@ UNION ALL SELECT run_id, 'hardware', name, value FROM (
 UNION ALL SELECT r.run_id, 'config', j.key, j.value::VARCHAR FROM chosen r, json_each(r.config) j
 UNION ALL SELECT r.run_id, 'mode', j.key, j.value::VARCHAR FROM chosen r, json_each(r.mode) j
 UNION ALL SELECT r.run_id, 'setting', j.key, j.value::VARCHAR FROM chosen r, json_each(r.settings) j
-UNION ALL SELECT run_id, 'param', name, value::VARCHAR FROM params WHERE list_contains(run_ids, run_id)
-UNION ALL SELECT run_id, 'metric', name, value::VARCHAR FROM metrics_last WHERE list_contains(run_ids, run_id)
+UNION ALL SELECT run_id, 'param', name, value::VARCHAR FROM params SEMI JOIN asked USING (run_id)
+UNION ALL SELECT run_id, 'metric', name, value::VARCHAR FROM metrics_last SEMI JOIN asked USING (run_id)
 UNION ALL SELECT r.run_id, 'package', p.name, p.version FROM chosen r JOIN packages p USING (environment)
 UNION ALL SELECT run_id, 'input', slot || coalesce('[' || partition || ']', ''), digest FROM run_inputs
-    WHERE list_contains(run_ids, run_id)
+    SEMI JOIN asked USING (run_id)
 UNION ALL SELECT run_id, 'output', slot || coalesce('[' || partition || ']', ''), digest FROM run_outputs
-    WHERE list_contains(run_ids, run_id);
-COMMENT ON MACRO TABLE run_facts IS 'What is known of runs, given as a list of ids: one row for each fact, with part (run, hardware, config, mode, setting, param, metric, package, input or output), name and value as text.';
+    SEMI JOIN asked USING (run_id);
+COMMENT ON MACRO TABLE run_facts IS 'What is known of runs, given as a list of ids, beginnings of them or names, as for curve: one row for each fact, with part (run, hardware, config, mode, setting, param, metric, package, input or output), name and value as text.';
 
 CREATE MACRO compare_runs(run_a, run_b) AS TABLE
 WITH pair AS MATERIALIZED (
@@ -461,10 +475,10 @@ WITH pair AS MATERIALIZED (
 ), both_runs AS (
     SELECT part, name, max(value) FILTER (WHERE run_id = pair.a) AS value_a,
         max(value) FILTER (WHERE run_id = pair.b) AS value_b
-    FROM run_facts([run_called(run_a), run_called(run_b)]), pair GROUP BY part, name
+    FROM run_facts([run_a, run_b]), pair GROUP BY part, name
 )
 SELECT part, name, value_a, value_b FROM both_runs WHERE value_a IS DISTINCT FROM value_b ORDER BY part, name;
-COMMENT ON MACRO TABLE compare_runs IS 'What differs between two runs, code, environment and results included; a run is an id, or 8 letters or more that only one begins with.';
+COMMENT ON MACRO TABLE compare_runs IS 'What differs between two runs, code, environment and results included; runs are given as for curve.';
 
 CREATE MACRO manifest_diff(digest_a, digest_b) AS TABLE
 WITH pair AS MATERIALIZED (

@@ -34,10 +34,12 @@ def check(
     """Hold the catalog against the journal and Dagster's own storage: what is in one only, and why."""
     from repro_assets.cli.answering import here, readable, say
     from repro_assets.cli.rendering import print_json, print_line, print_table
+    from repro_assets.errors import MachineError
     from repro_assets.orchestration.mending import check as checked
 
     done = checked(here() if mend else readable(), mended=mend)
-    code = 0 if done["ok"] else 1
+    bad = MachineError.exit_code if done["not_looked_at"] and not done["damaged"] else 1
+    code = 0 if done["ok"] else bad
     if as_json:
         print_json(done)
         return code
@@ -48,7 +50,12 @@ def check(
             if len(rows) > limit:
                 say(f"{len(rows) - limit} more: --limit {len(rows)}")
     counted = ", ".join(f"{count} {kind}s" for kind, count in done["compared"].items())
-    print_line(f"{'in agreement' if done['ok'] else 'not in agreement'}: {counted} of Dagster's compared")
+    for part in done["not_looked_at"]:
+        say(f"warning: {part['what']} was not looked at: {part['reason']}")
+    if done["not_looked_at"]:
+        print_line(f"{len(done['damaged'])} damaged files; nothing of Dagster's was compared")
+    else:
+        print_line(f"{'in agreement' if done['ok'] else 'not in agreement'}: {counted} of Dagster's compared")
     if not mend and any(row["mending"] for row in _all(done)):
         say("what can be mended is, with: repro catalog check --mend")
     return code

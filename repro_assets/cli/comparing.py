@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.cli.rendering import cell, print_json, print_line, print_table, short
-from repro_assets.wording import plain
+from repro_assets.wording import plain, words
 
 if TYPE_CHECKING:
     from repro_assets.inspection.comparison import RunComparison, RunDifference
@@ -57,7 +57,8 @@ def print_groups(rows: Sequence[dict[str, Any]], keys: Sequence[str], format: st
         writer.writerow(names)
         for row in rows:
             written = {**row, "seeds": " ".join(map(str, row["seeds"] or ()))}
-            writer.writerow([plain(written[name]) for name in names])
+            values = [written[name] for name in names]
+            writer.writerow([words(value) if isinstance(value, list) else plain(value) for value in values])
     else:
         shown = [{**row, "not_finite": row["not_finite"] or None, "configs": _mixed(row)} for row in rows]
         print_table(shown, [*keys, "metric", *_SHOWN])

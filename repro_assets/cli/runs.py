@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -48,6 +49,9 @@ _COLUMNS = {
     "metrics": ("name", "value", "step", "smallest", "greatest", "best", "step_of_best", "points"),
 }
 
+_WHOLE = ("error", "command", "fresh_command", "note", "console")
+"""What a terminal shows to its end: what a person came for, or copies."""
+
 
 class Format(enum.StrEnum):
     """How groups are written."""
@@ -68,7 +72,13 @@ class LeftOut(enum.StrEnum):
 
 @app.command("list")
 def list_(
-    where: Annotated[str | None, typer.Option(metavar="SQL", help="A condition over the columns of runs_wide.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL",
+            help="A condition over the columns of runs_wide; deleted runs are listed only where it names deleted.",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="At most so many, newest first.")] = 50,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +109,7 @@ def show(
     """Show the whole record of a run, with the command that runs it again."""
     from repro_assets.catalog.descriptions import show_run
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_facts, print_json, print_table, seconds, size
+    from repro_assets.cli.rendering import cut, print_facts, print_json, print_table, seconds, size
 
     if console:
         _show_console(run, as_json=as_json)
@@ -116,11 +126,26 @@ def show(
         "used packages": used,
         "console": f"{', '.join(written)}: repro runs show {record['run_id']} --console" if written else None,
     }
+    # A terminal has room for the beginning of what is long; a pipe gets all of it.
+    cramped = sys.stdout.isatty()
+    if cramped:
+        facts = {name: value if name in _WHOLE else cut(value) for name, value in facts.items()}
     print_facts(facts, title=f"run {record['run_id']}")
     for name in _LISTS:
         if record[name]:
             rows = [{**row, "seconds": seconds(row["seconds"])} if "seconds" in row else row for row in record[name]]
-            print_table(record[name] if name == "slowest_spans" else rows, _COLUMNS.get(name), title=f"\n{name}")
+            shown = record[name] if name == "slowest_spans" else rows
+            print_table([_fitted(row) for row in shown] if cramped else shown, _COLUMNS.get(name), title=f"\n{name}")
+
+
+def _fitted(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a row for a terminal: digests by their beginning, and of what is long the beginning."""
+    from repro_assets.cli.rendering import cut, short
+
+    return {
+        name: short(value) if isinstance(value, str) and value.startswith("sha256:") else cut(value)
+        for name, value in values.items()
+    }
 
 
 def _show_console(run: str, *, as_json: bool) -> None:
@@ -279,25 +304,40 @@ def delete(
     versions: Annotated[
         bool, typer.Option("--versions", help="Also the versions that they claimed, but for those with an alias.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be deleted.")] = False,
+    really: Annotated[
+        bool, typer.Option("--delete", help="Delete what a rule chooses among all runs; without this it only tells.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell, also of runs that are named.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete runs: what only they keep can be collected. Their records stay."""
+    """Delete runs: what only they keep can be collected. Their records stay.
+
+    Runs that are named are deleted at once; what a rule chooses among all only with --delete.
+    """
     from repro_assets.artifacts.policy import RunRule
     from repro_assets.catalog.deletion import delete_runs
     from repro_assets.cli.answering import say, settled
     from repro_assets.cli.rendering import print_json, print_table, size
+    from repro_assets.errors import InvalidValue
 
+    if really and dry_run:
+        raise InvalidValue("--delete and --dry-run exclude each other", "give one")
     age = None if older_than is None else seconds_of(older_than)
     rule = RunRule(age, keep_last, tag or [], except_tag or [])
     given = rule if rule.chooses or rule.except_tags else None
-    done = delete_runs(settled(), runs or [], given, versions=versions, dry_run=dry_run)
+    telling = dry_run or not (runs or really)
+    done = delete_runs(settled(), runs or [], given, versions=versions, dry_run=telling)
     if as_json:
         print_json(done)
     else:
-        print_table(done["runs"], ("run_id", "name", "state", "ended_at"))
+        if done["runs"] or not done["deleted_before"]:
+            print_table(done["runs"], ("run_id", "name", "state", "ended_at"))
+        for row in done["deleted_before"]:
+            say(f"run {row['run_id']} is deleted already, since {row['deleted_at']:%Y-%m-%d %H:%M:%S} UTC")
         free = size(done["bytes"])
-        say(f"{'would let' if dry_run else 'lets'} go of {free}, freed by: repro store gc --delete")
+        say(f"{'would let' if telling else 'lets'} go of {free}, freed by: repro store gc --delete")
+        if telling:
+            say("nothing was deleted" + ("" if dry_run else "; the same command with --delete does it"))
 
 
 def _without(record: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog import descriptions, queries
+from repro_assets.catalog.conditions import undeleted
 from repro_assets.store.home import Home, find_store
 
 if TYPE_CHECKING:
@@ -58,12 +59,13 @@ def query(
 
 
 def runs(where: str | None = None, limit: int | None = None, *, home: Home | None = None) -> pandas.DataFrame:
-    """Return runs, newest first; those that were deleted are left out.
+    """Return runs, newest first.
 
     Parameters
     ----------
     where : str, optional
-        An SQL condition over the columns of `runs_wide`, such as ``metrics['loss'] < 0.1``.
+        An SQL condition over the columns of `runs_wide`, such as ``metrics['loss'] < 0.1``. Runs that were
+        deleted are left out, unless it names the column `deleted`.
     limit : int, optional
         At most so many; all if left out.
     home : Home, optional
@@ -84,9 +86,8 @@ def runs(where: str | None = None, limit: int | None = None, *, home: Home | Non
     """
     import pandas
 
-    condition = "" if where is None else f"AND ({where}\n)"
     frame = query(
-        f"SELECT {_RUN_COLUMNS}, config, params, metrics FROM runs_wide WHERE NOT deleted {condition} "
+        f"SELECT {_RUN_COLUMNS}, config, params, metrics FROM runs_wide WHERE {undeleted(where)} "
         f"ORDER BY started_at DESC NULLS LAST, run_id DESC {queries.limit_clause(limit)}",
         home=home,
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro_assets.inspection.latex import escape
+from repro_assets.wording import words
 
 
 def latex_table(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
@@ -56,7 +57,7 @@ def _names(figures: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> lis
 def _cell(value: Any) -> str:
     if value is None:
         return "--"
-    return escape(f"{value:g}" if isinstance(value, float) else value)
+    return escape(f"{value:g}" if isinstance(value, float) else words(value) if isinstance(value, list) else value)
 
 
 def _figure(row: Mapping[str, Any] | None) -> str:

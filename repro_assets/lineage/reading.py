@@ -6,16 +6,13 @@ Law: an artifact comes before a run of the same name, and a whole key of the gra
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
+from repro_assets.artifacts import names
 from repro_assets.catalog.naming import resolve_artifact
-from repro_assets.catalog.queries import connect, resolve_run
+from repro_assets.catalog.queries import connect, near, resolve_run
 from repro_assets.errors import AmbiguousName, UnknownName
 from repro_assets.lineage.graph import Edge, Graph, Node
 from repro_assets.store.home import Home
-
-if TYPE_CHECKING:
-    pass
 
 RUNS = "SELECT run_id AS key FROM runs WHERE coalesce(run_kind, '') <> 'parent'"
 """The runs of the graph: parent runs only group."""
@@ -70,7 +67,7 @@ def resolve_node(home: Home, graph: Graph, text: str) -> str:
     Raises
     ------
     UnknownName
-        If neither is called so, or it is not part of the graph.
+        If neither is called so, with near names of both, or it is not part of the graph.
     AmbiguousName
         If several fit.
     """
@@ -86,7 +83,13 @@ def resolve_node(home: Home, graph: Graph, text: str) -> str:
         except UnknownName as error:
             # As JSON writes it, so that a name with a line end is still one line.
             shown = json.dumps(text, ensure_ascii=False)
-            raise UnknownName(f"there is no artifact or run {shown}", error.remedy or no_artifact.remedy) from error
+            known = [*names.collections(home), *graph.nodes, *(node.name for node in graph.nodes.values())]
+            told = [said.remedy for said in (error, no_artifact) if not said.remedy.startswith("see:")]
+            close = near(text, known)
+            if close:
+                told = [*(remedy.partition(";")[0] for remedy in told if remedy.startswith("an id ")), close]
+            remedy = "; ".join(told) or "see: repro artifacts list, or repro runs list"
+            raise UnknownName(f"there is no artifact or run {shown}", remedy) from error
     graph.check(key)
     return key
 

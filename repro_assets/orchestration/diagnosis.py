@@ -197,7 +197,7 @@ def _catalog(home: Home) -> Finding:
 
 
 def _dagster_storage(home: Home) -> Finding:
-    from repro_assets.orchestration.instance import open_instance
+    from repro_assets.orchestration.instance import asked
 
     named = os.environ.get("DAGSTER_HOME")
     if named and Path(named).absolute() != home.dagster.absolute():
@@ -206,7 +206,7 @@ def _dagster_storage(home: Home) -> Finding:
         )
     if not home.dagster.is_dir():
         return Finding("dagster storage", OK, f"{home.dagster} is made by the first run")
-    with open_instance(home) as instance:
+    with asked(home) as instance:
         return Finding("dagster storage", OK, f"{instance.get_runs_count()} runs in {home.dagster}")
 
 

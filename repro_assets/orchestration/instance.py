@@ -17,6 +17,11 @@ from repro_assets.errors import MachineError
 from repro_assets.store import durable
 from repro_assets.store.home import Home
 
+
+class Unreadable(MachineError):
+    """Dagster's storage cannot be read."""
+
+
 SETTINGS = "dagster.yaml"
 _MADE = "tables-made"
 
@@ -46,7 +51,7 @@ def asked(home: Home) -> Iterator[dg.DagsterInstance]:
 
     Raises
     ------
-    MachineError
+    Unreadable
         If it cannot be read, also in the body.
     """
     from sqlalchemy.exc import SQLAlchemyError
@@ -56,7 +61,10 @@ def asked(home: Home) -> Iterator[dg.DagsterInstance]:
             yield instance
     except SQLAlchemyError as error:
         said = str(error).splitlines()[0]
-        raise MachineError(f"Dagster's storage in {home.dagster} cannot be read: {said}") from error
+        raise Unreadable(
+            f"Dagster's storage in {home.dagster} cannot be read: {said}",
+            "check its owner, mode and mount options: SQLite reads only where it can write",
+        ) from error
 
 
 def _make_tables(home: Home) -> None:

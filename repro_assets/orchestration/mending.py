@@ -24,7 +24,7 @@ from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration import dagster_side, metadata, parents
 from repro_assets.orchestration.agreement import COPY_CHECK, COPY_STATE, END_RUN, REPORT, Agreement, Finding, compare
 from repro_assets.orchestration.dagster_side import Answer
-from repro_assets.orchestration.instance import asked
+from repro_assets.orchestration.instance import Unreadable, asked
 from repro_assets.orchestration.recorded_side import Product
 from repro_assets.orchestration.versions import TRIAL
 from repro_assets.recording.redaction import redact
@@ -46,26 +46,34 @@ def check(home: Home, *, mended: bool = False) -> dict[str, Any]:
     dict
         ``ok``, ``rows`` (how much of Dagster's was compared), ``compared`` (by kind), ``only_in_dagster``,
         ``only_in_journal``, ``differing`` (documents of `agreement.Finding`), ``damaged`` (rows of ``file`` and
-        ``reason``), ``mended`` (findings that were mended, or say ``why_not``).
+        ``reason``), ``mended`` (findings that were mended, or say ``why_not``), ``not_looked_at`` (rows of ``what`` and
+        ``reason``: what could not be read, so that nothing is said of it).
 
     Raises
     ------
     MachineError
-        If Dagster's storage, the journal or the catalog cannot be read, or written where that was asked for.
+        If the journal or the catalog cannot be read, or anything of them or Dagster's storage where mending was asked
+        for.
     """
     damaged = check_catalog(home)
     done: list[dict[str, Any]] = []
     if mended and damaged:
         projection.rebuild(home)
         damaged = check_catalog(home)
-    with _instance(home) as instance:
-        found = compare(home, instance)
+    found, unseen = Agreement(), []
+    try:
+        with _instance(home) as instance:
+            found = compare(home, instance)
+            if mended:
+                done = mend(home, instance, found)
+                if done:
+                    found = compare(home, instance)
+    except Unreadable as error:
         if mended:
-            done = mend(home, instance, found)
-            if done:
-                found = compare(home, instance)
+            raise
+        unseen.append({"what": "Dagster's storage", "reason": str(error)})
     return {
-        "ok": found.ok and not damaged,
+        "ok": found.ok and not damaged and not unseen,
         "rows": sum(found.compared.values()),
         "compared": found.compared,
         "only_in_dagster": [finding.document() for finding in found.only_in_dagster],
@@ -73,6 +81,7 @@ def check(home: Home, *, mended: bool = False) -> dict[str, Any]:
         "differing": [finding.document() for finding in found.differing],
         "damaged": [{"file": name, "reason": reason} for name, reason in damaged],
         "mended": done,
+        "not_looked_at": unseen,
     }
 
 

@@ -14,9 +14,13 @@ from repro_assets.catalog import queries
 from repro_assets.errors import InvalidValue
 from repro_assets.journal.run_records import RunNoted, RunTagged
 from repro_assets.journal.segments import journal_at
-from repro_assets.recording.redaction import redact
+from repro_assets.recording.redaction import redact, redact_message
 from repro_assets.store.home import Home
 
+LONGEST_TAG = 200
+"""Letters of a tag at most: it is a word to choose by, and a column of every list of runs."""
+LONGEST_NOTE = 10_000
+"""Letters of a note at most: every list of runs reads all of them."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -42,11 +46,13 @@ def tag_run(home: Home, run: str, add: Iterable[str] = (), remove: Iterable[str]
     UnknownName, AmbiguousName
         As `resolve_run`.
     InvalidValue
-        If a tag is empty, has a comma or a line break, begins with a sign, looks like a credential, or is both added
-        and removed; nothing is recorded then.
+        If a tag is empty or longer than `LONGEST_TAG`, has a comma or a line break, begins with a sign, looks like a
+        credential, or is both added and removed; nothing is recorded then.
     """
     run_id = queries.resolve_run(home, run)
     wanted, unwanted = (list(dict.fromkeys(words)) for words in (add, remove))
+    for tag in wanted:
+        _refuse_long(tag, "tag", LONGEST_TAG)
     for tag in (*wanted, *unwanted):
         _check_tag(tag)
     both = set(wanted) & set(unwanted)
@@ -69,7 +75,7 @@ def note_run(home: Home, run: str, text: str) -> dict[str, Any]:
     run : str
         What `catalog.queries.resolve_run` takes.
     text : str
-        The note; empty to take the last one away.
+        The note, of at most `LONGEST_NOTE` letters; empty to take the last one away.
 
     Returns
     -------
@@ -81,12 +87,14 @@ def note_run(home: Home, run: str, text: str) -> dict[str, Any]:
     UnknownName, AmbiguousName
         As `resolve_run`.
     InvalidValue
-        If something in it looks like a credential; nothing is recorded then.
+        If it is longer than that, or something in it looks like a credential; nothing is recorded then.
     """
     run_id = queries.resolve_run(home, run)
+    text = text.strip()
+    _refuse_long(text, "note", LONGEST_NOTE)
     _refuse_secrets(text, "note")
-    journal_at(home.journal).append(RunNoted(run_id, text.strip()))
-    return {"run_id": run_id, "note": text.strip() or None}
+    journal_at(home.journal).append(RunNoted(run_id, text))
+    return {"run_id": run_id, "note": text or None}
 
 
 def _tags(home: Home, run_id: str) -> list[str]:
@@ -102,7 +110,11 @@ def _check_tag(tag: str) -> None:
     _refuse_secrets(tag, "tag")
 
 
+def _refuse_long(text: str, what: str, longest: int) -> None:
+    if len(text) > longest:
+        raise InvalidValue(f"the {what} has {len(text):,} letters, and {longest:,} are allowed", "shorten it")
+
+
 def _refuse_secrets(text: str, what: str) -> None:
-    _, found = redact(text, what)
-    if found:
+    if redact(text, what)[1] or redact_message(text) != text:
         raise InvalidValue(f"the {what} holds what looks like a credential", "leave it out")

@@ -2,8 +2,8 @@
 
 Laws: two executions are the same work if their key is equal: code version, config, seed, mode, input digests, versions
 of the distributions that the code imports, device and instruction set. The index under ``cache/reuse`` only says where
-to look; an entry counts only if every byte of every artifact that it names is there and right, and losing the index
-costs a recomputation.
+to look; an entry counts only if its run was not deleted and every byte of every artifact that it names is there and
+right, and losing the index costs a recomputation.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
+from repro_assets.catalog import queries
 from repro_assets.errors import ReproError
 from repro_assets.identity.canonical import digest_of
 from repro_assets.identity.digest import Digest
@@ -40,9 +41,11 @@ def reuse_key(**facts: Any) -> Digest:
 
 
 def find(home: Home, key: Digest) -> Earlier | None:
-    """Return the earlier run with this key whose outputs are whole, if there is one."""
+    """Return the earlier run with this key that was not deleted and whose outputs are whole, if there is one."""
     try:
         raw = sealed.unseal(_path(home, key).read_bytes(), _UNSEALED)
+        if queries.rows(home, "SELECT run_id FROM deleted_runs WHERE run_id = ?", [raw["run_id"]]):
+            return None
         outputs = {
             slot: repository.by_digest(home, Digest.parse(item["digest"]), name=item["name"], run_id=raw["run_id"])
             for slot, item in raw["outputs"].items()
@@ -51,7 +54,7 @@ def find(home: Home, key: Digest) -> Earlier | None:
             return None
         return Earlier(raw["run_id"], outputs, raw["facts"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, ReproError):
-        # A lost or damaged entry is no entry: the work is done again.
+        # A lost or damaged entry is no entry, nor one of which nobody can tell: the work is done again.
         return None
 
 

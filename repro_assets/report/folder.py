@@ -2,7 +2,8 @@
 
 Laws: a file shows under its name whole or not at all; a file that would not change is left alone; nothing that this
 program did not write is overwritten or removed: a folder with anything in it is taken only if it has the marker of a
-report, and only files that the marker lists are removed once a report no longer has them.
+report, and only files that the marker lists are removed once a report no longer has them; until the first file is
+written nothing is made, so a report that is refused leaves nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Folder:
     Parameters
     ----------
     root : Path
-        The folder; made where it is missing.
+        The folder; made with the first file where it is missing.
 
     Raises
     ------
@@ -37,8 +38,6 @@ class Folder:
         If it is a file, or holds something and is no report.
     InvalidInput, UnsupportedFormat
         If its marker does not read, or a newer version wrote it.
-    MachineError
-        If it cannot be made.
     """
 
     def __init__(self, root: Path) -> None:
@@ -47,13 +46,7 @@ class Folder:
         self._earlier = _listed(self.root)
         self._written: dict[str, str] = {}
         self._digests: dict[str, str] = {}
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            for rest in (self.root / _TEMPORARY).glob("*"):
-                rest.unlink()
-        except OSError as error:
-            raise from_os_error(error, self.root) from error
-        self._mark(self._earlier)
+        self._begun = False
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file of the report, if its content is another than before.
@@ -76,6 +69,8 @@ class Folder:
         path = self.root / name
         if self._digests.get(name) == digest and path.is_file():
             return
+        if not self._begun:
+            self._begin()
         durable.replace_file(path, [content], self.root / _TEMPORARY)
         self._digests[name] = digest
 
@@ -101,6 +96,22 @@ class Folder:
         self._mark(set(names))
         self._earlier, self._written, self.bytes = set(names), {}, 0
         return names
+
+    def give_up(self) -> None:
+        """Take away what is left of writing, after an error; the files that show stay for the next report."""
+        with contextlib.suppress(OSError):
+            (self.root / _TEMPORARY).rmdir()
+
+    def _begin(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            for rest in (self.root / _TEMPORARY).glob("*"):
+                rest.unlink()
+        except OSError as error:
+            raise from_os_error(error, self.root) from error
+        # Before any file, so that one that is killed is known as a report.
+        self._mark(self._earlier)
+        self._begun = True
 
     def _mark(self, names: set[str]) -> None:
         content = json.dumps({"format": FORMAT, "files": sorted(names)}, indent=0).encode()

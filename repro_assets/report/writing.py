@@ -99,7 +99,14 @@ def write_report(home: Home, names: Sequence[str], folder: Folder, options: Opti
     MachineError
         If the system refuses to write, or the catalog had to be brought up to date and cannot be written.
     """
-    options = options or Options()
+    try:
+        return _write_report(home, names, folder, options or Options())
+    except BaseException:
+        folder.give_up()
+        raise
+
+
+def _write_report(home: Home, names: Sequence[str], folder: Folder, options: Options) -> Written:
     plotly = plotting_script()
     graph = read_graph(home)
     with connect(home) as connection:

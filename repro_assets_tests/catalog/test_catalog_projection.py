@@ -10,6 +10,7 @@ import pytest
 
 from repro_assets.catalog import publication
 from repro_assets.catalog.checking import check_catalog
+from repro_assets.catalog.merging import merge
 from repro_assets.catalog.projection import rebuild, refresh
 from repro_assets.catalog.queries import rows
 from repro_assets.identity.digest import Digest
@@ -120,9 +121,40 @@ def test_a_torn_last_line_waits_and_then_counts(home, recorder):
     lines = whole.splitlines(keepends=True)
     segment.write_bytes(b"".join(lines[:-1]) + lines[-1][:-20])
     assert state_of(home, "run-one")[0] == "INTERRUPTED"
-    assert rows(home, "FROM damages") == []
+    (torn,) = rows(home, "FROM damages")
+    assert (torn["kind"], torn["segment"], torn["byte_offset"]) == ("torn", segment.name, len(b"".join(lines[:-1])))
+    assert f"{len(lines[-1]) - 20} bytes" in torn["reason"]
+    before = home.catalog.read_bytes()
+    assert refresh(home).damages == 0
+    assert home.catalog.read_bytes() == before
+    assert check_catalog(home) == []
     segment.write_bytes(whole)
     assert state_of(home, "run-one") == ("COMPLETED", "record")
+    assert rows(home, "FROM damages") == []
+
+
+def test_a_line_that_is_being_written_is_no_damage_until_its_writer_is_gone(home, start):
+    begun = (
+        "import sys, time; from pathlib import Path; from repro_assets.journal.segments import Journal; "
+        "from repro_assets.journal.run_records import RunStarted; journal = Journal(Path(sys.argv[1])); "
+        "journal.append(RunStarted('run-one', 'asset', 'one')); "
+        "file = (Path(sys.argv[1]) / journal.segment).open('ab', 0); file.write(b'{\"v\": 1, \"ki'); "
+        "print(journal.segment, flush=True); time.sleep(600)"
+    )
+    process = start(begun, home.journal)
+    segment = process.stdout.readline().strip()
+    assert segment
+    assert state_of(home, "run-one")[0] == "RUNNING"
+    assert rows(home, "FROM damages") == []
+    process.kill()
+    process.wait()
+    assert [(row["kind"], row["segment"]) for row in rows(home, "FROM damages")] == [("torn", segment)]
+    again = [row["kind"] for row in rows(home, "FROM damages")]
+    rebuild(home)
+    assert [row["kind"] for row in rows(home, "FROM damages")] == again == ["torn"]
+    merge(home)
+    rebuild(home)
+    assert [(row["kind"], row["segment"]) for row in rows(home, "FROM damages")] == [("torn", segment)]
 
 
 def test_a_damaged_line_is_named_and_later_lines_count(home, recorder):

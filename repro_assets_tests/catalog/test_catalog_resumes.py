@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pytest
+
 from repro_assets.catalog.descriptions import show_run
-from repro_assets.catalog.queries import rows
+from repro_assets.catalog.projection import refresh
+from repro_assets.catalog.queries import connect, rows
+from repro_assets.errors import InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import run_records
 from repro_assets.journal.segments import Journal
@@ -76,3 +81,42 @@ def test_a_run_says_what_it_went_on_from_and_what_went_on_from_it(home: Home) ->
     assert first["resumed"] == second["resumed_by"] == []
     assert "--resume one/checkpoint_step_5" in second["fresh_command"]
     assert "--resume" not in first["fresh_command"]
+
+
+def test_macros_take_a_run_by_its_beginning_or_its_name_and_refuse_what_is_none_or_several(home, recorder):
+    for number in (1, 2):
+        recorder.run(f"abcdef0{number}-long-id", number, points=3, name=("first", "twice")[number - 1])
+    recorder.run("short", 3, points=4, name="twice")
+    for given in ("abcdef01-long-id", "abcdef01", "first"):
+        assert len(rows(home, "FROM curve(?)", [given])) == 3
+        assert {row["run_id"] for row in rows(home, "FROM run_facts([?])", [given])} == {"abcdef01-long-id"}
+    assert len(rows(home, "FROM curve('short')")) == 4
+    both = rows(home, "SELECT DISTINCT run_id FROM run_facts(['first', 'abcdef01', 'short']) ORDER BY 1")
+    assert [row["run_id"] for row in both] == ["abcdef01-long-id", "short"]
+    assert rows(home, "FROM run_facts([])") == []
+    for given, said in (("nothing-such", "there is no run nothing-such"), ("twice", "2 runs are called so"),
+                        ("abcdef0", "there is no run abcdef0")):  # fmt: skip
+        for sql in ("FROM curve(?)", "FROM run_facts(['first', ?])"):
+            with pytest.raises(InvalidValue, match=said):
+                rows(home, sql, [given])
+
+
+def test_a_curve_is_read_without_the_points_of_other_runs(home, recorder):
+    for number in range(3):
+        recorder.journal.append(
+            run_records.RunStarted(f"run-number-{number}", "asset", f"name-{number}"),
+            run_records.Metrics.of(f"run-number-{number}", [["loss", step, 1.0, 0.0] for step in range(150_000)]),
+        )
+    refresh(home)
+    with connect(home) as connection:
+        (plan,) = connection.execute("EXPLAIN (ANALYZE, FORMAT json) FROM curve('name-1')").fetchall()
+    scanned: list[int] = []
+
+    def walk(node: dict[str, Any]) -> None:
+        if "metrics" in str(node.get("extra_info", {}).get("Table", "")):
+            scanned.append(node["operator_cardinality"])
+        for child in node["children"]:
+            walk(child)
+
+    walk(json.loads(plan[1]))
+    assert scanned == [150_000]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shutil
+import subprocess
 
 from repro_assets.journal.segments import journal_at
+from repro_assets.orchestration.diagnosis import FAIL, diagnose
+from repro_assets.orchestration.instance import open_instance
 
 
 def test_sql_answers_alike_in_every_format(repro, home, tmp_path):
@@ -80,3 +84,30 @@ def test_an_answer_goes_through_a_link_and_into_a_pipe(repro, home, tmp_path):
         assert os.read(reader, 100) == b"one\n1\n"
     finally:
         os.close(reader)
+
+
+def test_of_a_store_that_cannot_be_written_is_said_what_could_not_be_looked_at(repro, home, small_disk, monkeypatch):
+    with open_instance(home) as instance:
+        assert instance.get_runs_count() == 0
+    assert repro("runs", "list").code == 0
+    store = small_disk / "store"
+    shutil.copytree(home.root, store)
+    monkeypatch.setenv("REPRO_HOME", str(store))
+    assert repro("catalog", "check", "--json").document["not_looked_at"] == []
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    said = repro("catalog", "check")
+    assert said.code == 3 and "nothing of Dagster's was compared" in said.out
+    assert "Dagster's storage was not looked at" in said.err and "mode and mount options" in said.err
+    told = repro("catalog", "check", "--json")
+    assert (told.code, told.document["ok"], told.document["damaged"]) == (3, False, [])
+    assert [part["what"] for part in told.document["not_looked_at"]] == ["Dagster's storage"]
+    mending = repro("catalog", "check", "--mend")
+    assert (mending.code, mending.out, mending.err.count("\n")) == (3, "", 1)
+    found = {}
+    for finding in diagnose():
+        found[finding.check] = finding
+        if finding.check == "dagster storage":
+            break
+    assert {name for name, finding in found.items() if finding.status == FAIL} == {"writable", "dagster storage"}
+    assert found["catalog"].detail == "3 runs"
+    assert "cannot be read" in found["dagster storage"].detail and "mount options" in found["dagster storage"].remedy

@@ -137,3 +137,21 @@ def test_a_name_that_means_nothing_is_one_line_and_code_2(repro, home):
         assert (said.code, said.out) == (2, "")
         assert said.err.count("\n") == 1 and said.err.startswith("error: there is no artifact or run")
     assert "8 digits or more" in repro("lineage", "show", "bbbbbbb").err
+
+
+@pytest.mark.parametrize(
+    ("text", "offered"),
+    [
+        ("model-smal", "did you mean model-small"),
+        ("model-bbbbbbbb2222222", "model-bbbbbbbb22222222"),
+        ("small-sed2", "small-seed2"),
+        ("aaaaaaaa1111111x", "aaaaaaaa11111111"),
+        ("aaaa", "an id needs 8 digits or more"),
+        ("zzz", "see: repro artifacts list, or repro runs list"),
+    ],
+)
+def test_an_unknown_name_is_met_with_near_names_of_artifacts_and_runs(repro, home, text, offered):
+    for words in (("show", text), ("impact", text), ("common", text, "model-small"), ("paths", "model-small", text)):
+        said = repro("lineage", *words)
+        assert (said.code, said.out) == (2, "")
+        assert offered in said.err and said.err.count("\n") == 1

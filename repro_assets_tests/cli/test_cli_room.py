@@ -191,3 +191,20 @@ def test_nothing_is_evicted_unasked_or_unproven(repro: Any, home: Home) -> None:
 def test_each_also_speaks_to_people(repro: Any, home: Home, words: tuple[str, ...]) -> None:
     said = repro(*words)
     assert said.code == 0 and said.out + said.err
+
+
+def test_what_a_rule_chooses_among_all_runs_goes_only_when_asked(repro: Any, home: Home) -> None:
+    first, second, failed = "aaaaaaaa11111111", "bbbbbbbb22222222", "cccccccc33333333"
+    told = repro("runs", "delete", "--older-than", "0")
+    assert told.code == 0 and all(run in told.out for run in (first, second, failed))
+    assert "nothing was deleted; the same command with --delete does it" in told.err
+    assert repro("runs", "delete", "--keep-last", 0, "--json").document["dry_run"]
+    assert len(repro("runs", "list", "--json").document) == 3
+    refused = repro("runs", "delete", "--older-than", "0", "--delete", "--dry-run")
+    assert refused.code == 2 and "exclude each other" in refused.err
+    named = repro("runs", "delete", failed, second, "--older-than", "90d", "--json").document
+    assert (named["dry_run"], named["runs"]) == (False, [])
+    assert not repro("runs", "delete", failed, "--older-than", "0", "--json").document["dry_run"]
+    done = repro("runs", "delete", "--older-than", "0", "--delete", "--json").document
+    assert (done["dry_run"], [row["run_id"] for row in done["runs"]]) == (False, [first, second])
+    assert repro("runs", "list", "--json").document == []

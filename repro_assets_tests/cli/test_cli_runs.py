@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from repro_assets.artifacts.repository import put
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.lifetime import begin
 
@@ -60,3 +61,37 @@ def test_a_command_is_shown_only_where_something_can_be_replayed(repro, home):
     for run, hint in {"script1": "name a run of an asset", "parent1": "name one of the runs that it groups"}.items():
         said = repro("env", "diff", run, "current")
         assert said.code == 2 and hint in said.err and ("parent" in said.err) is (run == "parent1")
+
+
+def test_a_deleted_run_is_said_to_be_and_last_passes_over_it(repro, home):
+    assert repro("runs", "delete", "last").code == 0
+    assert repro("runs", "show", "last", "--json").document["run_id"] == "bbbbbbbb22222222"
+    assert repro("runs", "show", "last~1", "--json").document["run_id"] == "aaaaaaaa11111111"
+    assert "there is no run last~2" in repro("runs", "show", "last~2").err
+    record = repro("runs", "show", "cccccccc", "--json").document
+    again = repro("runs", "delete", "cccccccc33333333")
+    assert again.code == 0 and again.out == ""
+    assert f"cccccccc33333333 is deleted already, since {record['deleted_at'][:10]}" in again.err
+    both = repro("runs", "delete", "cccccccc", "bbbbbbbb", "--json").document
+    assert both["deleted_before"] == [{"run_id": "cccccccc33333333", "deleted_at": record["deleted_at"]}]
+    assert [row["run_id"] for row in both["runs"]] == ["bbbbbbbb22222222"]
+
+
+def test_on_a_terminal_what_is_long_is_shortened_and_nothing_is_wider(repro, home, monkeypatch):
+    long, trace = {f"key{number}": "value" * 10 for number in range(20)}, "line of a trace\n" * 60
+    run = begin(home, RunStarted("dddddddd44444444", "asset", "wide", asset="models/" + "wide" * 40, config=long))
+    run.use("given", put(home, {"numbers": [4]}, name="given"))
+    run.end("FAILED", ValueError(trace))
+    digest = repro("runs", "show", "last", "--json").document["inputs"][0]["digest"]
+    piped = repro("runs", "show", "last").out
+    assert digest in piped and "key19" in piped and "whole with --json" not in piped
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = repro("runs", "show", "last").out
+    assert max(map(len, shown.splitlines())) <= 100
+    flat, whole = ("".join(text.split()) for text in (shown, piped))
+    assert "(wholewith--json)" in flat and '"key19":' in whole and '"key19":' not in flat
+    assert digest.removeprefix("sha256:")[:10] in flat and digest not in flat
+    assert flat.count("lineofatrace") == whole.count("lineofatrace") >= 60
+    assert "--setkey19=" in flat, "a command is to be copied"

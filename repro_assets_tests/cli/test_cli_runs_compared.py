@@ -119,3 +119,20 @@ def test_a_metric_shows_its_best_value(repro, home):
     best = {row["name"]: row for row in repro("runs", "show", A, "--json").document["metrics"]}
     assert (best["accuracy"]["best"], best["accuracy"]["step_of_best"], best["accuracy"]["mode"]) == (0.9, 1, "max")
     assert (best["loss"]["best"], best["loss"]["value"], best["loss"]["mode"]) == (0.25, 0.25, "min")
+
+
+def test_tags_and_notes_are_scanned_and_have_a_greatest_length(repro, home):
+    token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    for text in (f"it used {token} on the way", "x=1 and password=hunter22", f"first line\nAPI_KEY={token}"):
+        said = repro("runs", "note", "last", text)
+        assert said.code == 2 and "looks like a credential" in said.err and token not in said.err
+    said = repro("runs", "tag", "last", "+a=1 password=hunter22")
+    assert said.code == 2 and "looks like a credential" in said.err
+    said = repro("runs", "tag", "last", "+" + "t" * 201)
+    assert said.code == 2 and "the tag has 201 letters, and 200 are allowed" in said.err
+    said = repro("runs", "note", "last", "n" * 10_001)
+    assert said.code == 2 and "the note has 10,001 letters, and 10,000 are allowed" in said.err
+    record = repro("runs", "show", "last", "--json").document
+    assert (record["tags"] or [], record["notes"]) == ([], [])
+    assert repro("runs", "tag", "last", "+" + "t" * 200).code == 0
+    assert repro("runs", "note", "last", "n" * 10_000 + "\n").code == 0

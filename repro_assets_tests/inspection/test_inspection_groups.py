@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
+from datetime import UTC, datetime
 
 import pytest
 from scipy import stats
 
 from repro_assets.catalog import queries
 from repro_assets.catalog.groups import group_runs
+from repro_assets.errors import InvalidValue
 from repro_assets.inspection.group_table import latex_table
 from repro_assets.journal import run_records
 from repro_assets.journal.segments import Journal
@@ -126,3 +128,24 @@ def test_the_table_for_a_paper_escapes_and_rounds(home):
 def test_a_figure_has_the_places_that_its_interval_has(mean, half, shown):
     row = {"k": 1, "metric": "m", "mean": mean, "low": mean - half, "high": mean + half, "n": 3, "configs": 1}
     assert f"1 & ${shown}\\,(n=3)$ \\\\" in latex_table([row], ["k"]).splitlines()
+
+
+def test_tags_are_one_key_as_a_whole_and_times_are_days(tmp_path):
+    other = make_store(tmp_path / "store")
+    journal = Journal(other.journal)
+    for run_id, tags in (("one", ["b", "a"]), ("two", ["a"]), ("three", []), ("four", ["a"])):
+        record(journal, run_id, 0, 0.1, 0.5, tags=tags)
+    journal.append(run_records.RunTagged("four", ["b"], []))
+    journal.close()
+    rows = group_runs(other, ["tags", "started_at"], ["loss"])
+    (day,) = {row["started_at"] for row in rows}
+    assert (datetime.now(UTC).date() - day).days in (0, 1)
+    assert [(row["tags"], row["n"]) for row in rows] == [([], 1), (["a"], 1), (["a", "b"], 2)]
+    assert r"a, b & " in latex_table(rows, ["tags"])
+
+
+@pytest.mark.parametrize("key", ["metrics", "config", "plan", "seconds", "run_id"])
+def test_a_column_that_runs_do_not_share_is_refused_with_those_that_they_do(home, key):
+    with pytest.raises(InvalidValue, match=f"not grouped by their {key}") as caught:
+        group_runs(home, [key], ["loss"])
+    assert "config.NAME" in caught.value.remedy and "started_at" in caught.value.remedy

@@ -10,6 +10,8 @@ import pytest
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.identity.digest import Digest
+from repro_assets.journal.run_records import RunDeleted, RunEnded, RunStarted
+from repro_assets.journal.segments import Journal
 from repro_assets.recording import reuse
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
@@ -99,3 +101,17 @@ def test_the_index_can_be_lost_and_a_later_entry_wins(home: Home, key: Digest, o
     (entry,) = [path for path in (home.cache / "reuse").rglob("*") if path.is_file()]
     entry.unlink()
     assert reuse.find(home, key) is None
+
+
+def test_the_work_of_a_run_that_was_deleted_is_done_again(
+    home: Home, key: Digest, outputs: dict[str, Artifact]
+) -> None:
+    journal = Journal(home.journal)
+    for run_id in ("run-1", "run-2"):
+        journal.append(RunStarted(run_id, "asset", "sft"), RunEnded(run_id, "COMPLETED"))
+    assert reuse.find(home, key) is not None
+    journal.append(RunDeleted("run-1"))
+    assert reuse.find(home, key) is None
+    reuse.remember(home, key, "run-2", outputs, {})
+    assert reuse.find(home, key) is not None
+    journal.close()

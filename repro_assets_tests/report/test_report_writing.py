@@ -19,7 +19,14 @@ from report_store import ATTACK, run_id
 
 import repro_assets
 from repro_assets.cli.app import main
-from repro_assets.errors import InvalidInput, RequestError, ReusedElsewhere, UnknownName, UnsupportedFormat
+from repro_assets.errors import (
+    InvalidInput,
+    MachineError,
+    RequestError,
+    ReusedElsewhere,
+    UnknownName,
+    UnsupportedFormat,
+)
 from repro_assets.journal import run_records
 from repro_assets.journal.segments import Journal
 from repro_assets.report import folder as folders
@@ -99,6 +106,28 @@ def test_a_store_without_a_run_has_a_report(tmp_path: Path) -> None:
 def test_an_unknown_run_is_named(filled: Home, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="nothing-like-it"):
         write_report(filled, ["nothing-like-it"], Folder(tmp_path / "pages"))
+
+
+def test_a_report_that_is_refused_leaves_nothing(filled: Home, tmp_path: Path) -> None:
+    for names, options in ((["nothing-like-it"], Options()), ([], Options(paper=True, metrics=("no such metric",)))):
+        with pytest.raises(UnknownName):
+            write_report(filled, names, Folder(tmp_path / "deep" / "pages"), options)
+        assert not (tmp_path / "deep").exists()
+    folder = Folder(tmp_path / "pages")
+    write_report(filled, [run_id(0.1, 1)], folder)
+    before = contents(tmp_path)
+    with pytest.raises(UnknownName):
+        write_report(filled, ["nothing-like-it"], Folder(folder.root))
+    assert contents(tmp_path) == before
+
+
+def test_a_report_that_cannot_be_written_to_its_end_leaves_no_folder_for_writing(filled: Home, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "pages")
+    folder.write("index.html", b"")
+    (tmp_path / "pages" / "data").write_bytes(b"in the way")
+    with pytest.raises(MachineError):
+        write_report(filled, [], folder)
+    assert not (tmp_path / "pages" / ".writing").exists()
 
 
 def test_without_the_plotting_library_the_error_says_how_to_get_it(
