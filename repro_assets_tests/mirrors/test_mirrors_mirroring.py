@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -182,7 +183,8 @@ def test_a_tool_that_refuses_the_run_gets_nothing_more() -> None:
     mirror = Listing()
 
     def refuse(what: str, value: Any) -> None:
-        raise Refused("the project was deleted")
+        if what == "start":
+            raise Refused("the project was deleted")
 
     mirror.trouble = refuse
     mirroring = Mirroring([mirror], RUN, lambda text: None)
@@ -221,11 +223,14 @@ def test_a_forked_child_feeds_nothing() -> None:
     mirror = Listing()
     mirroring = Mirroring([mirror], RUN, lambda text: None)
     mirroring.metrics(_points(1))
-    child = os.fork()
-    if not child:
-        mirroring.metrics(_points(1, 1))
-        mirroring.params({"child": 1})
-        os._exit(17 if mirroring.end("FAILED") == [] else 1)
+    # The mirror's thread is at work at that moment, and is none in the child.
+    with mirroring._feeds[0]._lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(30)
+            mirroring.metrics(_points(1, 1))
+            mirroring.params({"child": 1})
+            os._exit(17 if mirroring.end("FAILED") == [] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
     mirroring.metrics(_points(1, 2))
     assert mirroring.end("COMPLETED") == []

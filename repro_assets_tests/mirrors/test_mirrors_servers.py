@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tool_readers import TOOLS
 
+from repro_assets.errors import MachineError
 from repro_assets.mirrors.mirror import MirroredRun
 from repro_assets.mirrors.mirroring import Mirroring
 from repro_assets.mirrors.mlflow_mirror import MLflow
@@ -88,6 +89,12 @@ def test_a_server_that_comes_late_gets_everything(
     (warning,) = warnings
     assert f"http://127.0.0.1:{port} does not answer" in warning
     assert "hunter" not in warning
+
+
+def test_what_is_said_of_a_server_holds_no_password(port: int) -> None:
+    mirror = MLflow(f"http://me:hunter2secret@127.0.0.1:{port}")
+    with pytest.raises(MachineError, match=f"^http://127.0.0.1:{port} does not answer: ConnectionError$"):
+        mirror.start(RUN)
 
 
 def _answers(port: int) -> bool:
