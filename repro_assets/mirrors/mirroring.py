@@ -2,7 +2,8 @@
 
 Laws: what the run calls returns at once. Each mirror has a bounded queue and a daemon thread of its own, so a slow one
 stops neither the run nor another mirror. What cannot be written now is tried again, in order, with a growing pause. A
-full queue takes nothing more, and counts it; the run is warned once for each sort of trouble, and once more at the end
+full queue takes nothing more, and counts it; what no trying would write, such as an artifact whose bytes are gone, is
+counted and left out; the run is warned once for each sort of trouble, and once more at the end
 with what each mirror lacks. Ending is bounded in time: it tries once more, and gives up at its limit or where that try
 fails. A forked child feeds none of its parent's mirrors.
 
@@ -14,6 +15,7 @@ counted as lacking.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import threading
 import time
@@ -24,7 +26,8 @@ from typing import Any
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.secrets import redact_url
-from repro_assets.mirrors.mirror import Mirror, MirroredRun, Refused
+from repro_assets.errors import IntegrityError, RequestError
+from repro_assets.mirrors.mirror import Mirror, MirroredRun
 from repro_assets.recording.readings import Point
 from repro_assets.recording.redaction import redact_message
 
@@ -34,6 +37,8 @@ GATHER_SECONDS = 0.5
 FIRST_PAUSE_SECONDS = 0.5
 MOST_PAUSE_SECONDS = 60.0
 END_SECONDS = 15.0
+# More than the halves between a full batch and one point of it: after so many in a row, it is not a point.
+MOST_REFUSALS = 20
 
 
 class Mirroring:
@@ -123,6 +128,7 @@ class _Feed:
         self._unusable = False
         self._state: str | None = None
         self._in_hand: _Item | None = None
+        self._refusals = 0
         self._ended = False
         self._given_up = False
         self._line: str | None = None
@@ -205,9 +211,10 @@ class _Feed:
                     item.write(self._mirror)
                 else:
                     self._mirror.metrics(item.points or [])
-            except Refused as error:
-                self._refused(item, error)
             except Exception as error:  # noqa: BLE001 - whatever a tool raises must not reach the run
+                if _is_final(error):
+                    self._refused(item, error)
+                    continue
                 text = _shown(error)
                 self._say("away", f"the mirror {self._mirror.name} takes nothing now, and is tried again: {text}")
                 with self._lock:
@@ -224,7 +231,7 @@ class _Feed:
                 self._wake.wait(pause)
                 pause = min(pause * 2, MOST_PAUSE_SECONDS)
             else:
-                pause = FIRST_PAUSE_SECONDS
+                pause, self._refusals = FIRST_PAUSE_SECONDS, 0
                 with self._lock:
                     self._waiting -= item.count
                     self._in_hand = None
@@ -255,13 +262,14 @@ class _Feed:
                     return self._in_hand
             self._wake.wait(GATHER_SECONDS)
 
-    def _refused(self, item: _Item, error: Refused) -> None:
+    def _refused(self, item: _Item, error: Exception) -> None:
         points = item.points or []
+        self._refusals += 1
         with self._lock:
             self._in_hand = None
             if self._given_up:
                 return
-            if len(points) > 1:
+            if len(points) > 1 and self._refusals <= MOST_REFUSALS:
                 # Which of them it is that the tool refuses, it does not say.
                 half = len(points) // 2
                 for part in (points[half:], points[:half]):
@@ -313,6 +321,14 @@ class _Feed:
 
 def _end(state: str, mirror: Mirror) -> None:
     mirror.end(state)
+
+
+def _is_final(error: Exception) -> bool:
+    """Tell whether trying again is of no use: the tool says so, or what is to be written is at fault."""
+    if isinstance(error, (OSError, json.JSONDecodeError)):
+        # An answer that is no JSON comes from something that stands where the tool should be.
+        return False
+    return isinstance(error, (RequestError, IntegrityError, TypeError, ValueError))
 
 
 def _shown(error: BaseException) -> str:

@@ -7,8 +7,8 @@ with the time of the first of them; `step` in a row is the step as it was logged
 long as steps come in order, else the next one that is free, because W&B drops a row that goes back. Files of artifacts
 lie in the run's folder, from where `wandb sync` sends them.
 
-Limits: W&B's library computes about a third of a millisecond for each row, in Python. Its process of its own writes what it
-was given within a second; online, the end of the process waits some seconds for it.
+Limits: W&B's library computes about a third of a millisecond for each row, in Python. Its process of its own writes
+what it was given within a second; online, the end of the process waits some seconds for it.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tool_readers import TOOLS, Held
 
 from repro_assets.artifacts import repository
 from repro_assets.mirrors.holding import holdable
-from repro_assets.mirrors.mirror import MirroredRun
+from repro_assets.mirrors.mirror import MirroredRun, Refused
 from repro_assets.mirrors.mirroring import Mirroring
 from repro_assets.recording.readings import Point
 from repro_assets.store.home import make_store
@@ -190,6 +190,17 @@ def test_values_beyond_32_bits_are_written_as_text(tmp_path: Path) -> None:
     assert [row[:2] for row in held.points["big"]] == [(3, math.inf), (4, tool.holds(3.4028234663852886e38))]
     assert '"value": 1e+300' in held.about["beyond"][0]
     assert '"step": 4' not in held.about["beyond"][0]
+
+
+def test_a_deleted_experiment_of_mlflow_is_refused(tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    tool = TOOLS["mlflow"]
+    mirror = tool.mirror(tmp_path)
+    client = MlflowClient(tracking_uri=tool.uri(tmp_path))
+    client.delete_experiment(client.create_experiment("pro"))
+    with pytest.raises(Refused, match="MLflow's experiment 'pro' was deleted"):
+        mirror.start(RUN)
 
 
 def test_steps_of_wandb_are_its_own_steps_while_they_come_in_order(tmp_path: Path) -> None:

@@ -67,6 +67,14 @@ def _points(count: int, first: int = 0) -> list[Point]:
     return [("loss", step, float(step), step) for step in range(first, first + count)]
 
 
+def _held_up(at: str, released: threading.Event) -> Callable[[str, Any], None]:
+    def wait(what: str, value: Any) -> None:
+        if what == at:
+            released.wait(120)
+
+    return wait
+
+
 def test_everything_arrives_in_order(tmp_path: Path) -> None:
     mirror, warnings = Listing(), list[str]()
     mirroring = Mirroring([mirror], RUN, warnings.append)
@@ -133,7 +141,7 @@ def test_a_tool_that_stays_away_is_given_up_at_the_end() -> None:
 
 def test_a_tool_that_hangs_holds_up_neither_the_run_nor_another_tool(released: threading.Event) -> None:
     hanging, there = Listing("hanging"), Listing("there")
-    hanging.trouble = lambda what, value: what == "metrics" and released.wait(120) and None  # type: ignore[func-returns-value]
+    hanging.trouble = _held_up("metrics", released)
     mirroring = Mirroring([hanging, there], RUN, lambda text: None)
     mirroring.metrics(_points(5))
     limit = time.monotonic() + 30
@@ -150,7 +158,7 @@ def test_a_tool_that_hangs_holds_up_neither_the_run_nor_another_tool(released: t
 
 def test_what_a_full_queue_does_not_take_is_counted(released: threading.Event) -> None:
     slow, warnings = Listing("slow"), list[str]()
-    slow.trouble = lambda what, value: what == "start" and released.wait(120) and None  # type: ignore[func-returns-value]
+    slow.trouble = _held_up("start", released)
     mirroring = Mirroring([slow], RUN, warnings.append, queue_points=100)
     mirroring.metrics(_points(90))
     mirroring.metrics(_points(30, 90))
@@ -195,6 +203,43 @@ def test_a_tool_that_refuses_the_run_gets_nothing_more() -> None:
     assert "8 of 8 points" in line
     assert "the project was deleted" in line
     assert mirror.got == []
+
+
+def test_a_tool_that_takes_nothing_more_is_not_asked_for_each_point() -> None:
+    mirror, asked = Listing(), []
+
+    def refuse(what: str, value: Any) -> None:
+        if what == "metrics":
+            asked.append(len(value))
+            raise Refused("the run was deleted")
+
+    mirror.trouble = refuse
+    mirroring = Mirroring([mirror], RUN, lambda text: None)
+    mirroring.metrics(_points(5000))
+    (line,) = mirroring.end("COMPLETED")
+    assert line == "the mirror listing lacks 5000 of 5000 points: the run was deleted"
+    assert len(asked) < 40
+
+
+def test_an_artifact_without_its_bytes_holds_up_nothing(tmp_path: Path) -> None:
+    home = make_store(tmp_path / "store")
+    artifact = repository.put(home, b"x")
+    for file in (tmp_path / "store").rglob(f"*{artifact.manifest.entries[0].objects[0].hex[2:]}"):
+        file.unlink()
+    mirror = Listing()
+
+    def lay_out(what: str, value: Any) -> None:
+        if what == "artifact":
+            artifact.lay_out(tmp_path / "laid")
+
+    mirror.trouble = lay_out
+    mirroring = Mirroring([mirror], RUN, lambda text: None)
+    mirroring.artifact("x", artifact)
+    mirroring.metrics(_points(3))
+    (line,) = mirroring.end("COMPLETED", 60)
+    assert line.startswith("the mirror listing lacks 1 artifacts: ")
+    assert mirror.points == _points(3)
+    assert mirror.got[-1] == ("end", "COMPLETED")
 
 
 def test_a_record_that_takes_no_warning_does_not_stop_the_mirror() -> None:
