@@ -100,3 +100,19 @@ print(sorted({"tensorboard", "mlflow", "wandb", "requests", "torch", "pandas", "
 """
     done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_run_goes_on_while_a_mirror_imports_its_tool() -> None:
+    """A module is known to Python before it has its classes; a mirror's thread is importing it meanwhile."""
+    said = """
+import sys
+from types import ModuleType
+for name in ("numpy", "pandas", "pyarrow", "pydantic", "opentelemetry", "opentelemetry.trace"):
+    sys.modules[name] = ModuleType(name)
+from repro_assets.artifacts.kinds import kind_of
+from repro_assets.recording.tracing import current_trace_id
+from repro_assets.tracking.configuration import plain_argument
+print(kind_of({"a": [1, 2.0]}), current_trace_id(), plain_argument({"a": 1}))
+"""
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "json None {'a': 1}", done.stderr
