@@ -280,10 +280,11 @@ def process_environment() -> dict[str, str]:
 
 def current_trace_id() -> str | None:
     """Return the trace that the current span belongs to; None where there is none."""
-    api = sys.modules.get("opentelemetry.trace")
-    if api is None:
+    # Not there yet either while another thread imports it.
+    current = getattr(sys.modules.get("opentelemetry.trace"), "get_current_span", None)
+    if current is None:
         return None
-    context = api.get_current_span().get_span_context()
+    context = current().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None
 
 

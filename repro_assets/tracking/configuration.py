@@ -116,8 +116,9 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
         return vars(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is not None and isinstance(value, pydantic.BaseModel):
+    # A module that another thread is importing at this moment has no such class yet.
+    pydantic_model: Any = getattr(sys.modules.get("pydantic"), "BaseModel", ())
+    if isinstance(value, pydantic_model):
         fields: dict[str, Any] = value.model_dump(mode="python")
         return fields
     omegaconf = sys.modules.get("omegaconf")
@@ -136,13 +137,14 @@ def _resolved(omegaconf: Any, value: Any) -> Mapping[Any, Any]:
 
 def _array(value: Any) -> Any:
     """Describe an array or a tensor by its bytes; a NumPy scalar is the number that it is."""
-    numpy = sys.modules.get("numpy")
+    numpy: Any = sys.modules.get("numpy")
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         held = value.detach().cpu().contiguous()
         data = held.reshape(-1).view(torch.uint8).numpy().tobytes()
         return _content(value, str(value.dtype), list(value.shape), data)
-    if numpy is None:
+    # A module that another thread is importing at this moment has no such class yet.
+    if not isinstance(value, (getattr(numpy, "generic", ()), getattr(numpy, "ndarray", ()))):
         return None
     if isinstance(value, numpy.generic) and not isinstance(value, numpy.void):
         item = value.item()

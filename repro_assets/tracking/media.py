@@ -72,8 +72,8 @@ def table_of(rows: Any) -> Any:
     """
     import pyarrow
 
-    pandas = sys.modules.get("pandas")
-    if isinstance(rows, pyarrow.Table) or (pandas is not None and isinstance(rows, pandas.DataFrame)):
+    # A module that another thread is importing at this moment has no such class yet.
+    if isinstance(rows, (pyarrow.Table, getattr(sys.modules.get("pandas"), "DataFrame", ()))):
         return rows
     try:
         if isinstance(rows, Mapping):

@@ -54,8 +54,8 @@ def kind_of(value: Any) -> str:
     if isinstance(value, (Segments, Records)):
         return block_list.NAME
     for module, attribute in (("pandas", "DataFrame"), ("pyarrow", "Table")):
-        loaded = sys.modules.get(module)
-        if loaded is not None and isinstance(value, getattr(loaded, attribute)):
+        # A module that another thread is importing at this moment has no such class yet, so no value is of it.
+        if isinstance(value, getattr(sys.modules.get(module), attribute, ())):
             return table.NAME
     if _holds_tensors(value):
         return tensors.NAME
@@ -71,9 +71,8 @@ def _holds_tensors(value: Any) -> bool:
     pending = [value]
     seen: set[int] = set()
     array_types = tuple(
-        getattr(sys.modules[module], attribute)
+        getattr(sys.modules.get(module), attribute, ())
         for module, attribute in (("torch", "Tensor"), ("numpy", "ndarray"), ("numpy", "generic"))
-        if module in sys.modules
     )
     while pending:
         item = pending.pop()
