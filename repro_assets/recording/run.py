@@ -18,7 +18,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.artifacts import repository
@@ -72,6 +72,8 @@ class Run:
         Step and kind of each event of the training so far.
     edited_sources : list of str
         Source files that were edited while the run executed; recorded at the end.
+    told : callable or None
+        Is given the points that are on the disk now; it neither waits nor raises.
     newest_step : int or None
         The step of the metric that was logged last, of those with a step.
     readings : dict
@@ -107,6 +109,7 @@ class Run:
         self.events: list[tuple[int, str]] = []
         self.edited_sources: list[str] = []
         self.newest_step: int | None = None
+        self.told: Callable[[list[Point]], object] | None = None
         self.readings: dict[str, Summary] = {}
         # Deques, because `append` and `popleft` of two threads cannot lose an item, and the caller needs no lock.
         self._points: deque[Point] = deque()
@@ -340,6 +343,8 @@ class Run:
                 self._points.extendleft(reversed(points))
                 self._samples.extendleft(reversed(samples))
                 raise
+            if self.told is not None:
+                self.told(points)
             for name, step, value, _ in points:
                 self.last_metrics[name] = value
                 if step is not None:

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.errors import InvalidValue
+from repro_assets.mirrors.mirroring import Mirroring
 from repro_assets.recording.run import Run
 from repro_assets.store.home import Home
 from repro_assets.tracking.pinned import Pins
@@ -22,12 +23,15 @@ class Begun:
         What a replay pins.
     inputs : dict
         What it has read, by slot.
+    mirroring : Mirroring or None
+        Other trackers that are told what is recorded.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.pins: Pins | None = None
         self.inputs: dict[str, Artifact] = {}
+        self.mirroring: Mirroring | None = None
         self._begun: Run | None = None
         self._reads_from: Home | None = None
 

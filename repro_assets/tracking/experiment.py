@@ -8,7 +8,6 @@ that one launcher started the first records; the others take the same calls, and
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -31,8 +30,9 @@ from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, new_run_id
 from repro_assets.store.home import Home, find_store, make_store, open_store
-from repro_assets.tracking import opened, program, showing
+from repro_assets.tracking import mirrored, opened, program, showing
 from repro_assets.tracking.configuration import config_of
+from repro_assets.tracking.endings import Stopped, state_of
 from repro_assets.tracking.outputs import Outputs
 from repro_assets.tracking.pinned import pins_of
 
@@ -62,6 +62,11 @@ class Experiment(Outputs):
         False to leave that capture out, of which there is a warning.
     monitor : float, optional
         Seconds between two looks at the machine; None for none.
+    mirrors : iterable of str
+        Other trackers that are told while it goes on: ``tensorboard``, ``mlflow``, ``wandb``, with a place after a
+        colon (`repro_assets.mirrors.choosing.mirror_named`).
+    offline : bool
+        Refuse mirrors that need a network; the variable ``REPRO_OFFLINE`` says so for all.
     trial : bool
         Whether what it makes is never what others load by default.
     home : Home, optional
@@ -91,6 +96,8 @@ class Experiment(Outputs):
         capture_source: bool = True,
         capture_environment: bool = True,
         monitor: float | None = 1.0,
+        mirrors: Iterable[str] = (),
+        offline: bool = False,
         trial: bool = False,
         home: Home | None = None,
     ) -> None:
@@ -104,6 +111,7 @@ class Experiment(Outputs):
         self.capture_source = capture_source
         self.capture_environment = capture_environment
         self.monitor = monitor
+        self._mirrors = mirrored.chosen([mirrors] if isinstance(mirrors, str) else list(mirrors), offline=offline)
         self.trial = trial
         self.state: str | None = None
         self.in_main_thread = False
@@ -269,21 +277,30 @@ class Experiment(Outputs):
             raise InvalidValue(f"the experiment {self.name!r} has begun already", "make another Experiment")
         self.pins = pins_of(self.name)
         self._reads_from = home = self._given_home or find_store(make=True)
-        if _rank():
+        if program.rank():
             home = make_store(Path(self._stack.enter_context(tempfile.TemporaryDirectory())) / "store")
         self._begun = begin(home, self._started(home))
         self._process = os.getpid()
         self.in_main_thread = threading.current_thread() is threading.main_thread()
         self._log_metric = self._begun.log_metric
         opened.opened.add(self)
+        try:
+            self._prepare(self._begun)
+        except BaseException as error:
+            self.finish_with(error)
+            raise
+
+    def _prepare(self, run: Run) -> None:
         if self._captured is not None:
-            self._begun.log_readings(self._captured.readings)
+            run.log_readings(self._captured.readings)
         if self.notes:
             self.log_note(self.notes)
+        if self._mirrors and not program.rank() and self.pins is None:
+            self.mirroring = mirrored.mirror(run, self._mirrors, self.notes)
         if self.seeds is not None:
-            self._begun.seeds = self.seeds
+            run.seeds = self.seeds
             self._stack.enter_context(seeded_globals(self.seeds))
-        self._stack.enter_context(monitored(self._begun, None if _rank() else self.monitor))
+        self._stack.enter_context(monitored(run, None if program.rank() else self.monitor))
 
     @contextmanager
     def enclosing(self) -> Iterator[None]:
@@ -311,7 +328,7 @@ class Experiment(Outputs):
         root = project_root()
         settings = settings_record()
         captured = None
-        if not _rank():
+        if not program.rank():
             captured = capture(
                 home,
                 self.capture_level,
@@ -361,6 +378,8 @@ class Experiment(Outputs):
         finally:
             if self._captured is not None:
                 run.edited_sources = self._captured.edited()
+            if self.mirroring is not None:
+                mirrored.ended(run, self.mirroring, state)
             run.end(state, error)
             self.state = state
             opened.opened.remove(self)
@@ -370,25 +389,3 @@ class Experiment(Outputs):
 
     def _repr_html_(self) -> str:
         return showing.html(self)
-
-
-class Stopped(Exception):
-    """Why an experiment was ended, in a person's words."""
-
-
-def state_of(error: BaseException | None) -> str:
-    """Return the state in which a body ends that an error leaves; None stands for no error."""
-    if error is None or (isinstance(error, SystemExit) and not isinstance(error, opened.Signalled) and not error.code):
-        return COMPLETED
-    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit, opened.Signalled)
-    if (asyncio := sys.modules.get("asyncio")) is not None:
-        stops += (asyncio.CancelledError,)
-    return INTERRUPTED if isinstance(error, stops) else FAILED
-
-
-def _rank() -> int:
-    """Return which of several processes of one launcher this is; 0 for the first, or the only one."""
-    try:
-        return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
-    except ValueError:
-        return 0

@@ -33,7 +33,10 @@ class Outputs(Inputs):
 
     def log_params(self, params: Any) -> None:
         """Record parameters, in any form of a configuration; a later value of one name wins."""
-        self.run.log_params(config_of(params))
+        found = config_of(params)
+        self.run.log_params(found)
+        if self.mirroring is not None:
+            self.mirroring.params({name: self.run.params[name] for name in found})
 
     def log_artifact(
         self, value: Any, name: str, *, kind: str | None = None, parents: Sequence[str | Artifact] = ()
@@ -149,7 +152,10 @@ class Outputs(Inputs):
         return self._kept(slot, stored, f"{self.run.run_id}/{slot}", None)
 
     def _kept(self, slot: str, stored: Artifact, display: str, collection: str | None) -> Artifact:
-        return self.run.log_output(slot, stored, name=display, collection=None if self.pins else collection)
+        kept = self.run.log_output(slot, stored, name=display, collection=None if self.pins else collection)
+        if self.mirroring is not None:
+            self.mirroring.artifact(slot, kept)
+        return kept
 
     def _checked(self, path: Path) -> Path:
         if not path.exists():

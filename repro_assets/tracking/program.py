@@ -7,6 +7,7 @@ words are replaced.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,11 @@ def within(root: Path, path: Path) -> str:
     """Return a path as it stands in the project, absolute where it is outside."""
     whole = path.absolute()
     return str(whole.relative_to(root)) if whole.is_relative_to(root) else str(whole)
+
+
+def rank() -> int:
+    """Return which of several processes of one launcher this is; 0 for the first, or the only one."""
+    try:
+        return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+    except ValueError:
+        return 0

@@ -399,3 +399,39 @@ def test_a_process_that_forks_without_an_experiment_keeps_its_handlers(project):
         assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
     assert {number: signal.getsignal(number) for number in before} == before
     assert "REPRO_RUN" not in os.environ
+
+
+def test_a_mirror_is_told_what_the_run_records(project, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    place = tmp_path / "events"
+    with quick(mirrors=f"tensorboard:{place}", config={"lr": 0.1}) as run:
+        for step in range(50):
+            run.log_metric("loss", 1 / (step + 1), step)
+        run.log_text("words", "note")
+    (folder,) = {path.parent for path in place.rglob("*tfevents*")}
+    told = EventAccumulator(str(folder))
+    told.Reload()
+    assert [(point.step, point.value) for point in told.Scalars("loss")] == [
+        (step, numpy.float32(1 / (step + 1))) for step in range(50)
+    ]
+
+
+def test_a_mirror_that_is_away_is_an_event_and_no_error(project, runs):
+    from repro_assets.tracking.mirrored import MirrorWarning
+
+    with pytest.warns(MirrorWarning, match="mirror mlflow"), quick(mirrors=["mlflow:http://127.0.0.1:9"]) as run:
+        run.log_metric("loss", 1.0, 0)
+    assert runs()[0]["state"] == "COMPLETED"
+    said = queries.rows(project, "SELECT details FROM events WHERE event = 'mirror'")
+    assert "1 of 1 points" in str(said)
+
+
+def test_mirrors_are_refused_before_anything_begins(project, runs, monkeypatch):
+    for wrong in ({"mirrors": "comet"}, {"mirrors": "wandb:online", "offline": True}):
+        with pytest.raises(InvalidValue):
+            quick(**wrong)
+    monkeypatch.setenv("REPRO_OFFLINE", "1")
+    with pytest.raises(InvalidValue, match="needs a network"):
+        quick(mirrors=["mlflow:http://127.0.0.1:9"])
+    assert runs() == []

@@ -1,0 +1,23 @@
+"""From the way in which code was left to the state of its run."""
+
+from __future__ import annotations
+
+import sys
+
+from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED
+from repro_assets.tracking.opened import Signalled
+
+
+class Stopped(Exception):
+    """Why an experiment was ended, in a person's words."""
+
+
+def state_of(error: BaseException | None) -> str:
+    """Return the state in which a body ends that an error leaves; None stands for no error."""
+    if error is None or (isinstance(error, SystemExit) and not isinstance(error, Signalled) and not error.code):
+        return COMPLETED
+    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit, Signalled)
+    cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", None)
+    if cancelled is not None:
+        stops += (cancelled,)
+    return INTERRUPTED if isinstance(error, stops) else FAILED
