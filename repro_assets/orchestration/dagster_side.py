@@ -22,6 +22,10 @@ RUNS = 500
 EVENTS = 200
 PARENT = "parent run"
 """Name of the metadata that says which Dagster run made what was reported without one."""
+SHOWN = "repro/shown"
+"""Tag of runs that Dagster did not execute and only shows (`shown_runs`)."""
+SHOWN_PREFIX = "scripts"
+"""First part of the keys of what such runs made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +56,19 @@ class Answer:
 
 
 def runs(instance: dg.DagsterInstance) -> Iterator[dg.RunRecord]:
-    """Yield every run, oldest first."""
+    """Yield every run that Dagster executed, oldest first."""
     cursor = None
     while True:
         page = instance.get_run_records(limit=RUNS, ascending=True, cursor=cursor)
-        yield from page
+        yield from (record for record in page if SHOWN not in record.dagster_run.tags)
         if len(page) < RUNS:
             return
         cursor = page[-1].dagster_run.run_id
 
 
 def materializations(instance: dg.DagsterInstance) -> Iterator[Materialization]:
-    """Yield every materialization, asset by asset."""
-    for key in sorted(instance.all_asset_keys()):
+    """Yield every materialization of what Dagster executed, asset by asset."""
+    for key in sorted(key for key in instance.all_asset_keys() if key.path[0] != SHOWN_PREFIX):
         cursor = None
         while True:
             page = instance.fetch_materializations(key, limit=EVENTS, cursor=cursor, ascending=True)

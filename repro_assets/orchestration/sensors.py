@@ -1,10 +1,11 @@
-"""Sensors: Dagster's final word on a run goes into the journal, the catalog follows, and the two are compared."""
+"""Sensors: Dagster's final word on a run goes into the journal, and what it did not execute is shown on its pages."""
 
 import dagster as dg
 
 from repro_assets.catalog.projection import refresh
 from repro_assets.orchestration import parents
 from repro_assets.orchestration.agreement import compare
+from repro_assets.orchestration.shown_runs import show
 from repro_assets.store.home import find_store
 
 
@@ -42,4 +43,16 @@ def catalog_agrees(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"{said}; see: repro catalog check")
 
 
-sensors: list[dg.SensorDefinition] = [*(_sensor(status) for status in parents.STATES), catalog_agrees]
+@dg.sensor(
+    name="scripts_shown",
+    description="Shows what scripts, commands and notebooks recorded: their runs, and their products as assets.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=15,
+)
+def scripts_shown(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Show those that are not shown yet; nothing is launched."""
+    shown = show(find_store(make=True), context.instance)
+    return dg.SkipReason(f"{len(shown)} runs shown" if shown else "every run is shown")
+
+
+sensors: list[dg.SensorDefinition] = [*(_sensor(status) for status in parents.STATES), catalog_agrees, scripts_shown]
