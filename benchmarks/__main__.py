@@ -23,6 +23,7 @@ SUBJECTS = (
     "lineage",
     "finding",
     "trackers",
+    "tracking",
     "pages",
     "metrics",
 )
