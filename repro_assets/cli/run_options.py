@@ -251,7 +251,8 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
     """
     from repro_assets.capture.level import Level
     from repro_assets.determinism.mode import Mode
-    from repro_assets.orchestration.request import RunRequest, code_location
+    from repro_assets.orchestration.code_locations import code_location
+    from repro_assets.orchestration.request import RunRequest
 
     if words.seed is not None and words.seeds is not None:
         raise InvalidValue("--seed and --seeds exclude each other", "give one")

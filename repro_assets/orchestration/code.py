@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from repro_assets.capture.code_version import code_version
+from repro_assets.errors import UnknownName
 from repro_assets.recording.capturing import project_root
 
 
@@ -20,9 +21,18 @@ def asset_version(recipe: Callable[..., Any], *data_files: Path) -> str:
     data_files : paths
         Declared files that it reads, relative to the project's top; of a folder, all that lie in it. One that is
         missing counts as absent, so that the definitions load and the materialization names it.
+
+    Raises
+    ------
+    UnknownName
+        If the recipe's module cannot be found by its name, as that of a script cannot.
     """
     root = project_root()
     declared = [root / path for path in data_files]
     inside = [found for path in declared if path.is_dir() for found in sorted(path.rglob("*"))]
     present = [path for path in (*declared, *inside) if path.is_file()]
-    return code_version(recipe.__module__, data_files=present, root=root).value
+    try:
+        return code_version(recipe.__module__, data_files=present, root=root).value
+    except UnknownName:
+        # It is no module of this folder's project, or is none at all.
+        return code_version(recipe.__module__, data_files=present).value

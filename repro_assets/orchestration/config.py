@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -61,6 +62,31 @@ def hyperparameters(config: Any) -> dict[str, Any]:
     """Return the recipe's own settings of an asset's config."""
     values: dict[str, Any] = config.model_dump(mode="json")
     return {name: value for name, value in values.items() if name not in TrainingConfig.model_fields}
+
+
+def asset_config(given: type[Any]) -> type[AssetConfig]:
+    """Return a recipe's config class with what every asset's config holds beside it.
+
+    Parameters
+    ----------
+    given : type
+        A class of ``dagster.Config`` or pydantic; one that is an `AssetConfig` is returned as it is.
+
+    Raises
+    ------
+    InvalidValue
+        If a field of it is called like one of ours.
+    """
+    if issubclass(given, AssetConfig):
+        return given
+    taken = sorted(given.model_fields.keys() & TrainingConfig.model_fields.keys())
+    if taken:
+        raise InvalidValue(
+            f"the config {given.__name__} has the field {taken[0]}, which every asset has already",
+            "call it otherwise; to continue trainings, derive the class from TrainingConfig",
+        )
+    names = {"__module__": given.__module__, "__qualname__": given.__qualname__, "__doc__": given.__doc__}
+    return types.new_class(given.__name__, (given, AssetConfig), {}, lambda body: body.update(names))
 
 
 def check_fields(name: str, node: Any, values: Mapping[str, Any]) -> None:

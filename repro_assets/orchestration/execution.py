@@ -22,7 +22,6 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.code_version import CodeVersion, code_version
 from repro_assets.capture.level import Level
 from repro_assets.catalog.naming import known_artifact
-from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse, settings_record
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
@@ -39,10 +38,11 @@ from repro_assets.orchestration import (
     traces,
     versions,
 )
+from repro_assets.orchestration.bodies import Body
 from repro_assets.orchestration.config import AssetConfig, Named, hyperparameters
 from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
-from repro_assets.recording import progress, ranks, raw_inputs, reuse, tracing
+from repro_assets.recording import progress, ranks, raw_inputs, recipes, reuse, tracing
 from repro_assets.recording.capturing import Captured, project_root
 from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.monitoring import monitored
@@ -78,6 +78,7 @@ class Execution:
         self.config = config
         self.step = context.get_step_execution_context()
         self.keys = dict(context.assets_def.keys_by_output_name)
+        self.slots = set(context.assets_def.node_keys_by_output_name)
         self.asset = versions.output_asset(self.step)
         self.partition = context.partition_key if context.has_partition_key else None
         self.names = {slot: naming.names_of(context.assets_def, key, self.partition) for slot, key in self.keys.items()}
@@ -98,7 +99,7 @@ class Execution:
 
     def _results(self, inputs: Mapping[str, Artifact | Path | Named]) -> list[dg.MaterializeResult[Any]]:
         with applied(self.plan.mode) as late:
-            settings = {**settings_record(), **ranks.settings_of(self.config)}
+            settings = {**settings_record(), **ranks.settings_of(self.config), **recipes.settings_of(self.recipe)}
             try:
                 if self.plan.strict and late:
                     refuse(late)
@@ -162,11 +163,11 @@ class Execution:
         ]
 
     def _made(self, run: Run, given: Mapping[str, Artifact]) -> Any:
-        with seeded_globals(run.seeds):
+        with recipes.scope(self.recipe, run):
             with tracing.span("load inputs"):
-                loaded_values = {slot: artifact.load() for slot, artifact in given.items()}
+                arguments = recipes.arguments_of(self.recipe, given)
             with tracing.span(naming.recipe_name(self.recipe)):
-                return self.recipe(run, self.config, **loaded_values)
+                return self.recipe(run, self.config, **arguments)
 
     def _made_by_ranks(self, run: Run, given: Mapping[str, Artifact]) -> Any:
         with tracing.span(naming.recipe_name(self.recipe)):
@@ -189,9 +190,9 @@ class Execution:
         )
 
     def _by_slot(self, made: Any) -> Mapping[str, Any]:
-        if len(self.keys) == 1:
+        if len(self.slots) == 1:
             return dict.fromkeys(self.keys, made)
-        if not isinstance(made, Mapping) or set(made) != set(self.keys):
+        if not isinstance(made, Mapping) or not set(self.keys) <= set(made) <= self.slots:
             raise InvalidValue(
                 f"{naming.recipe_name(self.recipe)} returned {type(made).__name__} where a mapping with the members "
                 f"{', '.join(sorted(self.keys))} is needed"
@@ -207,7 +208,7 @@ class Execution:
         display = names.display(run.run_id, handles, hyperparameters(self.config))
         product = run.log_output(
             slot,
-            value if isinstance(value, Artifact) else repository.put(self.plan.home, value),
+            recipes.stored(self.plan.home, value, self.keys[slot].to_user_string()),
             name=display,
             collection=None if self.pins else names.versions(handles, hyperparameters(self.config)),
             asset=self.keys[slot].to_user_string(),
@@ -234,7 +235,7 @@ class Execution:
         return found
 
     def _result(self, slot: str, product: Artifact, facts: dict[str, Any]) -> dg.MaterializeResult[Any]:
-        key = self.keys[slot] if len(self.keys) > 1 else None
+        key = self.keys[slot] if len(self.slots) > 1 else None
         facts = {**facts, **metadata.of_report(self.plan.home)}
         return dg.MaterializeResult(asset_key=key, value=product, metadata=facts)
 
@@ -360,6 +361,8 @@ class Execution:
             "settings": settings,
             "partition": self.partition,
             "inputs": {slot: str(artifact.digest) for slot, artifact in handles.items()},
+            **({"outputs": sorted(self.keys)} if self.keys.keys() < self.slots else {}),
+            **(self.recipe.identity(self.asset) if isinstance(self.recipe, Body) else {}),
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-DEFAULT = "reference"
+from repro_assets.orchestration.request import DEFAULT_JOB
 
 _STAGES = {
     "prepare_data": ("data", "The digits, their splits and the traces."),
@@ -14,7 +14,7 @@ _STAGES = {
 
 jobs = [
     dg.define_asset_job(
-        DEFAULT,
+        DEFAULT_JOB,
         selection=dg.AssetSelection.groups(*(group for group, _ in _STAGES.values())),
         description="Data, both models and all evaluations of the reference experiment.",
     ),

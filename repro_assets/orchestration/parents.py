@@ -11,10 +11,12 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import psutil
+from dagster._core.code_pointer import FileCodePointer
 from dagster._core.execution.context.system import StepExecutionContext
 
 from repro_assets.capture.level import Level
@@ -22,6 +24,7 @@ from repro_assets.capture.secrets import redact_text
 from repro_assets.journal.run_records import ParentState, RunStarted
 from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration import pins, refusals
+from repro_assets.orchestration.code_locations import module_of
 from repro_assets.recording import capturing
 from repro_assets.recording.capturing import Captured
 from repro_assets.report.folder import newest
@@ -95,6 +98,10 @@ def code_location(run: dg.DagsterRun) -> dict[str, str] | None:
         return None
     pointer = origin.repository_origin.code_pointer
     module = getattr(pointer, "module", None)
+    if isinstance(pointer, FileCodePointer):
+        # A replay imports it from the recorded tree, in which the project's folder comes first.
+        root = capturing.project_root()
+        module = module_of(root, Path(pointer.working_directory or root) / pointer.python_file)
     return {"module": module, "attribute": getattr(pointer, "fn_name", "defs")} if module else None
 
 

@@ -21,6 +21,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import pins, replayed_runs
 from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.recording import logs
+from repro_assets.recording.capturing import source_folders
 from repro_assets.recording.redaction import describe
 from repro_assets.replay.plan import Plan, Result
 from repro_assets.store.home import Home, open_store
@@ -91,17 +92,19 @@ def _pinned(definitions: dg.Definitions) -> dg.Definitions:
 def wrong_code(home: Home, tree: Path, plan: Plan) -> list[str]:
     """Name the first-party modules that are not the recorded code.
 
-    A module is first-party if its file, or that of its top-level package, has a place in the tree.
+    A module is first-party if its file, or that of its top-level package, has a place in the tree or in its ``src``.
     """
     if plan.source is None:
         raise InvalidValue("the plan names no source tree")
     manifest = repository.by_digest(home, Digest.parse(plan.source)).manifest
     recorded = {entry.name: entry.objects[0] for entry in manifest.entries if entry.objects}
-    tops = {path.partition("/")[0] for path in recorded if path.endswith(".py")}
+    folders = ["", *(f"{folder.name}/" for folder in source_folders(tree)[1:])]
+    names = {path.removeprefix(folder) for path in recorded for folder in folders if path.startswith(folder)}
+    tops = {path.partition("/")[0] for path in names if path.endswith(".py")}
     wrong = []
     for name, module in sorted(sys.modules.items()):
         top = name.partition(".")[0]
-        if f"{top}.py" not in recorded and (top not in tops or f"{top}/__init__.py" not in recorded):
+        if f"{top}.py" not in names and (top not in tops or f"{top}/__init__.py" not in names):
             continue
         file = getattr(module, "__file__", None)
         if file is None:

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +21,15 @@ from typing import IO, Any
 
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import warning_filters
-from repro_assets.errors import InvalidInput, MachineError
+from repro_assets.errors import MachineError
+from repro_assets.orchestration.code_locations import DEFAULT_MODULE
 from repro_assets.recording import progress
-from repro_assets.recording.capturing import project_root
+from repro_assets.recording.capturing import project_root, source_folders
 from repro_assets.store.home import VARIABLE, Home
 
 FORMAT = 1
+DEFAULT_JOB = "reference"
 CHILD = "repro_assets.orchestration.run_child"
-DEFAULT_MODULE = "repro_assets.definitions"
 # Dagster forwards a step's output through `tail`, which it ends with the step; under load the last lines were lost.
 TAIL_SECONDS = ("DAGSTER_COMPUTE_LOG_TAIL_WAIT_AFTER_FINISH", "0.5")
 
@@ -41,9 +41,9 @@ class RunRequest:
     Parameters
     ----------
     selection : list of str
-        Asset keys or their last parts, or selections in Dagster's syntax; empty for the default job.
-    job : str
-        The job where nothing is selected.
+        Asset keys or their last parts, or selections in Dagster's syntax; empty for a job.
+    job : str or None
+        The job where nothing is selected; None for `DEFAULT_JOB`, or all assets where there is none.
     partition : str or None
         Partition key.
     settings : dict
@@ -65,7 +65,7 @@ class RunRequest:
     """
 
     selection: list[str] = field(default_factory=list)
-    job: str = "reference"
+    job: str | None = None
     partition: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     assets: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -118,34 +118,9 @@ class RunAnswer:
         return cls(**json.loads(path.read_text()))
 
 
-def code_location(root: Path | None = None) -> tuple[str, str]:
-    """Return module and attribute of the project's definitions: ``[tool.dagster]`` of its pyproject.toml, or ours.
-
-    Raises
-    ------
-    InvalidInput
-        If the folder belongs to no project, or its pyproject.toml does not read.
-    """
-    root = root or project_root()
-    path = root / "pyproject.toml"
-    if path.is_file():
-        try:
-            facts = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("dagster", {})
-        except (OSError, ValueError) as error:
-            raise InvalidInput(f"{path} cannot be read: {error}", "mend it") from error
-        if "module_name" in facts:
-            return str(facts["module_name"]), str(facts.get("attribute", "defs"))
-    # A recipe's code is looked up in the project, so our own definitions are of use only where our own source lies.
-    if not (root / DEFAULT_MODULE.replace(".", "/")).with_suffix(".py").is_file():
-        raise InvalidInput(
-            f"{root} is no project: no definitions are named in it",
-            "go to the project's folder, or name the module under [tool.dagster] module_name in pyproject.toml",
-        )
-    return DEFAULT_MODULE, "defs"
-
-
 def environment(home: Home, mode: Mode) -> dict[str, str]:
     """Return the variables of a process that executes recipes."""
+    was = os.environ.get("PYTHONPATH", "")
     return {
         **os.environ,
         **mode.environment(),
@@ -153,7 +128,7 @@ def environment(home: Home, mode: Mode) -> dict[str, str]:
         "PYTHONWARNINGS": warning_filters(os.environ),
         TAIL_SECONDS[0]: os.environ.get(*TAIL_SECONDS),
         "DAGSTER_HOME": str(home.dagster),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(project_root()), os.environ.get("PYTHONPATH", "")])),
+        "PYTHONPATH": os.pathsep.join([*map(str, source_folders(project_root())), *filter(None, [was])]),
     }
 
 

@@ -134,14 +134,19 @@ class Repro(dg.ConfigurableResource[Any]):
         recipe: Callable[..., Any],
         config: AssetConfig,
         inputs: Mapping[str, Artifact | Path | Named],
+        *,
+        reuse: bool = True,
     ) -> list[dg.MaterializeResult[Any]]:
-        """Run the recipe of a multi-asset; it returns a mapping from output names to values."""
+        """Run the recipe of a multi-asset; it returns a mapping from output names to values.
+
+        Without `reuse` the recipe always runs.
+        """
         plan = StepPlan(
             home=self.home,
             seed=self.seed,
             mode=self.mode,
             level=self.level,
-            force=self.force or config.force,
+            force=self.force or config.force or not reuse,
             strict=self.strict,
             monitor=self.monitor_interval if self.monitor else None,
             experiment=self.experiment or None,

@@ -21,7 +21,7 @@ from repro_assets.errors import InvalidValue, MachineError, ReproError, UnknownN
 from repro_assets.orchestration import parents, refusals, selection, traces
 from repro_assets.orchestration.config import check_fields
 from repro_assets.orchestration.instance import open_instance
-from repro_assets.orchestration.request import RunAnswer, RunRequest
+from repro_assets.orchestration.request import DEFAULT_JOB, RunAnswer, RunRequest
 from repro_assets.recording import logs
 from repro_assets.recording.capturing import project_root
 from repro_assets.recording.redaction import redact
@@ -70,16 +70,20 @@ def materialize(home: Home, request: RunRequest) -> RunAnswer:
     )
     definition = repository.get_definition()
     keys = selection.selected(definition, request.selection)
+    if not request.selection and request.job is None and DEFAULT_JOB not in definition.job_names:
+        keys = set(definition.asset_graph.materializable_asset_keys)
     with open_instance(home) as instance:
         if request.with_missing:
             keys = selection.with_missing_upstream(definition, keys, request.partition, request.pins, instance)
         if keys:
             implicit = definition.get_implicit_job_def_for_assets(sorted(keys))
             if implicit is None:
-                raise InvalidValue("the selected assets have different partitions", "select those of one kind")
+                raise InvalidValue(
+                    "the selected assets have different partitions", "select those of one kind with --select"
+                )
             name = implicit.name
         else:
-            name = request.job
+            name = request.job or DEFAULT_JOB
             if name not in definition.job_names:
                 raise UnknownName(f"there is no job named {name!r}", f"one of {', '.join(definition.job_names)}")
         job = repository.get_reconstructable_job(name)

@@ -12,7 +12,8 @@ from typing import NoReturn
 
 from repro_assets.determinism.mode import Mode
 from repro_assets.errors import MachineError, ReusedElsewhere
-from repro_assets.orchestration.request import code_location, environment
+from repro_assets.orchestration.code_locations import code_location
+from repro_assets.orchestration.request import environment
 from repro_assets.recording.capturing import project_root
 from repro_assets.store.home import Home
 

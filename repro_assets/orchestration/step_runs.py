@@ -67,8 +67,12 @@ class OpenRuns:
     ) -> None:
         """Remember what a step loaded, for its run's record, and the materialization that it was read from."""
         loaded = LoadedInput(context.name, artifact, context.asset_key.to_user_string(), partition, pinned, event)
+        self.note(context.step_context, loaded)
+
+    def note(self, step: StepExecutionContext, loaded: LoadedInput) -> None:
+        """Remember an input of a step."""
         with self._lock:
-            self._steps.setdefault(_key(context.step_context), Seen()).inputs.append(loaded)
+            self._steps.setdefault(_key(step), Seen()).inputs.append(loaded)
 
     def take_inputs(self, step: StepExecutionContext) -> list[LoadedInput]:
         """Return what a step loaded and forget the step, whose run is somebody else's care."""

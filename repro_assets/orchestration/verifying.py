@@ -18,7 +18,7 @@ from repro_assets.errors import InvalidValue
 from repro_assets.journal.run_records import CheckMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration.instance import open_instance
-from repro_assets.recording.capturing import project_root
+from repro_assets.recording.capturing import project_root, source_folders
 from repro_assets.store.home import Home
 
 CHECK = "deterministic"
@@ -74,7 +74,7 @@ def verify_and_show(
         timeout=timeout,
         strict=strict,
         rehearsal=Rehearsal(_json(row["config"]), str(home.root), inputs),
-        path=[project_root()],
+        path=source_folders(project_root()),
         log=log,
     )
     details = {**found.document(), "seed": seed, "config_and_inputs_of": run_id}

@@ -74,6 +74,12 @@ def project_root(start: Path | None = None) -> Path:
     return find_project(folder) or folder
 
 
+def source_folders(root: Path) -> list[Path]:
+    """Return the folders that a project's modules are imported from: its own, and ``src`` where that is no package."""
+    inner = root / "src"
+    return [root, inner] if inner.is_dir() and not (inner / "__init__.py").exists() else [root]
+
+
 def capture(
     home: Home,
     level: Level,

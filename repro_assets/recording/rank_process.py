@@ -44,6 +44,7 @@ from repro_assets.recording.ranks import (
     rank_consumer,
     seen_by,
 )
+from repro_assets.recording.recipes import arguments_of
 from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.rehearsal import config_of, imported
 from repro_assets.store.home import open_store
@@ -101,11 +102,11 @@ def _executed(plan: Mapping[str, Any], folder: Path, rank: int, count: int) -> d
             scopes.enter_context(seeded_globals(Seeds(run.seeds.derive(rank_consumer(rank)))))
             recipe = imported(plan["recipe"])
             config = config_of(plan["recipe"], recipe, plan["config"])
-            given = {
-                slot: repository.by_digest(inputs_home, Digest.parse(digest), name=slot).load()
+            inputs = {
+                slot: repository.by_digest(inputs_home, Digest.parse(digest), name=slot)
                 for slot, digest in plan["inputs"].items()
             }
-            made = recipe(run, config, **given)
+            made = recipe(run, config, **arguments_of(recipe, inputs))
         product = str(repository.put(home, made).digest) if rank == 0 else None
         run.end()
         return {"product": product, **seen_by(run)}

@@ -1,7 +1,8 @@
 """The process of one run of `verify_determinism`: ``python -m repro_assets.recording.rehearsal PLAN ANSWER RESULT``.
 
-Laws: it imports the target, applies the mode, seeds the global generators, calls the target and writes what it
-returned; every way in which that fails is in the answer, with who can do something about it.
+Laws: it imports the target, applies the mode, seeds the global generators (but not around a recipe that says no to
+that), calls the target and writes what it returned; every way in which that fails is in the answer, with who can do
+something about it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from repro_assets.artifacts import repository
 from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.mode import Mode, applied
 from repro_assets.determinism.results import write_result
+from repro_assets.determinism.rng_states import load_rng_states, save_rng_states
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording import ranks
 from repro_assets.recording.lifetime import begin, recorded
+from repro_assets.recording.recipes import arguments_of, is_seeded, recipe_of
 from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import new_run_id
 from repro_assets.store.home import make_store, open_store
@@ -59,8 +62,11 @@ def _rehearse(plan: Mapping[str, Any], result: Path, late: list[str]) -> None:
     name, seeds = plan["target"], Seeds(plan["seed"])
     with applied(Mode(**plan["mode"]), strict=plan["strict"]) as found:
         late += map(str, found)
+        unseeded = save_rng_states()
         with seeded_globals(seeds):
             target = imported(name)
+            if not is_seeded(target):
+                load_rng_states(unseeded)
             with _arguments(name, target, plan["rehearsal"], seeds, Path(plan["store"])) as arguments, _blamed(name):
                 if ranks.processes_of(arguments.get("config")) > 1:
                     made = _by_ranks(target, plan, arguments)
@@ -116,7 +122,7 @@ def imported(name: str) -> Callable[..., Any]:
         # The person named it on the command line or in a call.
         module = importlib.import_module(module_name)
     try:
-        target = functools.reduce(getattr, path.split("."), module)
+        target: Callable[..., Any] = recipe_of(functools.reduce(getattr, path.split("."), module))
     except AttributeError:
         raise InvalidValue(f"module {module_name} has no {path!r}", "write it like: package.module:function") from None
     if not callable(target):
@@ -134,16 +140,21 @@ def _arguments(
     asked = {key for key, each in parameters.items() if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)}
     if rehearsal["home"] is not None:
         home = open_store(Path(rehearsal["home"]))
-        for slot, digest in rehearsal["inputs"].items():
-            given[slot] = repository.by_digest(home, Digest.parse(digest), name=slot).load()
+        inputs = {
+            slot: repository.by_digest(home, Digest.parse(digest), name=slot)
+            for slot, digest in rehearsal["inputs"].items()
+        }
+        given |= arguments_of(target, inputs)
     if "seed" in asked:
         given["seed"] = seeds.root
     if "seeds" in asked:
         given["seeds"] = seeds
     if "config" in asked and "run" in asked:
         given["config"] = config_of(name, target, rehearsal["config"])
+    # Of an input with several partitions there is a slot for each, such as days[monday].
+    there = {slot.partition("[")[0] for slot in given}
     missing = [
-        key for key in asked - {"run"} if key not in given and parameters[key].default is inspect.Parameter.empty
+        key for key in asked - {"run"} if key not in there and parameters[key].default is inspect.Parameter.empty
     ]
     if missing:
         raise InvalidValue(

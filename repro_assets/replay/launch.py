@@ -27,6 +27,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import ReplayMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing
+from repro_assets.recording.capturing import source_folders
 from repro_assets.recording.tracers import tracers
 from repro_assets.replay import compare
 from repro_assets.replay.plan import Recorded, Replayed, Result, check_replayable, make_plan
@@ -141,7 +142,7 @@ def _environment(home: Home, tree: Path, run: Recorded) -> dict[str, str]:
         **os.environ,
         **tracing.process_environment(),
         VARIABLE: str(home.root),
-        "PYTHONPATH": str(tree),
+        "PYTHONPATH": os.pathsep.join(map(str, source_folders(tree))),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONWARNINGS": warning_filters(os.environ),
     }

@@ -10,7 +10,8 @@ from repro_assets.cli.run import _answered
 from repro_assets.cli.run_options import Words, listed, pairs, parsed, read_words, requests, seeds_of
 from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.orchestration import refusals
-from repro_assets.orchestration.request import RunAnswer, code_location
+from repro_assets.orchestration.code_locations import code_location
+from repro_assets.orchestration.request import RunAnswer
 
 
 def test_seeds_are_ranges_and_numbers_in_their_order():

@@ -9,6 +9,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.orchestration.code import asset_version
 from repro_assets.orchestration.config import AssetConfig
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
+from repro_assets.orchestration.offered import reproducible_asset
 from repro_assets.orchestration.resource import Repro
 from repro_assets.training.evaluation import BaselinesConfig, EvaluationConfig, evaluate
 from repro_assets.training.evaluation import baselines as measure_baselines
@@ -36,34 +37,25 @@ class BaselinesAsset(BaselinesConfig, AssetConfig):
 
 
 def _evaluation(model_name: str, split: str) -> dg.AssetsDefinition:
-    @dg.asset(
+    asset: dg.AssetsDefinition = reproducible_asset(
+        evaluate,
         name=f"{model_name}_on_{split}",
         key_prefix="evaluations",
         group_name=GROUP,
         kinds={"json"},
         owners=OWNERS,
         tags={"stage": "evaluation"},
-        code_version=asset_version(evaluate),
-        metadata={COLLECTION: f"eval-{model_name}-on-{split}", DISPLAY: "eval-{model}-on-{dataset}"},
+        collection=f"eval-{model_name}-on-{split}",
+        display="eval-{model}-on-{dataset}",
         description=f"The {model_name} model on the {split} split: accuracy greedy and sampled, looks, reward.",
+        config=EvaluationAsset,
         ins={
             "model": dg.AssetIn(key=["models", model_name]),
             "dataset": dg.AssetIn(key=["data", split]),
             "references": dg.AssetIn(key=["data", "references"]),
         },
     )
-    def evaluation(
-        context: dg.AssetExecutionContext,
-        repro: Repro,
-        config: EvaluationAsset,
-        model: Artifact,
-        dataset: Artifact,
-        references: Artifact,
-    ) -> dg.MaterializeResult[Any]:
-        inputs = {"model": model, "dataset": dataset, "references": references}
-        return repro.execute(context, evaluate, config, inputs)
-
-    return evaluation
+    return asset
 
 
 evaluations = [_evaluation(model, split) for model in MODELS for split in SPLITS]

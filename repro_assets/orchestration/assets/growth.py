@@ -9,6 +9,7 @@ from repro_assets.errors import InvalidValue
 from repro_assets.orchestration.code import asset_version
 from repro_assets.orchestration.config import AssetConfig, TrainingConfig
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
+from repro_assets.orchestration.offered import reproducible_asset
 from repro_assets.orchestration.resource import Repro
 from repro_assets.training.growth_evaluation import GrowthEvaluationConfig, evaluate_growth
 from repro_assets.training.morphogenesis import MorphogenesisConfig, train_morphogenesis
@@ -67,26 +68,21 @@ def morphogenesis(
     return repro.execute(context, train_morphogenesis, config, {"dataset": synthetic})
 
 
-@dg.asset(
+morphogenesis_on_synthetic: dg.AssetsDefinition = reproducible_asset(
+    evaluate_growth,
+    name="morphogenesis_on_synthetic",
     key_prefix="evaluations",
     group_name=GROUP,
     kinds={"json"},
     owners=OWNERS,
     tags={"stage": "evaluation"},
     partitions_def=PARTITIONS,
-    code_version=asset_version(evaluate_growth),
-    metadata={COLLECTION: "eval-morphogenesis-on-{partition}", DISPLAY: "eval-{model}-on-{dataset}"},
+    collection="eval-morphogenesis-on-{partition}",
+    display="eval-{model}-on-{dataset}",
+    description="Accuracy of the growing network on each split of its problem.",
+    config=GrowthEvaluationAsset,
     ins={"model": dg.AssetIn(key=["models", "morphogenesis"]), "dataset": dg.AssetIn(key=["data", "synthetic"])},
 )
-def morphogenesis_on_synthetic(
-    context: dg.AssetExecutionContext,
-    repro: Repro,
-    config: GrowthEvaluationAsset,
-    model: Artifact,
-    dataset: Artifact,
-) -> dg.MaterializeResult[Any]:
-    """Accuracy of the growing network on each split of its problem."""
-    return repro.execute(context, evaluate_growth, config, {"model": model, "dataset": dataset})
 
 
 assets: list[dg.AssetsDefinition] = [synthetic, morphogenesis, morphogenesis_on_synthetic]

@@ -1,0 +1,1 @@
+"""What a field yields: a small project of another team."""
