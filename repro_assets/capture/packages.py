@@ -17,6 +17,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
+from repro_assets.capture.remembered import Remembered, stamps
 from repro_assets.capture.secrets import redact_url
 
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -77,6 +78,8 @@ def normalised(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
 
 
+_FIRST_TWO = re.compile(r"^([^/,\r\n]+)(/?)([^/,\r\n]*)", re.MULTILINE)
+"""The first two parts of each path in a list of installed files."""
 _listed: tuple[object, Packages, list[tuple[Package, Distribution]]] | None = None
 _provided: tuple[object, dict[str, set[tuple[str, str]]]] | None = None
 
@@ -90,7 +93,7 @@ def installed_packages() -> Packages:
     return _listed[1]
 
 
-def used_distributions(modules: Iterable[str]) -> dict[str, str]:
+def used_distributions(modules: Iterable[str], cache: Path | None = None) -> dict[str, str]:
     """Distributions that provide `modules`.
 
     Parameters
@@ -98,13 +101,15 @@ def used_distributions(modules: Iterable[str]) -> dict[str, str]:
     modules : iterable of str
         Import names, dotted or not, such as ``sys.modules``. Names of the standard library, and names that no
         distribution provides, give nothing.
+    cache : path, optional
+        A folder where what each distribution provides is remembered for other processes.
 
     Returns
     -------
     dict
         Distribution name to version, in order of the names.
     """
-    providers = _providers()
+    providers = _providers(cache)
     used: dict[str, str] = {}
     for module in modules:
         parts = module.split(".")
@@ -192,12 +197,26 @@ def _place(distribution: Distribution) -> str:
     return Path(str(getattr(distribution, "_path", distribution.locate_file("")))).name
 
 
-def _providers() -> dict[str, set[tuple[str, str]]]:
+def _providers(cache: Path | None) -> dict[str, set[tuple[str, str]]]:
     """Import names, at depth one and two, to the (name, version) of what provides them."""
     global _provided
     stamp = _path_stamp()
     if _provided is not None and _provided[0] == stamp:
         return _provided[1]
+    remembered, folders = Remembered(cache, "providers"), stamps(entry or "." for entry in sys.path)
+    key = f"{sys.prefix} {len(folders)}"
+    found = remembered.get(key, folders)
+    if found is None:
+        providers = _read_providers()
+        remembered.put(key, folders, {name: sorted(each) for name, each in providers.items()})
+        remembered.save()
+    else:
+        providers = {name: {(package, version) for package, version in each} for name, each in found.items()}
+    _provided = (stamp, providers)
+    return providers
+
+
+def _read_providers() -> dict[str, set[tuple[str, str]]]:
     versions = {normalised(p.name): (p.name, p.version) for p in installed_packages().installed}
     providers: dict[str, set[tuple[str, str]]] = {}
     assert _listed is not None
@@ -210,20 +229,15 @@ def _providers() -> dict[str, set[tuple[str, str]]]:
         if counted == (package.name, package.version):
             for name in names:
                 providers.setdefault(name, set()).add(counted)
-    _provided = (stamp, providers)
     return providers
 
 
 def _import_names(distribution: Distribution) -> set[str]:
     names = set((distribution.read_text("top_level.txt") or "").split())
-    record = distribution.read_text("RECORD")
-    if record:
-        # A path is quoted where it holds a comma; no module's is.
-        paths: Iterable[str] = (line.partition(",")[0] for line in record.splitlines())
-    else:
-        paths = (distribution.read_text("installed-files.txt") or "").splitlines()
+    # A path is quoted where it holds a comma; no module's is.
+    paths = distribution.read_text("RECORD") or distribution.read_text("installed-files.txt") or ""
     # Large distributions have thousands of files and few names.
-    for first, below, second in {_first_two(path) for path in paths}:
+    for first, below, second in set(_FIRST_TWO.findall(paths)):
         if first in ("..", "") or first.endswith((".dist-info", ".egg-info", ".data")) or first == "__pycache__":
             continue
         if not below:
@@ -236,8 +250,3 @@ def _import_names(distribution: Distribution) -> set[str]:
             if module.isidentifier() and module not in ("__init__", "__pycache__"):
                 names.add(f"{first}.{module}")
     return names
-
-
-def _first_two(path: str) -> tuple[str, str, str]:
-    first, below, rest = path.partition("/")
-    return first, below, rest.partition("/")[0]

@@ -372,7 +372,7 @@ class Run:
                 self.flush()
                 self._journal.append(
                     run_records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
-                    used.packages_used(self.run_id),
+                    used.packages_used(self.run_id, self.home.cache / "environment"),
                     *console.kept(self.home, self.run_id, self._console),
                     run_records.RunEnded(
                         self.run_id, state, None if error is None else describe(error), self.edited_sources

@@ -63,12 +63,12 @@ watch = _open_runs.watch
 forget = _open_runs.forget
 
 
-def packages_used(run_id: str) -> PackagesUsed:
-    """Return the record of what this process has imported until now."""
-    return PackagesUsed(run_id, _distributions(set(sys.modules)))
+def packages_used(run_id: str, cache: Path | None = None) -> PackagesUsed:
+    """Return the record of what this process has imported until now; for `cache` see `used_distributions`."""
+    return PackagesUsed(run_id, _distributions(set(sys.modules), cache))
 
 
-def _distributions(modules: set[str]) -> dict[str, str]:
+def _distributions(modules: set[str], cache: Path | None = None) -> dict[str, str]:
     from repro_assets.capture.packages import used_distributions
 
-    return used_distributions(modules)
+    return used_distributions(modules, cache)

@@ -177,6 +177,7 @@ def test_jobs_sensors_and_the_executor_are_listed() -> None:
         "record_failure",
         "record_canceled",
         "catalog_agrees",
+        "scripts_shown",
     }
     assert defs.resolve_job_def("reference").executor_def.name == "in_process_first"
 
