@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import dagster as dg
+from dagster._core.execution.context.compute import current_execution_context
+from dagster._core.execution.plan.outputs import StepOutputHandle
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
@@ -19,6 +21,8 @@ from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import changes, metadata, naming, pins, versions
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.orchestration.versions import UpstreamEvent
+from repro_assets.recording import enclosing
+from repro_assets.recording.run import Run
 from repro_assets.store.home import Home, find_store
 
 
@@ -29,6 +33,11 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
     def home(self) -> Home:
         """The store."""
         return find_store(make=True)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """End what a failed plain asset left open, also where the resource ``repro`` is not there."""
+        if context.run is not None and context.instance is not None:
+            open_runs.close(context.run.run_id, context.instance)
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Return the handle or the value of an input; by partition key where it has several.
@@ -59,7 +68,7 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         if isinstance(obj, Artifact):
             artifact = obj
         else:
-            run = open_runs.run_of(self.home, context)
+            run = open_runs.run_of(self.home, context.step_context)
             definition = context.step_context.job_def.asset_layer.get(context.asset_key).assets_def
             partition = context.partition_key if context.has_partition_key else None
             names = naming.names_of(definition, context.asset_key, partition)
@@ -111,6 +120,20 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             remedy = f"make it again with: repro replay {source.made_by}" if source.made_by else "materialize it again"
             kind = CorruptObject if isinstance(error, CorruptObject) else MissingObject
             raise kind(f"{source.name or source.digest} cannot be read: {error.message}", remedy) from error
+
+
+def _run_here() -> Run | None:
+    """Return the run of the plain asset whose body is executing here, if this IO manager stores what it makes."""
+    context = current_execution_context.get()
+    if not isinstance(context, dg.AssetExecutionContext):
+        return None
+    step = context.get_step_execution_context()
+    stores = {step.get_io_manager(StepOutputHandle(step.step.key, out.name)) for out in step.step.step_outputs}
+    ours = next((store for store in stores if isinstance(store, ArtifactIOManager)), None)
+    return None if ours is None else open_runs.run_of(ours.home, step)
+
+
+enclosing.register(_run_here)
 
 
 def _pinned(context: dg.InputContext) -> str | None:

@@ -17,7 +17,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.orchestration import parents, pins, replayed_runs, traces
-from repro_assets.orchestration.versions import UpstreamEvent
+from repro_assets.orchestration.versions import UpstreamEvent, output_asset
 from repro_assets.recording.capturing import Captured
 from repro_assets.recording.lifetime import begin
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, new_run_id
@@ -86,16 +86,15 @@ class OpenRuns:
             seen = self._steps.get(_key(step))
             return list(seen.inputs) if seen is not None else []
 
-    def run_of(self, home: Home, context: dg.OutputContext) -> Run:
-        """Return the run of the step that stores an output; begin it if this is the first."""
-        step = context.step_context
+    def run_of(self, home: Home, step: StepExecutionContext) -> Run:
+        """Return the run of a step that stores an output or asks for its run; begin it if this is the first."""
         with self._lock:
             seen = self._steps.setdefault(_key(step), Seen())
             if seen.run is None:
                 captured = parents.captured(home, step.run_id, _level(step))
-                context.log.info(captured.summary())
+                step.log.info(captured.summary())
                 with traces.joined(step.run_id):
-                    seen.run = begin(home, _started(context, captured), late=True)
+                    seen.run = begin(home, _started(step, captured), late=True)
                 seen.run.log_readings(captured.readings)
                 replayed_runs.note(seen.run)
                 seen.left = {out.name for out in step.step.step_outputs if not out.properties.asset_check_key}
@@ -148,16 +147,16 @@ def _level(step: StepExecutionContext) -> Level:
     return Level.parse(resource.get("config", {}).get("capture_level", Level.STANDARD))
 
 
-def _started(context: dg.OutputContext, captured: Captured) -> RunStarted:
-    step = context.step_context
+def _started(step: StepExecutionContext, captured: Captured) -> RunStarted:
     active = pins.active()
-    asset = context.asset_key.to_user_string()
-    partition = context.partition_key if context.has_partition_key else None
+    asset = output_asset(step)
+    key = dg.AssetKey.from_user_string(asset)
+    partition = step.partition_key if step.has_partition_key else None
     run_id = new_run_id()
     return RunStarted(
         run_id=run_id,
         run_kind="asset",
-        name=f"{context.asset_key.path[-1]}-{run_id[:6]}",
+        name=f"{key.path[-1]}-{run_id[:6]}",
         parent_run_id=active.parent if active else step.run_id,
         asset=asset,
         partition=partition,
@@ -166,7 +165,7 @@ def _started(context: dg.OutputContext, captured: Captured) -> RunStarted:
         replay_of=active.original(asset, partition) if active else None,
         capture_level=captured.level.value,
         config={"op_config": step.op_config} if step.op_config else {},
-        code_version=step.job_def.asset_layer.get(context.asset_key).code_version,
+        code_version=step.job_def.asset_layer.get(key).code_version,
         environment=captured.environment_digest,
         source=active.source if active else (str(captured.source.digest) if captured.source else None),
         source_facts=dict(active.source_facts) if active else captured.source_facts,

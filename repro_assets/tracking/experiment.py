@@ -366,8 +366,13 @@ class Experiment(Outputs):
 
     def _end(self, state: str, error: BaseException | None) -> None:
         run = self.run
-        if os.getpid() != self._process or not self.is_owned:
-            # Neither a forked child nor who only adds to a run ends it; what was logged is written.
+        if not self.is_owned:
+            # Only what enclosed the body is left; the run is somebody else's to end.
+            self._stack.close()
+            run.flush()
+            return
+        if os.getpid() != self._process:
+            # A forked child ends nothing; what it logged is written.
             run.flush()
             return
         if self.state is not None:
