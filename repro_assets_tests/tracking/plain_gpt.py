@@ -273,9 +273,7 @@ def train(args):
         start, best_val_loss = checkpoint["iter"], checkpoint["best_val_loss"]
         print(f"resuming at iter {start}")
     else:
-        config = GPTConfig(
-            args.block_size, data.vocab_size, args.n_layer, args.n_head, args.n_embd, args.dropout
-        )
+        config = GPTConfig(args.block_size, data.vocab_size, args.n_layer, args.n_head, args.n_embd, args.dropout)
         model = GPT(config).to(args.device)
         optimizer = configure_optimizer(model, args)
         start, best_val_loss = 0, float("inf")
