@@ -9,6 +9,7 @@ DuckDB is not even imported. A work file that is missing, corrupt or of another 
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
         traces = publication.trace_sizes(home)
         if read_traces(home.traces, traces, tables):
             _draw_revision(connection)
-        watched = _observe_processes(home, tables, segments) | _name_torn(home, tables, found, segments)
+        watched = _observe_processes(home, tables, found, segments) | _name_torn(home, tables, found, segments)
         damages = _one(connection, f"SELECT count(*) FROM damages WHERE kind <> '{_TORN}'")
         revision = str(_one(connection, "SELECT revision FROM catalog_info"))
         # A file that somebody else has written to is replaced, whatever it says.
@@ -262,7 +263,20 @@ def _replace_segments(tables: Tables, segments: list[Segment]) -> None:
     connection.unregister("fresh_segments")
 
 
-def _observe_processes(home: Home, tables: Tables, segments: dict[str, Segment]) -> dict[str, str]:
+def _observe(home: Home, names: list[str], found: dict[str, Form]) -> dict[str, str]:
+    """Look at the processes that write these files; one that is gone counts as alive until all it wrote is read."""
+    seen = publication.observe(home, names)
+    for name, word in seen.items():
+        if word == "gone":
+            with contextlib.suppress(FileNotFoundError):
+                if (home.journal / name).stat().st_size > found[name].size:
+                    seen[name] = "alive"
+    return seen
+
+
+def _observe_processes(
+    home: Home, tables: Tables, found: dict[str, Form], segments: dict[str, Segment]
+) -> dict[str, str]:
     """Look at the processes on which runs without an end depend; return what must be looked at again, by file."""
     connection = tables.connection
     open_runs = "SELECT run_id FROM runs WHERE state_source = 'process'"
@@ -287,7 +301,7 @@ def _observe_processes(home: Home, tables: Tables, segments: dict[str, Segment])
             process = None
         elif process != "gone":
             # Gone is for ever: nothing is appended to a segment whose process has let go of it.
-            seen = publication.observe(home, files[name])
+            seen = _observe(home, files[name], found)
             process = next((word for word in ("alive", "unknown") if word in seen.values()), "gone")
             if process != "gone":
                 watched.update(seen)
@@ -311,7 +325,7 @@ def _name_torn(home: Home, tables: Tables, found: dict[str, Form], segments: dic
     watched: dict[str, str] = {}
     for name, form in longest_of(found, segments).items():
         if form.size > segments[name].read_to:
-            going = {file: word for file, word in publication.observe(home, files[name]).items() if word != "gone"}
+            going = {file: word for file, word in _observe(home, files[name], found).items() if word != "gone"}
             watched.update(going)
             if not going:
                 torn[name, segments[name].read_to] = form.size - segments[name].read_to

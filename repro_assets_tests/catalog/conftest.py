@@ -168,6 +168,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, arguments)],
             env={**os.environ, "PYTHONPATH": str(Path(repro_assets.__file__).parents[1])},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

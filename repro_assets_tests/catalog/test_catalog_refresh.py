@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
 import repro_assets
@@ -154,3 +155,37 @@ def test_a_catalog_that_cannot_be_written_says_so_and_stays(home, recorder, tabl
     assert tables(home.catalog) == before
     assert refresh(home).changed
     assert len(tables(home.catalog)["main.runs"]) == 2
+
+
+ENDS_WHEN_TOLD = """
+import sys
+from pathlib import Path
+from repro_assets.journal.run_records import RunStarted
+from repro_assets.recording.lifetime import begin
+from repro_assets.store.home import open_store
+run = begin(open_store(Path(sys.argv[1])), RunStarted(run_id="run-one", run_kind="script", name="one"))
+print("started", flush=True)
+sys.stdin.readline()
+run.end("COMPLETED")
+"""
+
+
+def test_one_that_ends_after_its_records_were_read_and_before_its_process_is_looked_at_is_not_interrupted(
+    home, start, monkeypatch
+):
+    process = start(ENDS_WHEN_TOLD, home.root)
+    assert process.stdout.readline() == "started\n"
+    observe = publication.observe
+
+    def look(*given):
+        process.communicate(timeout=60)
+        return observe(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publication, "observe", look)
+        refresh(home)
+    with duckdb.connect(home.catalog, read_only=True) as connection:
+        assert connection.execute("SELECT state FROM runs").fetchall() == [("RUNNING",)]
+    refresh(home)
+    with duckdb.connect(home.catalog, read_only=True) as connection:
+        assert connection.execute("SELECT state FROM runs").fetchall() == [("COMPLETED",)]
