@@ -78,14 +78,19 @@ class Journal:
         """Name of the segment, empty before the first record."""
         return self._segment
 
-    def append(self, *payloads: Payload, follows: tuple[str, ...] = ()) -> list[str]:
+    def append(self, *payloads: Payload, follows: tuple[str, ...] = (), receipt: list[str] | None = None) -> list[str]:
         """Write records, make them durable with one fsync, and return their ids.
+
+        Whoever would write them again after an error gives a `receipt`, which gets the ids once they are written: also
+        where the handler of a signal raises then.
 
         Raises
         ------
         MachineError
             If they cannot be written; earlier records are intact, and what was half-written is not a record.
         """
+        if not payloads:
+            return []
         with self._lock:
             try:
                 if self._descriptor is not None and not os.fstat(self._descriptor).st_nlink:
@@ -105,6 +110,8 @@ class Journal:
                 try:
                     _write_all(self._descriptor, data)
                     os.fsync(self._descriptor)
+                    if receipt is not None:
+                        receipt += ids
                     self._sequence += len(payloads)
                 except BaseException as error:
                     # A reader may have seen these ids already: they are spent.
@@ -113,6 +120,8 @@ class Journal:
                     if isinstance(error, OSError) or not whole:
                         # A torn line in the middle would make the next one unreadable.
                         os.ftruncate(self._descriptor, end)
+                    elif receipt is not None:
+                        receipt += ids
                     raise
             except OSError as error:
                 raise from_os_error(error, self.folder / self._segment) from error

@@ -5,6 +5,7 @@ Laws: a summary takes constant memory, however many values it has taken; a point
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import time
@@ -57,16 +58,20 @@ def point_of(name: str, value: float, step: int | None) -> Point:
         raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {value!r}: {error}") from error
 
 
-def records_of(run_id: str, points: Sequence[Point], *, system: bool) -> list[Metrics]:
-    """Return the records that hold points, none of them so long that other threads wait for it to be written."""
+def records_of(run_id: str, points: Sequence[Point], samples: Sequence[Point]) -> list[Metrics]:
+    """Return the records that hold points and readings, none so long that other threads wait for it to be written."""
     made = []
-    for first in range(0, len(points), POINTS_AT_ONCE):
-        names, steps, values, times = zip(*points[first : first + POINTS_AT_ONCE], strict=True)
-        made.append(Metrics.of_columns(run_id, names, steps, values, [time // 1_000 for time in times], system=system))
+    for given, system in ((points, False), (samples, True)):
+        for first in range(0, len(given), POINTS_AT_ONCE):
+            names, steps, values, times = zip(*given[first : first + POINTS_AT_ONCE], strict=True)
+            micros = [time // 1_000 for time in times]
+            made.append(Metrics.of_columns(run_id, names, steps, values, micros, system=system))
     return made
 
 
-def emptied(points: deque[Point]) -> list[Point]:
-    """Take all points that wait; others may append meanwhile."""
-    # Not by taking another deque: a caller that has looked up this one is about to append to it.
-    return [points.popleft() for _ in range(len(points))]
+def take(points: deque[Point], into: list[Point]) -> None:
+    """Take all points that wait; others may append meanwhile, and a handler of a signal may raise: none is lost."""
+    # Not by taking another deque: a caller that has looked up this one is about to append to it. Not in a loop of
+    # Python's: between taking a point and keeping it a handler could raise.
+    with contextlib.suppress(IndexError):
+        into.extend(iter(points.popleft, None))

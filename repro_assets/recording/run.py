@@ -29,7 +29,7 @@ from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import console, tracing, used
 from repro_assets.recording.flushing import flusher
-from repro_assets.recording.readings import Point, Summary, emptied, point_of, records_of
+from repro_assets.recording.readings import Point, Summary, point_of, records_of, take
 from repro_assets.recording.redaction import describe, redact, redact_start
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
@@ -332,16 +332,16 @@ class Run:
     def flush(self) -> None:
         """Put everything that was logged on the disk before returning."""
         with self._lock:
-            points, samples = emptied(self._points), emptied(self._samples)
-            if not points and not samples:
-                return
+            points, samples, receipt = list[Point](), list[Point](), list[str]()
             try:
-                self._journal.append(
-                    *records_of(self.run_id, points, system=False), *records_of(self.run_id, samples, system=True)
-                )
+                take(self._points, points)
+                take(self._samples, samples)
+                self._journal.append(*records_of(self.run_id, points, samples), receipt=receipt)
             except BaseException:
-                self._points.extendleft(reversed(points))
-                self._samples.extendleft(reversed(samples))
+                # A handler of a signal may raise when they are written already.
+                if not receipt:
+                    self._points.extendleft(reversed(points))
+                    self._samples.extendleft(reversed(samples))
                 raise
             if self.told is not None:
                 self.told(points)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import time
@@ -223,3 +224,29 @@ run.end()
         )
     )
     assert sorted(rows(records_of)) == [["worker", None, float(number)] for number in range(3)]
+
+
+def test_a_handler_that_raises_at_any_moment_of_a_flush_loses_and_repeats_no_point(
+    run: Run, records_of: Records
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    drawn = random.Random(1)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        for step in range(300):
+            run.log_metric("loss", float(step), step)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, drawn.uniform(1e-5, 2e-3))
+                run.flush()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    run.end()
+    assert interrupted > 0
+    assert [row[1] for row in rows(records_of)] == list(range(300))
