@@ -15,6 +15,8 @@ from typing import Any
 from repro_assets.capture.secrets import redact_text
 
 FORMAT = 1
+_STARTED_IN = Path.cwd()
+"""Where this process was when it loaded this module, which a script does before it goes elsewhere."""
 
 
 def run_kind() -> str:
@@ -42,12 +44,14 @@ def plan(root: Path) -> dict[str, Any]:
         entry = {"form": "script", "script": within(root, Path(file))}
     else:
         entry = {"form": "code"}
+    # Who executes a script again begins where it began; code that is typed goes on from where it is.
+    folder = _STARTED_IN if entry["form"] in ("script", "module") else Path.cwd()
     return {
         "format": FORMAT,
         **entry,
         "argv": [redact_text(word) for word in sys.argv[1:]],
         "interpreter_argv": [redact_text(word) for word in sys.orig_argv],
-        "working_folder": within(root, Path.cwd()),
+        "working_folder": within(root, folder),
         "project_root": str(root),
     }
 
