@@ -75,3 +75,17 @@ def take(points: deque[Point], into: list[Point]) -> None:
     # Python's: between taking a point and keeping it a handler could raise.
     with contextlib.suppress(IndexError):
         into.extend(iter(points.popleft, None))
+
+
+def remember(points: Sequence[Point], last: dict[str, float], curves: dict[str, list[tuple[int, float]]]) -> None:
+    """Keep the last value of each metric, and those that have a step as its curve."""
+    for name, step, value, _ in points:
+        last[name] = value
+        if step is not None:
+            curves.setdefault(name, []).append((step, value))
+
+
+def summarize(samples: Sequence[Point], summaries: dict[str, Summary]) -> None:
+    """Add readings to what is remembered of them."""
+    for name, _, value, _ in samples:
+        summaries.setdefault(name, Summary()).add(value)

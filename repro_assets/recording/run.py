@@ -29,7 +29,7 @@ from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import console, tracing, used
 from repro_assets.recording.flushing import flusher
-from repro_assets.recording.readings import Point, Summary, point_of, records_of, take
+from repro_assets.recording.readings import Point, Summary, point_of, records_of, remember, summarize, take
 from repro_assets.recording.redaction import describe, redact, redact_start
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
@@ -337,20 +337,15 @@ class Run:
                 take(self._points, points)
                 take(self._samples, samples)
                 self._journal.append(*records_of(self.run_id, points, samples), receipt=receipt)
-            except BaseException:
-                # A handler of a signal may raise when they are written already.
-                if not receipt:
+            finally:
+                if receipt:
+                    if self.told is not None:
+                        self.told(points)
+                    remember(points, self.last_metrics, self.curves)
+                    summarize(samples, self.readings)
+                else:
                     self._points.extendleft(reversed(points))
                     self._samples.extendleft(reversed(samples))
-                raise
-            if self.told is not None:
-                self.told(points)
-            for name, step, value, _ in points:
-                self.last_metrics[name] = value
-                if step is not None:
-                    self.curves.setdefault(name, []).append((step, value))
-            for name, _, value, _ in samples:
-                self.readings.setdefault(name, Summary()).add(value)
 
     def beat(self) -> None:
         """Renew the heartbeat that other hosts look at."""
