@@ -129,7 +129,7 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
     if missing:
         raise InvalidInput(f"the input {missing[0]} is not there", "check the path")
     refuse_patterns(folder, command.outputs)
-    watched = Watched(home, folder, words)
+    watched = Watched(home, folder, root, words)
     name = command.name or _name_of(words)
     pins = pins_of(name)
     captured = capture(home, command.level, root, with_source=pins is None)
@@ -137,7 +137,7 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
         files = {stream: stack.enter_context(_console(home, stream)) for stream in ("stdout", "stderr")}
         run = begin(
             home,
-            _started(command, name, root, captured, pins),
+            _started(command, name, root, captured, pins, watched.warnings(command.inputs)),
             streams={stream: file.fileno() for stream, file in files.items()},
         )
         try:
@@ -169,10 +169,10 @@ class _Ended:
     """The signal that this process was given and passed on."""
 
 
-def _started(command: Command, name: str, root: Path, captured: Captured, pins: Any) -> RunStarted:
+def _started(command: Command, name: str, root: Path, captured: Captured, pins: Any, said: list[str]) -> RunStarted:
     shown = [redact_text(word) for word in command.words]
     settings = settings_record()
-    warnings = list(captured.warnings)
+    warnings = [*captured.warnings, *said]
     other = _other_python(command.words[0])
     if other is not None:
         warnings.append(f"the command runs another Python ({other}), whose packages are not captured")

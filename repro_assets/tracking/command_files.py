@@ -1,13 +1,15 @@
 """Which files a command reads and makes, as far as its words tell.
 
 Laws: a file among the words that was there before is an input; one that is new or was changed meanwhile is an output,
-and so is a folder that is new; what a person names counts whatever the words say. A store is neither. Nothing is
-guessed from what a program is known to do.
+and so is a folder that is new, or one of the project in which something is; what a person names counts whatever the
+words say. A folder that was there is no input unless a person says so, because nobody knows how large it may be: that
+is said. A store is neither. Nothing is guessed from what a program is known to do.
 """
 
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from repro_assets.errors import InvalidValue
 from repro_assets.store.home import Home, store_of
 
 Facts = tuple[int, int, int, int]
+Contents = dict[str, Facts]
+_MOST = 10_000
+"""How many files and folders in a folder are looked at before and after."""
 
 
 class Watched:
@@ -24,9 +29,11 @@ class Watched:
     ----------
     inputs : list of Path
         Those that are there, but for the program itself.
+    folders : list of Path
+        The folders that are there.
     """
 
-    def __init__(self, home: Home, folder: Path, words: Sequence[str]) -> None:
+    def __init__(self, home: Home, folder: Path, root: Path, words: Sequence[str]) -> None:
         # The values of options, as in --data=FILE, too.
         named = dict.fromkeys(part for word in words[1:] for part in (word, word.partition("=")[2]) if part)
         self._paths = [
@@ -36,15 +43,38 @@ class Watched:
         ]
         self._before = {path: _facts(path) for path in self._paths}
         self.inputs = [path for path in self._paths if path.is_file()]
+        self.folders = [path for path in self._paths if path.is_dir()]
+        self._contents = {
+            path: contents
+            for path in self.folders
+            if path.resolve().is_relative_to(root.resolve()) and (contents := _contents(path)) is not None
+        }
+
+    def warnings(self, inputs: Sequence[Path]) -> list[str]:
+        """Say what is not known of the folders among the words, given what a person names as inputs."""
+        named = {path.resolve() for path in inputs}
+        said = [
+            f"the folder {path} is no input of this record; where the command reads it, name it: --input"
+            for path in self.folders
+            if not any(path.resolve().is_relative_to(one) for one in named)
+        ]
+        return said + [
+            f"what changes in the folder {path} is not noticed; name what the command makes there: --output"
+            for path in self.folders
+            if path not in self._contents
+        ]
 
     def changed(self) -> list[Path]:
-        """Return the files that are new or were changed since, and the folders that are new."""
+        """Return the files and folders that are new or were changed since."""
         return [
             path
             for path in self._paths
             if (now := _facts(path)) is not None
-            and now != self._before[path]
-            and (path.is_file() or self._before[path] is None)
+            and (
+                _contents(path) != self._contents[path]
+                if path in self._contents
+                else now != self._before[path] and (path.is_file() or self._before[path] is None)
+            )
         ]
 
 
@@ -97,3 +127,27 @@ def _facts(path: Path) -> Facts | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _contents(folder: Path) -> Contents | None:
+    """Return the facts of all in a folder but for what Python compiles; None where it is too much or unreadable."""
+    found: Contents = {}
+    waiting = [str(folder)]
+    try:
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.name == "__pycache__":
+                        continue
+                    if len(found) == _MOST:
+                        return None
+                    if entry.is_dir(follow_symlinks=False):
+                        # Its own times change with what is compiled in it.
+                        found[entry.path] = (entry.inode(), 0, 0, 0)
+                        waiting.append(entry.path)
+                    else:
+                        facts = entry.stat(follow_symlinks=False)
+                        found[entry.path] = (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    except OSError:
+        return None
+    return found

@@ -15,6 +15,7 @@ import pytest
 from repro_assets.artifacts import repository
 from repro_assets.catalog import queries
 from repro_assets.identity.digest import Digest
+from repro_assets.tracking import command_files
 
 ROOT = Path(__file__).parents[2]
 TRAIN = """
@@ -114,6 +115,42 @@ def test_an_output_that_nothing_fits_is_a_failure_and_what_there_is_is_kept(proj
     (row,) = runs()
     assert row["state"] == "FAILED"
     assert [item["slot"] for item in queries.rows(project, "SELECT slot FROM run_outputs")] == ["made"]
+
+
+def test_a_folder_that_was_there_is_an_output_where_something_in_it_changed(project, tracked, runs, tmp_path):
+    folder = project.root.parent
+    for name in ("out", "read", "named"):
+        (folder / name / "deep").mkdir(parents=True)
+        (folder / name / "deep" / "file").write_text("old")
+    (folder / "elsewhere").symlink_to("/usr")
+    text = "cat read/deep/file; mkdir -p read/__pycache__; touch read/__pycache__/a.pyc; echo new > out/deep/file"
+    (folder / "act.sh").write_text(text)
+    code, _, err = tracked("--input", "named", "--", "sh", "act.sh", "out", "read", "named", "elsewhere")
+    assert code == 0, err
+    (row,) = runs()
+    products = queries.rows(project, "SELECT slot, digest FROM run_outputs")
+    assert [item["slot"] for item in products] == ["out"]
+    assert repository.by_digest(project, Digest.parse(products[0]["digest"])).load() == {"deep/file": b"new\n"}
+    assert [item["slot"] for item in queries.rows(project, "SELECT slot FROM run_inputs")] == ["named"]
+    said = [warning for warning in row["warnings"] if "folder" in warning]
+    assert [warning.split("/")[-1].split(" ")[0] for warning in said] == ["out", "read", "elsewhere", "elsewhere"]
+    assert ["--input" in warning for warning in said] == [True, True, True, False]
+
+
+def test_a_folder_of_too_much_is_not_looked_at_and_that_is_said(tmp_path, project, monkeypatch):
+    (tmp_path / "many").mkdir()
+    for number in range(4):
+        (tmp_path / "many" / str(number)).touch()
+    monkeypatch.setattr(command_files, "_MOST", 3)
+    watched = command_files.Watched(project, tmp_path, tmp_path, ["ls", "many"])
+    (tmp_path / "many" / "0").write_text("changed")
+    assert watched.changed() == []
+    assert "is not noticed" in watched.warnings([tmp_path / "many"])[0]
+    monkeypatch.setattr(command_files, "_MOST", 4)
+    watched = command_files.Watched(project, tmp_path, tmp_path, ["ls", "many"])
+    assert (watched.changed(), watched.warnings([tmp_path])) == ([], [])
+    (tmp_path / "many" / "0").unlink()
+    assert watched.changed() == [tmp_path / "many"]
 
 
 def test_an_output_that_holds_the_store_is_refused(tracked, runs):
