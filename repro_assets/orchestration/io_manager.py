@@ -21,7 +21,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import changes, metadata, naming, pins, versions
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.orchestration.versions import UpstreamEvent
-from repro_assets.recording import enclosing
+from repro_assets.recording import enclosing, recipes
 from repro_assets.recording.run import Run
 from repro_assets.store.home import Home, find_store
 
@@ -125,7 +125,8 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 def _run_here() -> Run | None:
     """Return the run of the plain asset whose body is executing here, if this IO manager stores what it makes."""
     context = current_execution_context.get()
-    if not isinstance(context, dg.AssetExecutionContext):
+    # What a recipe calls has the recipe's run, of which this IO manager knows nothing.
+    if not isinstance(context, dg.AssetExecutionContext) or recipes.called() is not None:
         return None
     step = context.get_step_execution_context()
     stores = {step.get_io_manager(StepOutputHandle(step.step.key, out.name)) for out in step.step.step_outputs}

@@ -21,7 +21,14 @@ from repro_assets.recording.run import Run
 from repro_assets.store.home import Home
 
 _called: ContextVar[Run | None] = ContextVar("called", default=None)
-enclosing.register(_called.get)
+
+
+def called() -> Run | None:
+    """Return the run of the recipe that is being called here; None where none is."""
+    return _called.get()
+
+
+enclosing.register(called)
 
 
 def recipe_of(target: Any) -> Any:

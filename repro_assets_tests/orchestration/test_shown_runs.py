@@ -20,7 +20,7 @@ def home(tmp_path, monkeypatch) -> Home:
     return make_store(tmp_path / "data")
 
 
-def test_scripts_appear_as_runs_and_materializations_once(home):
+def test_scripts_appear_as_runs_and_materializations_once(home, request):
     with Experiment("fit one", project="digits", **QUICK) as run:
         run.log_artifact([1, 2], "weights")
         run.log_text("words", "note")
@@ -28,7 +28,9 @@ def test_scripts_appear_as_runs_and_materializations_once(home):
         raise ValueError("bad")
     with pytest.raises(KeyboardInterrupt), Experiment("stopped", **QUICK) as stopped:
         raise KeyboardInterrupt
-    Experiment("open", **QUICK).begin()
+    held = Experiment("open", **QUICK)
+    held.begin()
+    request.addfinalizer(held.finish)
     with dg.DagsterInstance.ephemeral() as instance:
         assert show(home, instance, limit=2) == [run.run_id, failed.run_id]
         assert show(home, instance) == [stopped.run_id]
