@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from functools import partial
 
 import numpy
 import pytest
@@ -393,11 +394,17 @@ with Experiment("read", capture_source=False, capture_environment=False, monitor
     assert "do not read" in broken.communicate(timeout=60)[1]
 
 
-def test_a_process_that_forks_without_an_experiment_keeps_its_handlers(project):
+def test_what_signals_did_before_holds_again_after_and_a_handler_of_theirs_stays(project, request):
+    # Dagster leaves a handler of its own in a process that has executed something.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     with quick():
         assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
     assert {number: signal.getsignal(number) for number in before} == before
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with quick():
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     assert "REPRO_RUN" not in os.environ
 
 
