@@ -76,14 +76,17 @@ class _Opened:
         with self._lock:
             return [experiment for experiment in self._experiments if experiment.name == name]
 
-    def outermost(self) -> Experiment | None:
+    def newest(self) -> Experiment | None:
         """Return the newest that the main thread began."""
         with self._lock:
-            return next((one for one in reversed(self._experiments) if one.in_main_thread), None)
+            return self._newest()
+
+    def _newest(self) -> Experiment | None:
+        return next((one for one in reversed(self._experiments) if one.in_main_thread), None)
 
     def _tell(self) -> None:
         """Tell the processes that are started from now on."""
-        newest = next((one for one in reversed(self._experiments) if one.in_main_thread), None)
+        newest = self._newest()
         if newest is None:
             for name, value in self._outside.items():
                 if value is None:
@@ -140,7 +143,7 @@ def current() -> Experiment | None:
     found = _current.get()
     if found is not None and found.is_open:
         return found
-    return opened.outermost()
+    return opened.newest()
 
 
 @contextlib.contextmanager
