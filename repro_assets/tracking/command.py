@@ -26,7 +26,6 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
 from repro_assets.capture.secrets import redact_text
-from repro_assets.determinism.mode import settings_record
 from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.capturing import Captured, capture, project_root
@@ -37,6 +36,7 @@ from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, new_
 from repro_assets.store import durable
 from repro_assets.store.home import Home
 from repro_assets.tracking import opened, program
+from repro_assets.tracking.captures import start_facts
 from repro_assets.tracking.command_files import Watched, outputs_of, refuse_patterns
 from repro_assets.tracking.pinned import pins_of
 
@@ -171,12 +171,10 @@ class _Ended:
 
 def _started(command: Command, name: str, root: Path, captured: Captured, pins: Any, said: list[str]) -> RunStarted:
     shown = [redact_text(word) for word in command.words]
-    settings = settings_record()
     warnings = [*captured.warnings, *said]
     other = _other_python(command.words[0])
     if other is not None:
         warnings.append(f"the command runs another Python ({other}), whose packages are not captured")
-    source = captured.source
     return RunStarted(
         run_id=new_run_id(),
         run_kind="command",
@@ -184,15 +182,8 @@ def _started(command: Command, name: str, root: Path, captured: Captured, pins: 
         parent_run_id=opened.parent_run(),
         experiment=command.project,
         tags=command.tags,
-        replay_of=pins.replay_of if pins else None,
-        settings=settings,
         capture_level=command.level.value,
         config={"command": shown},
-        device=settings.get("device"),
-        environment=captured.environment_digest,
-        source=pins.source if pins else None if source is None else str(source.digest),
-        source_facts=dict(pins.source_facts) if pins else captured.source_facts,
-        host_facts=captured.host_facts,
         plan={
             "format": program.FORMAT,
             "form": "command",
@@ -204,6 +195,7 @@ def _started(command: Command, name: str, root: Path, captured: Captured, pins: 
             "python": sys.executable,
         },
         warnings=warnings,
+        **start_facts(captured, pins),
     )
 
 

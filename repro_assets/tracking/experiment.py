@@ -18,7 +18,6 @@ from typing import Any, Self
 
 from repro_assets.capture.level import Level
 from repro_assets.determinism.global_rng import seed_globals, seeded_globals
-from repro_assets.determinism.mode import settings_record
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue
 from repro_assets.journal.run_records import RunNoted, RunStarted
@@ -31,6 +30,7 @@ from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, new_run_id
 from repro_assets.store.home import Home, find_store, make_store, open_store
 from repro_assets.tracking import mirrored, opened, program, showing
+from repro_assets.tracking.captures import start_facts
 from repro_assets.tracking.configuration import config_of
 from repro_assets.tracking.endings import Stopped, state_of
 from repro_assets.tracking.outputs import Outputs
@@ -326,7 +326,6 @@ class Experiment(Outputs):
 
     def _started(self, home: Home) -> RunStarted:
         root = project_root()
-        settings = settings_record()
         captured = None
         if not program.rank():
             captured = capture(
@@ -340,7 +339,6 @@ class Experiment(Outputs):
         warnings = list(captured.warnings) if captured is not None else []
         if not self.capture_source:
             warnings.append("the source is not captured: capture_source is off")
-        source = captured.source if captured is not None else None
         return RunStarted(
             run_id=new_run_id(),
             run_kind=program.run_kind(),
@@ -350,18 +348,12 @@ class Experiment(Outputs):
             experiment=self.project,
             tags=self.tags,
             trial=self.trial,
-            replay_of=self.pins.replay_of if self.pins else None,
             seed=self.seeds.root if self.seeds else None,
-            settings=settings,
             capture_level=self.capture_level.value,
             config=self.config,
-            device=settings.get("device"),
-            environment=captured.environment_digest if captured is not None else None,
-            source=self.pins.source if self.pins else None if source is None else str(source.digest),
-            source_facts=dict(self.pins.source_facts) if self.pins else captured.source_facts if captured else {},
-            host_facts=captured.host_facts if captured is not None else {},
             plan={**program.plan(root), **self.plan},
             warnings=warnings,
+            **start_facts(captured, self.pins),
         )
 
     def _end(self, state: str, error: BaseException | None) -> None:
