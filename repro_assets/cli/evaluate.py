@@ -72,6 +72,7 @@ def evaluate(
     from repro_assets.cli.answering import readable
     from repro_assets.cli.run_options import merge, read_words, spoken
     from repro_assets.identity.digest import Digest
+    from repro_assets.store import outside
     from repro_assets.training.scores import DEFAULT, REFERENCED, check_benchmarks
     from repro_assets.wording import plain
 
@@ -101,7 +102,7 @@ def evaluate(
             found["against"] = _compared(value, other)
         if target is not None:
             whole = {**found, "inputs": given, "result": value}
-            demand.write(target, f"{json.dumps(plain(whole), indent=1)}\n".encode())
+            outside.write(target, f"{json.dumps(plain(whole), indent=1)}\n".encode())
     if answer.run_id is not None:
         _show(found, value["classes"] if found["evaluation"] and "classes" in value else [], as_json=as_json)
     return demand.failed(answer)

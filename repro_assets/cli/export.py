@@ -33,7 +33,7 @@ def _card(home: Home, name: str, to: Path, force: bool) -> Exported:
     from repro_assets.cards.provenance import card_file
     from repro_assets.cards.records import opened
     from repro_assets.cards.subject import subject_of
-    from repro_assets.cli import demand
+    from repro_assets.store import outside
 
     with opened(home) as records:
         subject = subject_of(records, name)
@@ -45,7 +45,7 @@ def _card(home: Home, name: str, to: Path, force: bool) -> Exported:
         subject.artifact.verify()
     except MissingObject:
         verified = False
-    demand.write(path, written.encode())
+    outside.write(path, written.encode())
     return Exported(path, "card", subject.name, str(subject.artifact.digest), verified, {"kind": subject.kind})
 
 

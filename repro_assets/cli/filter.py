@@ -68,6 +68,7 @@ def filter_(
     from repro_assets.cli import demand
     from repro_assets.cli.answering import here
     from repro_assets.cli.run_options import merge, read_words, spoken
+    from repro_assets.store import outside
     from repro_assets.training.trace_files import format_of, write_traces_file
 
     words = spoken(FilterWords, flags)
@@ -87,7 +88,7 @@ def filter_(
     if answer.state == "COMPLETED":
         (product,) = answer.products
         found |= {"artifact": demand.named(product), **of_filtering(home, str(found["run_id"])), "output": str(target)}
-        demand.write(target, write_traces_file(_load(home, product["digest"]).load(), written))
+        outside.write(target, write_traces_file(_load(home, product["digest"]).load(), written))
     if answer.run_id is not None:
         _show(found, as_json=as_json)
     return demand.failed(answer)

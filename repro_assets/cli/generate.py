@@ -109,8 +109,8 @@ def write(artifact: Artifact, output: Path, *, force: bool) -> tuple[dict[str, i
     ReusedElsewhere
         If another file is there and `force` is not set.
     """
-    from repro_assets.cli import demand
     from repro_assets.identity.digest import Digest
+    from repro_assets.store import outside
     from repro_assets.training.synthetic import to_npz
 
     splits = artifact.load()
@@ -122,7 +122,7 @@ def write(artifact: Artifact, output: Path, *, force: bool) -> tuple[dict[str, i
                 f"{output} is there and differs from {artifact}, which is stored all the same",
                 "write it elsewhere, or replace the file with --force",
             )
-        demand.write(output, data)
+        outside.write(output, data)
     return {name: len(split["labels"]) for name, split in splits.items()}, Digest.of(data).hex
 
 

@@ -220,9 +220,9 @@ def export(
 ) -> None:
     """Write the whole lineage graph in a format of another program."""
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.demand import write
     from repro_assets.lineage.reading import read_graph
     from repro_assets.lineage.rendering import FORMATS, render
+    from repro_assets.store.outside import write
 
     if format not in FORMATS:
         raise InvalidValue(f"{format!r} is not a format of lineage", f"one of {', '.join(FORMATS)}")

@@ -32,8 +32,8 @@ def sql(
 ) -> None:
     """Ask the catalog in SQL; it is brought up to date first, and only read."""
     from repro_assets.catalog import queries
-    from repro_assets.cli import demand
     from repro_assets.cli.answering import settled
+    from repro_assets.store import outside
 
     if as_json and format is not Format.table and format is not Format.json:
         raise InvalidValue(f"--json and --format {format.value} exclude each other", "give one")
@@ -51,7 +51,7 @@ def sql(
     with io.TextIOWrapper(content, encoding="utf-8", newline="") as file:
         _write(table, chosen, file)
         file.flush()
-        demand.write(output, content.getvalue())
+        outside.write(output, content.getvalue())
 
 
 def _write(table: Any, format: Format, file: TextIO) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.errors import InvalidValue
-from repro_assets.store import durable
-from repro_assets.store.home import refuse_own
+from repro_assets.store import outside
 from repro_assets.wording import plain, words
 
 if TYPE_CHECKING:
@@ -62,9 +61,7 @@ def write(experiment: Experiment, path: Path) -> Path:
         text = yaml.safe_dump(document(experiment), sort_keys=False, allow_unicode=True)
     else:
         raise InvalidValue(f"{path.name} is neither JSON nor YAML", "end its name with .json or .yaml")
-    refuse_own(path)
-    target = path.resolve()
-    durable.write_file(target, [text.encode()], target.parent)
+    outside.write(path, text.encode())
     return path
 
 
