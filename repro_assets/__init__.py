@@ -22,11 +22,11 @@ if TYPE_CHECKING:
         Mode,
         SettingWarning,
         enable_deterministic_mode,
-        settings_record,
     )
     from repro_assets.determinism.model_fingerprints import ModelFingerprint, fingerprint_model
     from repro_assets.determinism.rng_states import load_rng_states, save_rng_states
     from repro_assets.determinism.seeds import Seeds
+    from repro_assets.determinism.settings import settings_record
     from repro_assets.determinism.verification import TargetFailed, Verification, verify_determinism
     from repro_assets.errors import ReproError
     from repro_assets.inspection.ancestry import Lineage, lineage_of, validate_lineage
@@ -146,7 +146,7 @@ _MODULES = {
     "save_rng_states": "determinism.rng_states",
     "seed_worker": "determinism.data_loading",
     "set_global_seed": "determinism.global_rng",
-    "settings_record": "determinism.mode",
+    "settings_record": "determinism.settings",
     "tag_run": "recording.annotations",
     "track_artifacts": "tracking.artifact_decorators",
     "validate_environment": "capture.requirements",

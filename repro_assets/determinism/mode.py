@@ -1,30 +1,25 @@
-"""The settings that decide bits: applied in a scope, restored after it, recorded.
+"""The settings that decide bits: applied in a scope, restored after it.
 
 Laws: `applied` leaves every setting as it found it, also when the body raises; the number of inter-op threads is the
 one exception, because torch sets it once per process. A setting that came too late to have an effect is said, never
-assumed. `settings_record` tells what holds now, not what was asked for.
+assumed.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
-from typing import Any
 
 from repro_assets.determinism.process_start import hash_seed_in_effect, variables_at_start
 from repro_assets.determinism.torch_settings import (
     cuda_runs,
     float32_precision,
-    processor_name,
     restoring_backends,
     restoring_deterministic_algorithms,
     restoring_threads,
-    torch_settings,
 )
 from repro_assets.errors import CheckFailed, InvalidValue
 
@@ -39,31 +34,6 @@ _INSTRUCTION_SETS = {
     },
 }
 _KERNEL_VARIABLES = frozenset({"MKL_CBWR", *_INSTRUCTION_SETS["avx2"]})
-RECORDED_VARIABLES = (
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "MKL_DYNAMIC",
-    "ONEDNN_MAX_CPU_ISA",
-    "ONEDNN_DEFAULT_FPMATH_MODE",
-    "OMP_DYNAMIC",
-    "OPENBLAS_CORETYPE",
-    "NPY_DISABLE_CPU_FEATURES",
-    "NVIDIA_TF32_OVERRIDE",
-    "ATEN_CPU_CAPABILITY",
-    "CUBLASLT_WORKSPACE_SIZE",
-    "DISABLE_ADDMM_CUDA_LT",
-    "TORCH_BLAS_PREFER_CUBLASLT",
-    "PYTORCH_TUNABLEOP_ENABLED",
-    "TORCH_COMPILE_DISABLE",
-    "TORCHINDUCTOR_MAX_AUTOTUNE",
-    "NCCL_ALGO",
-    "NCCL_PROTO",
-    "NCCL_NVLS_ENABLE",
-    "NCCL_COLLNET_ENABLE",
-    "NCCL_MIN_NCHANNELS",
-    "NCCL_MAX_NCHANNELS",
-)
-"""Variables that libraries read when they start and that choose their kernels, or the order of their sums."""
 
 _TIMED = "kernels are chosen by timing them, which may choose others the next time"
 _OVERRULING = {
@@ -298,33 +268,6 @@ def refuse(late: Sequence[LateSetting]) -> None:
         "the mode does not hold: " + "; ".join(map(str, late)),
         "set the variables before Python starts: repro run and the file .env do",
     )
-
-
-def settings_record() -> dict[str, Any]:
-    """Every setting that changes bits, as it is now; of torch and NumPy where they have been imported.
-
-    Returns
-    -------
-    dict
-        JSON-able. Two runs with equal code, inputs and seeds whose records are equal are comparable bit for bit.
-    """
-    start = variables_at_start()
-    of_torch = torch_settings() if "torch" in sys.modules else {"device": processor_name(), "device_type": "cpu"}
-    return {
-        **of_torch,
-        "machine": platform.machine(),
-        **({"numpy": _numpy_settings()} if "numpy" in sys.modules else {}),
-        "python": platform.python_version(),
-        "PYTHONHASHSEED": hash_seed_in_effect(),
-        "variables": {name: start[name] for name in RECORDED_VARIABLES if name in start},
-    }
-
-
-def _numpy_settings() -> dict[str, str]:
-    import numpy
-
-    blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload, index, unused-ignore]
-    return {"version": numpy.__version__, "blas": f"{blas.get('name')} {blas.get('version')}"}
 
 
 def _late_variables(mode: Mode) -> list[LateSetting]:

@@ -22,7 +22,8 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.code_version import CodeVersion, code_version
 from repro_assets.capture.level import Level
 from repro_assets.catalog.naming import known_artifact
-from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse, settings_record
+from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse
+from repro_assets.determinism.settings import settings_record
 from repro_assets.errors import ExecutorGone, InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted, WorkReused

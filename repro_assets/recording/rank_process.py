@@ -23,9 +23,10 @@ from typing import Any, NoReturn
 
 from repro_assets.artifacts import repository
 from repro_assets.determinism.global_rng import seeded_globals
-from repro_assets.determinism.mode import Mode, applied, settings_record
+from repro_assets.determinism.mode import Mode, applied
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.determinism.setting_differences import setting_differences
+from repro_assets.determinism.settings import settings_record
 from repro_assets.errors import CheckFailed, PeerLost, ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted

@@ -24,8 +24,9 @@ from typing import Any
 from repro_assets import errors
 from repro_assets.artifacts import repository
 from repro_assets.determinism.devices import BACKENDS, check_devices
-from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
+from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import variables_at_start, warning_filters
+from repro_assets.determinism.settings import RECORDED_VARIABLES
 from repro_assets.determinism.verification import name_of
 from repro_assets.errors import CheckFailed, MachineError, PeerLost, ReproError
 from repro_assets.identity.digest import Digest

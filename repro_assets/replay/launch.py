@@ -19,9 +19,10 @@ from typing import IO, Any
 
 from repro_assets.artifacts import repository
 from repro_assets.determinism.fresh_process import run_module
-from repro_assets.determinism.mode import RECORDED_VARIABLES, Mode
+from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import warning_filters
 from repro_assets.determinism.setting_differences import setting_differences
+from repro_assets.determinism.settings import RECORDED_VARIABLES
 from repro_assets.errors import ReproError
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import ReplayMade

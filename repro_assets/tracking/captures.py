@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from repro_assets.determinism.mode import settings_record
+from repro_assets.determinism.settings import settings_record
 from repro_assets.recording.capturing import Captured
 from repro_assets.tracking.pinned import Pins
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,11 +16,10 @@ from repro_assets.determinism.mode import (
     SettingWarning,
     applied,
     enable_deterministic_mode,
-    settings_record,
 )
 from repro_assets.determinism.process_start import hash_seed_in_effect
+from repro_assets.determinism.settings import settings_record
 from repro_assets.errors import CheckFailed, InvalidValue
-from repro_assets.identity.canonical import decode, encode
 
 PRODUCT = """
 import hashlib, sys, torch
@@ -92,7 +90,8 @@ def test_precision_set_by_the_person_is_restored_in_both_forms() -> None:
 def test_precision_set_through_the_new_form_only_is_restored() -> None:
     program = """
 import torch
-from repro_assets.determinism.mode import Mode, applied, settings_record
+from repro_assets.determinism.mode import Mode, applied
+from repro_assets.determinism.settings import settings_record
 torch.backends.cudnn.conv.fp32_precision = "ieee"
 torch.backends.cuda.matmul.fp32_precision = "tf32"
 before = settings_record()["float32_precision"]
@@ -101,34 +100,6 @@ with applied(Mode()):
 print(settings_record()["float32_precision"] == before, inside["cuda.matmul"], before["cuda.matmul"])
 """
     assert python(program) == "True ieee tf32"
-
-
-def test_what_is_asked_for_is_what_is_recorded() -> None:
-    with applied(Mode(threads=2)):
-        record = settings_record()
-    assert record["threads"] == 2
-    assert record["deterministic"] is True
-    assert record["deterministic_warn_only"] is False
-    assert record["float32_precision"]["cuda.matmul"] == "ieee"
-    assert record["cublas"]["workspace"] == ":4096:8"
-    assert record["torch"] == torch.__version__
-    assert record["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
-    assert record["world_size"] == 1
-    assert decode(encode(record)) == json.loads(json.dumps(record))
-
-
-def test_the_record_sees_settings_that_the_mode_does_not_make() -> None:
-    before = settings_record()
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert settings_record()["default_dtype"] == "float64" != before["default_dtype"]
-    finally:
-        torch.set_default_dtype(torch.float32)
-    if torch.set_flush_denormal(True):
-        try:
-            assert settings_record()["flush_denormal"] is True is not before["flush_denormal"]
-        finally:
-            torch.set_flush_denormal(False)
 
 
 def test_numpy_products_take_the_thread_count_too() -> None:
@@ -168,6 +139,7 @@ def test_a_process_started_with_the_variables_has_no_late_setting() -> None:
     mode = Mode(instruction_set="avx2", mkl_cbwr="AVX2", hash_seed="7")
     program = (
         "from repro_assets.determinism.mode import *\n"
+        "from repro_assets.determinism.settings import settings_record\n"
         "mode = Mode(instruction_set='avx2', mkl_cbwr='AVX2', hash_seed='7')\n"
         "with applied(mode, strict=True) as late: print(late, settings_record()['PYTHONHASHSEED'])"
     )
@@ -178,6 +150,7 @@ def test_what_came_too_late_is_named_and_strict_refuses_it() -> None:
     program = """
 import os, torch
 from repro_assets.determinism.mode import *
+from repro_assets.determinism.settings import settings_record
 from repro_assets.errors import CheckFailed
 os.environ["PYTHONHASHSEED"] = "0"
 os.environ["MKL_CBWR"] = "AVX2"
@@ -244,12 +217,6 @@ def test_the_deterministic_mode_warns_where_the_person_wrote_it() -> None:
     with pytest.raises(CheckFailed, match="PYTHONHASHSEED"):
         with enable_deterministic_mode(Mode(hash_seed=seed), strict=True):
             pytest.fail("the scope was entered")
-
-
-def test_the_record_sees_automatic_casts() -> None:
-    assert settings_record()["autocast"] == {"cpu": None, "cuda": None}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert settings_record()["autocast"]["cpu"] == "bfloat16"
 
 
 def test_strict_raises_here_too_unless_everything_was_set() -> None:
