@@ -85,7 +85,7 @@ def capture_environment(
     project : path, optional
         The project's folder, whose container definitions are named.
     cache : path, optional
-        A folder where it is remembered which installed files were compared.
+        A folder where it is remembered what is installed, and which of its files were compared.
     scratch : path, optional
         A folder into which writing is measured at the complete level.
 
@@ -101,12 +101,13 @@ def capture_environment(
         "level": str(level),
         "os": ask(unavailable, "os", operating_system),
         "unavailable": unavailable,
-        **describe_interpreter(unavailable),
+        **describe_interpreter(unavailable, cache),
     }
     if not level.takes(Level.STANDARD):
         return EnvironmentCapture(document)
     document.update(describe_settings(unavailable, variables))
-    document["libraries"] = ask(unavailable, "libraries", lambda: installed_libraries(installed_packages().installed))
+    installed = installed_packages(cache).installed
+    document["libraries"] = ask(unavailable, "libraries", lambda: installed_libraries(installed))
     hardware: Hardware = ask(unavailable, "hardware", lambda: inspect_hardware(disk)) or Hardware()
     unavailable.update(hardware.unavailable)
     document["hardware"] = hardware.totals

@@ -2,7 +2,8 @@
 
 Laws: the list is complete and never cut; a distribution whose metadata does not read is listed with the reason; of two
 distributions with one name the first on ``sys.path`` counts, because it is the one that Python imports, and the other
-is listed as shadowed. A listing is remembered for as long as no folder on ``sys.path`` has changed.
+is listed as shadowed. A listing is remembered in this process for as long as no folder on ``sys.path`` has changed, and
+for other processes for as long as no file of metadata has.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-from repro_assets.capture.remembered import Remembered, stamps
+from repro_assets.capture.remembered import Remembered, Stamps, stamps
 from repro_assets.capture.secrets import redact_url
 
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -80,16 +82,25 @@ def normalised(name: str) -> str:
 
 _FIRST_TWO = re.compile(r"^([^/,\r\n]+)(/?)([^/,\r\n]*)", re.MULTILINE)
 """The first two parts of each path in a list of installed files."""
-_listed: tuple[object, Packages, list[tuple[Package, Distribution]]] | None = None
-_provided: tuple[object, dict[str, set[tuple[str, str]]]] | None = None
+_METADATA = ("", "/METADATA", "/PKG-INFO", "/direct_url.json")
+"""What a distribution's name, version and origin are read from, in the folder of its metadata; or that file itself."""
+_listed: tuple[object, Packages] | None = None
+_Providers = dict[str, list[list[str]]]
+_provided: tuple[object, _Providers] | None = None
 
 
-def installed_packages() -> Packages:
-    """List all distributions that this interpreter can import."""
+def installed_packages(cache: Path | None = None) -> Packages:
+    """List all distributions that this interpreter can import.
+
+    Parameters
+    ----------
+    cache : path, optional
+        A folder where the listing is remembered for other processes.
+    """
     global _listed
     stamp = _path_stamp()
     if _listed is None or _listed[0] != stamp:
-        _listed = (stamp, *_list())
+        _listed = (stamp, _list(cache))
     return _listed[1]
 
 
@@ -115,11 +126,11 @@ def used_distributions(modules: Iterable[str], cache: Path | None = None) -> dic
         parts = module.split(".")
         if parts[0] in sys.stdlib_module_names:
             continue
-        found = providers.get(parts[0], set())
+        found = providers.get(parts[0], [])
         if len(found) > 1 and len(parts) > 1:
             # Several distributions share this namespace: the second name tells them apart where it can.
             found = providers.get(".".join(parts[:2]), found)
-        used.update(found)
+        used.update((name, version) for name, version in found)
     return dict(sorted(used.items()))
 
 
@@ -134,19 +145,12 @@ def _path_stamp() -> object:
     return tuple(stamp)
 
 
-def _list() -> tuple[Packages, list[tuple[Package, Distribution]]]:
-    """Read all metadata; return what it says, and each distribution of which it reads."""
-    read: list[tuple[Package, Distribution]] = []
+def _list(cache: Path | None) -> Packages:
+    """Say what of all that is installed counts."""
+    read, unreadable = _read_all(cache)
     first: dict[str, Package] = {}
     shadowed: list[Package] = []
-    unreadable: dict[str, str] = {}
-    for distribution in distributions():
-        try:
-            package = _read(distribution)
-        except (OSError, ValueError) as error:
-            unreadable[_place(distribution)] = str(error)
-            continue
-        read.append((package, distribution))
+    for package in read:
         key = normalised(package.name)
         known = first.get(key)
         if known is None:
@@ -156,7 +160,54 @@ def _list() -> tuple[Packages, list[tuple[Package, Distribution]]]:
         elif package.editable and not known.editable:
             # An editable install is found twice when its source folder is on sys.path; only one half says so.
             first[key] = package
-    return Packages(tuple(first[key] for key in sorted(first)), tuple(sorted(shadowed)), unreadable), read
+    return Packages(tuple(first[key] for key in sorted(first)), tuple(sorted(shadowed)), unreadable)
+
+
+def _read_all(cache: Path | None) -> tuple[list[Package], dict[str, str]]:
+    """Read all metadata in the order of ``sys.path``; a folder that is known is not read again."""
+    if any(each is not PathFinder and hasattr(each, "find_distributions") for each in sys.meta_path):
+        return _read_metadata(distributions())  # what another finder finds has no files that are known here
+    remembered = Remembered(cache, "packages")
+    read: list[Package] = []
+    unreadable: dict[str, str] = {}
+    for entry in sys.path:
+        files = _metadata_stamps(entry or ".")
+        key = str(files[0][0])
+        known = remembered.get(key, files)
+        if known is None:
+            found, failed = _read_metadata(distributions(path=[entry]))
+            remembered.put(key, files, [[package.document() for package in found], failed])
+        else:
+            found, failed = [Package(**document) for document in known[0]], known[1]
+        read += found
+        unreadable.update(failed)
+    remembered.save()
+    return read, unreadable
+
+
+def _read_metadata(found: Iterable[Distribution]) -> tuple[list[Package], dict[str, str]]:
+    read: list[Package] = []
+    unreadable: dict[str, str] = {}
+    for distribution in found:
+        try:
+            read.append(_read(distribution))
+        except (OSError, ValueError) as error:
+            unreadable[_place(distribution)] = str(error)
+    return read, unreadable
+
+
+def _metadata_stamps(folder: str) -> Stamps:
+    """Return the state of a folder on ``sys.path``, and of everything in it that a listing is read from."""
+    paths = [folder, f"{folder}/EGG-INFO/PKG-INFO"]
+    try:
+        with os.scandir(folder) as found:
+            names = sorted(each.name for each in found if each.name.endswith((".dist-info", ".egg-info", ".egg")))
+    except OSError:
+        return stamps(paths)  # no folder: its own state says so
+    for name in names:
+        place = f"{folder}/{name}/EGG-INFO" if name.endswith(".egg") else f"{folder}/{name}"
+        paths += [place + file for file in _METADATA]
+    return stamps(paths)
 
 
 def _read(distribution: Distribution) -> Package:
@@ -197,38 +248,36 @@ def _place(distribution: Distribution) -> str:
     return Path(str(getattr(distribution, "_path", distribution.locate_file("")))).name
 
 
-def _providers(cache: Path | None) -> dict[str, set[tuple[str, str]]]:
-    """Import names, at depth one and two, to the (name, version) of what provides them."""
+def _providers(cache: Path | None) -> _Providers:
+    """Import names, at depth one and two, to the name and version of all that provides them."""
     global _provided
     stamp = _path_stamp()
     if _provided is not None and _provided[0] == stamp:
         return _provided[1]
     remembered, folders = Remembered(cache, "providers"), stamps(entry or "." for entry in sys.path)
     key = f"{sys.prefix} {len(folders)}"
-    found = remembered.get(key, folders)
-    if found is None:
+    providers = remembered.get(key, folders)
+    if providers is None:
         providers = _read_providers()
-        remembered.put(key, folders, {name: sorted(each) for name, each in providers.items()})
+        remembered.put(key, folders, providers)
         remembered.save()
-    else:
-        providers = {name: {(package, version) for package, version in each} for name, each in found.items()}
     _provided = (stamp, providers)
-    return providers
+    return _provided[1]
 
 
-def _read_providers() -> dict[str, set[tuple[str, str]]]:
-    versions = {normalised(p.name): (p.name, p.version) for p in installed_packages().installed}
-    providers: dict[str, set[tuple[str, str]]] = {}
-    assert _listed is not None
-    for package, distribution in _listed[2]:
+def _read_providers() -> _Providers:
+    versions = {normalised(each.name): [each.name, each.version] for each in installed_packages().installed}
+    providers: _Providers = {}
+    for distribution in distributions():
         try:
-            names = _import_names(distribution)
+            package, names = _read(distribution), _import_names(distribution)
         except (OSError, ValueError):
-            continue  # its RECORD does not read, so what it provides is unknown
+            continue  # its metadata or its RECORD does not read, so what it provides is unknown
         counted = versions[normalised(package.name)]
-        if counted == (package.name, package.version):
-            for name in names:
-                providers.setdefault(name, set()).add(counted)
+        for name in names if counted == [package.name, package.version] else ():
+            known = providers.setdefault(name, [])
+            if counted not in known:
+                known.append(counted)
     return providers
 
 

@@ -30,10 +30,10 @@ def ask(unavailable: dict[str, str], what: str, question: Callable[[], Any]) -> 
         return None
 
 
-def describe_interpreter(unavailable: dict[str, str]) -> dict[str, Any]:
-    """Return ``python``, ``packages``, ``shadowed_packages`` and ``conda_packages`` of this interpreter."""
+def describe_interpreter(unavailable: dict[str, str], cache: Path | None = None) -> dict[str, Any]:
+    """Return ``python``, ``packages``, ``shadowed_packages`` and ``conda_packages``; for `cache` see `packages`."""
     found: dict[str, Any] = {"python": ask(unavailable, "python", _python), "packages": []}
-    packages = ask(unavailable, "packages", installed_packages)
+    packages = ask(unavailable, "packages", lambda: installed_packages(cache))
     if packages is not None:
         found["packages"] = [package.document() for package in packages.installed]
         found["shadowed_packages"] = [package.document() for package in packages.shadowed]

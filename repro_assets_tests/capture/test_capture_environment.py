@@ -7,11 +7,13 @@ import json
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from repro_assets.capture import packages
 from repro_assets.capture.environment import capture_environment, loaded_torch
 from repro_assets.capture.hardware import inspect_hardware
 from repro_assets.capture.level import Level
@@ -83,14 +85,14 @@ def test_editable_broken_shadowed_and_remote_distributions_are_told(
     remote = {"url": "https" + "://u:pw-7x@host.org/a.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}}
     installed(first, "vcs-1", {"METADATA": metadata("vcs", "1"), "direct_url.json": json.dumps(remote)})
     monkeypatch.setattr(sys, "path", [str(first), str(second)])
-    packages = installed_packages()
-    assert {each.name: each.document() for each in packages.installed} == {
+    found = installed_packages()
+    assert {each.name: each.document() for each in found.installed} == {
         "My.Lib": {"name": "My.Lib", "version": "1"},
         "ed": {"name": "ed", "version": "1", "editable": True},
         "vcs": {"name": "vcs", "version": "1", "origin": "git+https://host.org/a.git@ab12"},
     }
-    assert [(each.name, each.version) for each in packages.shadowed] == [("my_lib", "2")]
-    assert packages.unreadable == {"none.dist-info": "it has no METADATA and no PKG-INFO"}
+    assert [(each.name, each.version) for each in found.shadowed] == [("my_lib", "2")]
+    assert found.unreadable == {"none.dist-info": "it has no METADATA and no PKG-INFO"}
     unavailable = capture_environment().document["unavailable"]
     assert unavailable["packages.none.dist-info"] == "it has no METADATA and no PKG-INFO"
     assert used_distributions(["mylib.part"]) == {"My.Lib": "1"}
@@ -101,6 +103,32 @@ def test_a_new_installation_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.
     assert installed_packages().installed == ()
     installed(tmp_path, "late-1", {"METADATA": metadata("late", "1")})
     assert [each.name for each in installed_packages().installed] == ["late"]
+
+
+def test_what_another_process_has_listed_counts_until_any_metadata_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, cache, reads = tmp_path / "site", tmp_path / "cache", []
+    for name in ("one", "two"):
+        installed(place, f"{name}-1", {"METADATA": metadata(name, "1")})
+    monkeypatch.setattr(sys, "path", [str(place)])
+    monkeypatch.setattr(packages, "_read", lambda each, read=packages._read: reads.append(each) or read(each))
+
+    def listed() -> list[tuple[str, str]]:
+        monkeypatch.setattr(packages, "_listed", None)  # a new process has none
+        return [(each.name, each.version) for each in installed_packages(cache).installed]
+
+    time.sleep(1.1)  # what changed within a second is not remembered
+    assert listed() == listed() == [("one", "1"), ("two", "1")]
+    assert len(reads) == 2
+    (place / "two-1.dist-info" / "METADATA").write_text(metadata("two", "2"))
+    assert listed() == [("one", "1"), ("two", "2")]
+    assert listed() == [("one", "1"), ("two", "2")]
+    assert len(reads) == 6
+    direct = {"url": "https://host.org/two-2.whl"}
+    (place / "two-1.dist-info" / "direct_url.json").write_text(json.dumps(direct))
+    listed()
+    assert installed_packages(cache).installed[1].origin == "https://host.org/two-2.whl"
 
 
 def test_used_distributions_are_found_by_import_name() -> None:
