@@ -3,9 +3,8 @@
 import dagster as dg
 
 from repro_assets.catalog.projection import refresh
-from repro_assets.orchestration import parents
+from repro_assets.orchestration import parents, shown_runs
 from repro_assets.orchestration.agreement import compare
-from repro_assets.orchestration.shown_runs import show
 from repro_assets.store.home import find_store
 
 
@@ -51,7 +50,13 @@ def catalog_agrees(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 )
 def scripts_shown(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Show those that are not shown yet; nothing is launched."""
-    shown = show(find_store(make=True), context.instance)
+    home = find_store(make=True)
+    there = shown_runs.to_show(home)
+    if context.cursor == there:
+        return dg.SkipReason("every run is shown")
+    shown = shown_runs.show(home, context.instance)
+    if not shown:
+        context.update_cursor(there)
     return dg.SkipReason(f"{len(shown)} runs shown" if shown else "every run is shown")
 
 

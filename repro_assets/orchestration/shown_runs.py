@@ -29,6 +29,10 @@ _ENDINGS = {
     "INTERRUPTED": DagsterEventType.RUN_CANCELED,
 }
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_.-]")
+_TO_SHOW = (
+    "FROM runs ANTI JOIN deleted_runs USING (run_id) WHERE run_kind IN ('script', 'command', 'notebook') "
+    "AND replay_of IS NULL AND state IN ('COMPLETED', 'FAILED', 'INTERRUPTED')"
+)
 AT_ONCE = 100
 """So many runs are shown in one go; those that are left follow."""
 
@@ -36,6 +40,12 @@ AT_ONCE = 100
 def shown_id(run_id: str) -> str:
     """Return the id under which Dagster shows a recorded run."""
     return str(uuid.uuid5(_NAMESPACE, run_id))
+
+
+def to_show(home: Home) -> str:
+    """Return a text that stays the same for as long as there is no other run to show."""
+    (found,) = queries.rows(home, f"SELECT count(*) AS runs, max(ended_at) AS last {_TO_SHOW}")
+    return f"{found['runs']} runs until {found['last']}"
 
 
 def show(home: Home, instance: dg.DagsterInstance, *, limit: int = AT_ONCE) -> list[str]:
@@ -62,9 +72,7 @@ def show(home: Home, instance: dg.DagsterInstance, *, limit: int = AT_ONCE) -> l
     rows = queries.rows(
         home,
         "SELECT run_id, name, run_kind, state, experiment, started_at, ended_at, error_message, parent_run_id, commit, "
-        "dirty FROM runs ANTI JOIN deleted_runs USING (run_id) "
-        "WHERE run_kind IN ('script', 'command', 'notebook') AND replay_of IS NULL AND state IN "
-        "('COMPLETED', 'FAILED', 'INTERRUPTED') ORDER BY started_at, run_id",
+        f"dirty {_TO_SHOW} ORDER BY started_at, run_id",
     )
     waiting = [row for row in rows if shown_id(row["run_id"]) not in known][:limit]
     for row in waiting:

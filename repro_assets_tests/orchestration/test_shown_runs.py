@@ -7,6 +7,7 @@ import pytest
 
 from repro_assets import Experiment
 from repro_assets.orchestration.agreement import compare
+from repro_assets.orchestration.sensors import scripts_shown
 from repro_assets.orchestration.shown_runs import show, shown_id
 from repro_assets.store.home import Home, make_store
 
@@ -65,3 +66,17 @@ def test_what_a_kill_cut_off_is_shown_again(home):
         assert show(home, instance) == [run.run_id]
         (made,) = instance.get_runs()
         assert made.status is dg.DagsterRunStatus.SUCCESS
+
+
+def test_the_sensor_asks_dagsters_storage_again_only_when_a_run_has_ended(home):
+    with Experiment("fit", **QUICK):
+        pass
+    with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance) as context:
+        assert [scripts_shown(context).skip_message for _ in range(2)] == ["1 runs shown", "every run is shown"]
+        (made,) = instance.get_runs()
+        instance.delete_run(made.run_id)
+        assert scripts_shown(context).skip_message == "every run is shown"
+        assert instance.get_runs() == []
+        with Experiment("another", **QUICK):
+            pass
+        assert scripts_shown(context).skip_message == "2 runs shown"
