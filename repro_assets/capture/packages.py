@@ -2,17 +2,18 @@
 
 Laws: the list is complete and never cut; a distribution whose metadata does not read is listed with the reason; of two
 distributions with one name the first on ``sys.path`` counts, because it is the one that Python imports, and the other
-is listed as shadowed. A listing is remembered in this process for as long as no folder on ``sys.path`` has changed, and
-for other processes for as long as no file of metadata has.
+is listed as shadowed. What a folder on ``sys.path`` holds is remembered in this process until the folder changes, and
+for other processes until any of its metadata does.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, distributions
@@ -84,7 +85,8 @@ _FIRST_TWO = re.compile(r"^([^/,\r\n]+)(/?)([^/,\r\n]*)", re.MULTILINE)
 """The first two parts of each path in a list of installed files."""
 _METADATA = ("", "/METADATA", "/PKG-INFO", "/direct_url.json")
 """What a distribution's name, version and origin are read from, in the folder of its metadata; or that file itself."""
-_listed: tuple[object, Packages] | None = None
+_known: dict[tuple[str, str], tuple[object, Any]] = {}
+"""What folders on ``sys.path`` hold, by the question and the folder, with the state in which they held it."""
 _Providers = dict[str, list[list[str]]]
 _provided: tuple[object, _Providers] | None = None
 
@@ -97,11 +99,24 @@ def installed_packages(cache: Path | None = None) -> Packages:
     cache : path, optional
         A folder where the listing is remembered for other processes.
     """
-    global _listed
-    stamp = _path_stamp()
-    if _listed is None or _listed[0] != stamp:
-        _listed = (stamp, _list(cache))
-    return _listed[1]
+    read: list[Package] = []
+    unreadable: dict[str, str] = {}
+    for documents, failed in _ask_folders("packages", cache, _packages_in):
+        read += (Package(**document) for document in documents)
+        unreadable.update(failed)
+    first: dict[str, Package] = {}
+    shadowed: list[Package] = []
+    for package in read:
+        key = normalised(package.name)
+        known = first.get(key)
+        if known is None:
+            first[key] = package
+        elif known.version != package.version:
+            shadowed.append(package)
+        elif package.editable and not known.editable:
+            # An editable install is found twice when its source folder is on sys.path; only one half says so.
+            first[key] = package
+    return Packages(tuple(first[key] for key in sorted(first)), tuple(sorted(shadowed)), unreadable)
 
 
 def used_distributions(modules: Iterable[str], cache: Path | None = None) -> dict[str, str]:
@@ -134,66 +149,62 @@ def used_distributions(modules: Iterable[str], cache: Path | None = None) -> dic
     return dict(sorted(used.items()))
 
 
-def _path_stamp() -> object:
-    stamp = []
-    for entry in sys.path:
-        try:
-            state = os.stat(entry or ".")  # noqa: PTH116  (for every capture, and Path takes ten times as long)
-            stamp.append((entry, state.st_mtime_ns, state.st_ino))
-        except OSError:
-            stamp.append((entry, 0, 0))  # no such folder: nothing can be imported from it, and that is its state
-    return tuple(stamp)
-
-
-def _list(cache: Path | None) -> Packages:
-    """Say what of all that is installed counts."""
-    read, unreadable = _read_all(cache)
-    first: dict[str, Package] = {}
-    shadowed: list[Package] = []
-    for package in read:
-        key = normalised(package.name)
-        known = first.get(key)
-        if known is None:
-            first[key] = package
-        elif known.version != package.version:
-            shadowed.append(package)
-        elif package.editable and not known.editable:
-            # An editable install is found twice when its source folder is on sys.path; only one half says so.
-            first[key] = package
-    return Packages(tuple(first[key] for key in sorted(first)), tuple(sorted(shadowed)), unreadable)
-
-
-def _read_all(cache: Path | None) -> tuple[list[Package], dict[str, str]]:
-    """Read all metadata in the order of ``sys.path``; a folder that is known is not read again."""
+def _ask_folders(question: str, cache: Path | None, ask: Callable[[Iterable[Distribution]], Any]) -> list[Any]:
+    """Ask what the distributions of each folder on ``sys.path`` are, in that order; only changed ones are read."""
     if any(each is not PathFinder and hasattr(each, "find_distributions") for each in sys.meta_path):
-        return _read_metadata(distributions())  # what another finder finds has no files that are known here
-    remembered = Remembered(cache, "packages")
-    read: list[Package] = []
-    unreadable: dict[str, str] = {}
-    for entry in sys.path:
-        files = _metadata_stamps(entry or ".")
-        key = str(files[0][0])
-        known = remembered.get(key, files)
-        if known is None:
-            found, failed = _read_metadata(distributions(path=[entry]))
-            remembered.put(key, files, [[package.document() for package in found], failed])
-        else:
-            found, failed = [Package(**document) for document in known[0]], known[1]
-        read += found
-        unreadable.update(failed)
-    remembered.save()
-    return read, unreadable
+        return [ask(distributions())]  # what another finder finds has no files that are known here
+    changed = [entry for entry in sys.path if _known.get((question, entry), (0,))[0] != _state(entry)]
+    if changed:
+        remembered = Remembered(cache, question)
+        for entry in changed:
+            state, files = _files_of(entry)
+            answer = remembered.get(str(files[0][0]), files)
+            if answer is None:
+                answer = ask(distributions(path=[entry]))
+                remembered.put(str(files[0][0]), files, answer)
+            _known[question, entry] = state, answer
+        remembered.save()
+    return [_known[question, entry][1] for entry in sys.path]
 
 
-def _read_metadata(found: Iterable[Distribution]) -> tuple[list[Package], dict[str, str]]:
-    read: list[Package] = []
-    unreadable: dict[str, str] = {}
+def _files_of(entry: str) -> tuple[object, Stamps]:
+    """Return the state of a folder, and of all its metadata; within this process, as it was found in that state."""
+    state = _state(entry)
+    known = _known.get(("metadata", entry))
+    if known is None or known[0] != state:
+        known = _known["metadata", entry] = state, _metadata_stamps(entry or ".")
+    return known
+
+
+def _state(entry: str) -> object:
+    try:
+        state = os.stat(entry or ".")  # noqa: PTH116  (for every capture, and Path takes ten times as long)
+    except OSError:
+        return None  # no such folder: nothing can be imported from it
+    return state.st_mtime_ns, state.st_ino, os.getcwd() if not entry else ""  # noqa: PTH109  (as above)
+
+
+def _packages_in(found: Iterable[Distribution]) -> list[Any]:
+    """Return the document of each distribution, and the reason of each that does not read."""
+    documents, unreadable = [], {}
     for distribution in found:
         try:
-            read.append(_read(distribution))
+            documents.append(_read(distribution).document())
         except (OSError, ValueError) as error:
             unreadable[_place(distribution)] = str(error)
-    return read, unreadable
+    return [documents, unreadable]
+
+
+def _names_in(found: Iterable[Distribution]) -> list[Any]:
+    """Return name, version and import names of each distribution of which all of them read."""
+    read = []
+    for distribution in found:
+        try:
+            package = _read(distribution)
+            read.append([package.name, package.version, sorted(_import_names(distribution))])
+        except (OSError, ValueError):
+            continue  # what it provides is unknown
+    return read
 
 
 def _metadata_stamps(folder: str) -> Stamps:
@@ -251,33 +262,18 @@ def _place(distribution: Distribution) -> str:
 def _providers(cache: Path | None) -> _Providers:
     """Import names, at depth one and two, to the name and version of all that provides them."""
     global _provided
-    stamp = _path_stamp()
+    stamp = [(entry, _state(entry)) for entry in sys.path]
     if _provided is not None and _provided[0] == stamp:
         return _provided[1]
-    remembered, folders = Remembered(cache, "providers"), stamps(entry or "." for entry in sys.path)
-    key = f"{sys.prefix} {len(folders)}"
-    providers = remembered.get(key, folders)
-    if providers is None:
-        providers = _read_providers()
-        remembered.put(key, folders, providers)
-        remembered.save()
-    _provided = (stamp, providers)
-    return _provided[1]
-
-
-def _read_providers() -> _Providers:
-    versions = {normalised(each.name): [each.name, each.version] for each in installed_packages().installed}
+    versions = {normalised(each.name): (each.name, each.version) for each in installed_packages(cache).installed}
     providers: _Providers = {}
-    for distribution in distributions():
-        try:
-            package, names = _read(distribution), _import_names(distribution)
-        except (OSError, ValueError):
-            continue  # its metadata or its RECORD does not read, so what it provides is unknown
-        counted = versions[normalised(package.name)]
-        for name in names if counted == [package.name, package.version] else ():
-            known = providers.setdefault(name, [])
-            if counted not in known:
-                known.append(counted)
+    for name, version, imported in itertools.chain.from_iterable(_ask_folders("providers", cache, _names_in)):
+        if versions[normalised(name)] == (name, version):
+            for each in imported:
+                known = providers.setdefault(each, [])
+                if [name, version] not in known:
+                    known.append([name, version])
+    _provided = (stamp, providers)
     return providers
 
 

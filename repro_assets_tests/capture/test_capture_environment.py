@@ -115,7 +115,7 @@ def test_what_another_process_has_listed_counts_until_any_metadata_changes(
     monkeypatch.setattr(packages, "_read", lambda each, read=packages._read: reads.append(each) or read(each))
 
     def listed() -> list[tuple[str, str]]:
-        monkeypatch.setattr(packages, "_listed", None)  # a new process has none
+        monkeypatch.setattr(packages, "_known", {})  # a new process has none
         return [(each.name, each.version) for each in installed_packages(cache).installed]
 
     time.sleep(1.1)  # what changed within a second is not remembered
