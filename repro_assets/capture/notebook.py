@@ -107,11 +107,46 @@ def capture_notebook() -> NotebookCapture | None:
     return describe_cells(_recorder.cells)
 
 
+def executed_since(count: int) -> list[dict[str, Any]]:
+    """Return, as nbformat has them, the cells that were executed after the first `count`; the one that asks too."""
+    if _recorder is None or _recorder.shell is not _shell():
+        return []
+    _recorder.number_running()
+    return written_cells(_recorder.cells[count:], count)[0]
+
+
 def describe_cells(cells: list[Cell]) -> NotebookCapture:
     """Write cells as a notebook, without those in which the secret scanner finds something."""
+    written, left_out = written_cells(cells)
+    notebook = {
+        "cells": written,
+        "metadata": {"language_info": {"name": "python"}},
+        "nbformat": 4,
+        "nbformat_minor": 4,
+    }
+    data = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    document = {
+        "path": PATH,
+        "cells": len(cells),
+        "failed": [cell.count for cell in cells if cell.state == FAILED],
+        "unknown": [cell.count for cell in cells if cell.state == UNKNOWN],
+    }
+    return NotebookCapture(data, document, left_out)
+
+
+def written_cells(cells: list[Cell], before: int = 0) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return cells as nbformat has them, and what is left out of them with the reason.
+
+    Parameters
+    ----------
+    cells : list of Cell
+        The cells.
+    before : int
+        How many were executed before them.
+    """
     written: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
-    for position, cell in enumerate(cells, 1):
+    for position, cell in enumerate(cells, before + 1):
         findings = find_secrets(cell.source.encode("utf-8", "surrogatepass"), "cell.py")
         facts: dict[str, Any] = {"state": cell.state}
         if findings:
@@ -129,20 +164,7 @@ def describe_cells(cells: list[Cell]) -> NotebookCapture:
                 "source": cell.source.encode("utf-8", "backslashreplace").decode("utf-8"),
             }
         )
-    notebook = {
-        "cells": written,
-        "metadata": {"language_info": {"name": "python"}},
-        "nbformat": 4,
-        "nbformat_minor": 4,
-    }
-    data = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-    document = {
-        "path": PATH,
-        "cells": len(cells),
-        "failed": [cell.count for cell in cells if cell.state == FAILED],
-        "unknown": [cell.count for cell in cells if cell.state == UNKNOWN],
-    }
-    return NotebookCapture(data, document, left_out)
+    return written, left_out
 
 
 def _shell() -> Any:

@@ -157,7 +157,7 @@ def _writable(value: Any) -> Any:
 
 
 _JSON_FIELDS = {
-    "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics", "mix",
+    "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics", "mix", "cells",
 }  # fmt: skip
 _INTEGER_FIELDS = {"seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new", "left_out"}
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
@@ -221,6 +221,7 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     run_records.RunTraced: "run_traces",
     run_records.RunResumed: "resumes",
     run_records.ConsoleKept: "consoles",
+    run_records.NotebookCells: "notebook_cells",
     run_records.WorkReused: "reused_work",
 }
 

@@ -328,6 +328,18 @@ COMMENT ON COLUMN consoles.left_out IS 'Bytes of them that are not in the text.'
 COMMENT ON COLUMN consoles.record IS 'Id of the record.';
 COMMENT ON COLUMN consoles.time IS 'When the run ended, UTC.';
 
+CREATE TABLE notebook_cells (
+    run_id VARCHAR NOT NULL,
+    cells JSON NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE notebook_cells IS 'Cells that a notebook executed between the start and the end of a run; the earlier ones are in its source tree.';
+COMMENT ON COLUMN notebook_cells.run_id IS 'The run.';
+COMMENT ON COLUMN notebook_cells.cells IS 'The cells in the order of their execution, as nbformat has them, without outputs.';
+COMMENT ON COLUMN notebook_cells.record IS 'Id of the record.';
+COMMENT ON COLUMN notebook_cells.time IS 'When the run ended, UTC.';
+
 CREATE TABLE run_traces (
     run_id VARCHAR NOT NULL,
     trace_id VARCHAR NOT NULL,

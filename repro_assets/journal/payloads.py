@@ -21,6 +21,7 @@ from repro_assets.journal.run_records import (
     ExperienceSnapshot,
     Fingerprints,
     Metrics,
+    NotebookCells,
     PackagesUsed,
     Params,
     ParentState,
@@ -75,6 +76,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         TrainingEvent,
         ExperiencesInserted,
         ConsoleKept,
+        NotebookCells,
         ExperienceSnapshot,
     )
 }

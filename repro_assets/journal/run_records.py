@@ -70,6 +70,18 @@ class ConsoleKept(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class NotebookCells(Payload):
+    """Cells of a notebook, as nbformat has them, that were executed between a run's start and its end, in order.
+
+    Those that were executed before, and the one in which it began, are in the run's source tree.
+    """
+
+    kind: ClassVar[str] = "notebook_cells"
+    run_id: str
+    cells: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingsMissing(Payload):
     """Readings of the machine that could not be had during a run, name to reason."""
 
