@@ -27,8 +27,9 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
 from repro_assets.capture.secrets import redact_text
 from repro_assets.errors import InvalidInput, InvalidValue
+from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
-from repro_assets.recording.capturing import Captured, capture, project_root
+from repro_assets.recording.capturing import Captured, capture
 from repro_assets.recording.lifetime import begin
 from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.raw_inputs import store_raw
@@ -36,9 +37,9 @@ from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, new_
 from repro_assets.store import durable
 from repro_assets.store.home import Home
 from repro_assets.tracking import opened, program
-from repro_assets.tracking.captures import start_facts
+from repro_assets.tracking.captures import note_end, start_facts
 from repro_assets.tracking.command_files import Watched, outputs_of, refuse_patterns
-from repro_assets.tracking.pinned import pins_of
+from repro_assets.tracking.pinned import Pins, pins_for, top
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 _PIECE = 1 << 16
@@ -124,29 +125,30 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
     words = command.words
     if not words:
         raise InvalidValue("there is no command", "give one: repro exec -- python train.py")
-    folder, root = Path.cwd(), project_root()
+    folder, root = Path.cwd(), top()
     missing = [path for path in command.inputs if not path.exists()]
     if missing:
         raise InvalidInput(f"the input {missing[0]} is not there", "check the path")
     refuse_patterns(folder, command.outputs)
     watched = Watched(home, folder, root, words)
     name = command.name or _name_of(words)
-    pins = pins_of(name)
+    run_id, parent = new_run_id(), opened.parent_run()
+    pins = pins_for(run_id, name, parent, _config(command), None)
     captured = capture(home, command.level, root, with_source=pins is None)
     with ExitStack() as stack:
         files = {stream: stack.enter_context(_console(home, stream)) for stream in ("stdout", "stderr")}
         run = begin(
             home,
-            _started(command, name, root, captured, pins, watched.warnings(command.inputs)),
+            _started(command, name, root, captured, pins, (run_id, parent), watched.warnings(command.inputs)),
             streams={stream: file.fileno() for stream, file in files.items()},
         )
         try:
             run.log_readings(captured.readings)
-            for path in [*command.inputs, *watched.inputs]:
-                run.use(program.within(root, path), store_raw(home, root, path.absolute()), pinned=pins is not None)
+            for slot, artifact in _inputs(home, root, [*command.inputs, *watched.inputs], pins):
+                run.use(slot, artifact, pinned=pins is not None)
             with monitored(run):
                 ended = _executed(run, words, files, {"stdout": stdout, "stderr": stderr})
-            run.edited_sources = captured.edited()
+            note_end(run, captured, pins)
             products, lacking = _kept(run, root, outputs_of(home, folder, command.outputs), watched.changed())
         except BaseException as error:
             run.end(INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, error)
@@ -169,25 +171,46 @@ class _Ended:
     """The signal that this process was given and passed on."""
 
 
-def _started(command: Command, name: str, root: Path, captured: Captured, pins: Any, said: list[str]) -> RunStarted:
-    shown = [redact_text(word) for word in command.words]
+def _inputs(home: Home, root: Path, paths: Sequence[Path], pins: Pins | None) -> Iterator[tuple[str, Artifact]]:
+    """Yield slot and artifact of what the command reads; what a replay pins lies at these paths already."""
+    if pins is None:
+        for path in paths:
+            yield program.within(root, path), store_raw(home, root, path.absolute())
+        return
+    for slot, digest in pins.inputs.items():
+        yield slot, repository.by_digest(home, Digest.parse(digest), name=slot)
+
+
+def _config(command: Command) -> dict[str, Any]:
+    return {"command": [redact_text(word) for word in command.words]}
+
+
+def _started(
+    command: Command,
+    name: str,
+    root: Path,
+    captured: Captured,
+    pins: Pins | None,
+    ids: tuple[str, str | None],
+    said: list[str],
+) -> RunStarted:
     warnings = [*captured.warnings, *said]
     other = _other_python(command.words[0])
     if other is not None:
         warnings.append(f"the command runs another Python ({other}), whose packages are not captured")
     return RunStarted(
-        run_id=new_run_id(),
+        run_id=ids[0],
         run_kind="command",
         name=name,
-        parent_run_id=opened.parent_run(),
+        parent_run_id=ids[1],
         experiment=command.project,
         tags=command.tags,
         capture_level=command.level.value,
-        config={"command": shown},
+        config=_config(command),
         plan={
             "format": program.FORMAT,
             "form": "command",
-            "command": shown,
+            **_config(command),
             "working_folder": program.within(root, Path.cwd()),
             "project_root": str(root),
             "inputs": [program.within(root, path) for path in command.inputs],

@@ -23,18 +23,18 @@ from repro_assets.errors import InvalidValue
 from repro_assets.journal.run_records import RunNoted, RunStarted
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing
-from repro_assets.recording.capturing import Captured, capture, project_root
+from repro_assets.recording.capturing import Captured, capture
 from repro_assets.recording.lifetime import attached, begin
 from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run, new_run_id
 from repro_assets.store.home import Home, find_store, make_store, open_store
 from repro_assets.tracking import mirrored, opened, program, showing
-from repro_assets.tracking.captures import start_facts
+from repro_assets.tracking.captures import note_end, start_facts
 from repro_assets.tracking.configuration import config_of
 from repro_assets.tracking.endings import Stopped, state_of
 from repro_assets.tracking.outputs import Outputs
-from repro_assets.tracking.pinned import pins_of
+from repro_assets.tracking.pinned import pins_for, pins_of, top
 
 Ending = Callable[[str, str | None], object]
 
@@ -131,6 +131,7 @@ class Experiment(Outputs):
         made = cls(run.started.name, home=run.home, monitor=None)
         made._begun, made._reads_from, made._process = run, run.home, os.getpid()
         made._log_metric, made.is_owned = run.log_metric, False
+        made.pins = pins_of(run.run_id)
         return made
 
     @classmethod
@@ -275,7 +276,6 @@ class Experiment(Outputs):
             return
         if self._begun is not None:
             raise InvalidValue(f"the experiment {self.name!r} has begun already", "make another Experiment")
-        self.pins = pins_of(self.name)
         self._reads_from = home = self._given_home or find_store(make=True)
         if program.rank():
             home = make_store(Path(self._stack.enter_context(tempfile.TemporaryDirectory())) / "store")
@@ -325,9 +325,11 @@ class Experiment(Outputs):
         return showing.write(self, Path(path))
 
     def _started(self, home: Home) -> RunStarted:
-        root = project_root()
+        root, run_id, parent, rank = top(), new_run_id(), opened.parent_run(), program.rank()
+        seed = self.seeds.root if self.seeds else None
+        self.pins = pins_for(run_id, self.name, parent, self.config, seed, rank=rank)
         captured = None
-        if not program.rank():
+        if not rank:
             captured = capture(
                 home,
                 self.capture_level,
@@ -340,15 +342,15 @@ class Experiment(Outputs):
         if not self.capture_source:
             warnings.append("the source is not captured: capture_source is off")
         return RunStarted(
-            run_id=new_run_id(),
+            run_id=run_id,
             run_kind=program.run_kind(),
             name=self.name,
-            parent_run_id=opened.parent_run(),
+            parent_run_id=parent,
             recipe=self.recipe,
             experiment=self.project,
             tags=self.tags,
             trial=self.trial,
-            seed=self.seeds.root if self.seeds else None,
+            seed=seed,
             capture_level=self.capture_level.value,
             config=self.config,
             plan={**program.plan(root), **self.plan},
@@ -373,8 +375,7 @@ class Experiment(Outputs):
             # The monitor's last look, and the random state that was there before.
             self._stack.close()
         finally:
-            if self._captured is not None:
-                run.edited_sources = self._captured.edited()
+            note_end(run, self._captured, self.pins)
             if self.mirroring is not None:
                 mirrored.ended(run, self.mirroring, state)
             run.end(state, error)

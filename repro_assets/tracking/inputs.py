@@ -16,10 +16,10 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.names import check_collection
 from repro_assets.errors import InvalidInput, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.recording.capturing import project_root
 from repro_assets.recording.raw_inputs import store_raw
 from repro_assets.store.home import Home
 from repro_assets.tracking.begun import Begun
+from repro_assets.tracking.pinned import top
 from repro_assets.tracking.program import within
 
 Value = TypeVar("Value")
@@ -69,9 +69,9 @@ class Inputs(Begun):
         SourceChanged
             If it changes while it is read.
         """
-        root = project_root()
+        root = top()
         given = Path(path)
-        slot = within(root, given)
+        slot = within(root, given if self.pins is None else self.pins.there(given))
         pinned = self._pinned(slot)
         if pinned is None:
             if not given.exists():
@@ -143,7 +143,7 @@ class Inputs(Begun):
             return None
         if slot not in self.pins.inputs:
             raise UnknownName(
-                f"run {self.pins.replay_of} read nothing that it called {slot!r}",
+                f"run {self.pins.run.run_id} read nothing that it called {slot!r}",
                 f"it read: {', '.join(sorted(self.pins.inputs)) or 'nothing'}",
             )
         return repository.by_digest(self.reads_from, Digest.parse(self.pins.inputs[slot]), name=slot)

@@ -36,7 +36,7 @@ def plan(root: Path) -> dict[str, Any]:
     main = sys.modules.get("__main__")
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if run_kind() == "notebook":
-        entry = {"form": "notebook"}
+        entry: dict[str, Any] = {"form": "notebook"}
     elif spec is not None:
         # Of a package that is run, the module is its __main__.
         entry = {"form": "module", "module": spec.name.removesuffix(".__main__")}
@@ -44,6 +44,8 @@ def plan(root: Path) -> dict[str, Any]:
         entry = {"form": "script", "script": within(root, Path(file))}
     else:
         entry = {"form": "code"}
+    if (count := processes()) > 1:
+        entry["processes"] = count
     # Who executes a script again begins where it began; code that is typed goes on from where it is.
     folder = _STARTED_IN if entry["form"] in ("script", "module") else Path.cwd()
     return {
@@ -70,9 +72,17 @@ def within(root: Path, path: Path) -> str:
     return str(whole.relative_to(root)) if whole.is_relative_to(root) else str(whole)
 
 
+def processes() -> int:
+    """Return how many processes one launcher started for this program; 1 where there is none."""
+    try:
+        return int(os.environ.get("WORLD_SIZE", "1"))
+    except ValueError:
+        return 1
+
+
 def rank() -> int:
     """Return which of several processes of one launcher this is; 0 for the first, or the only one."""
     try:
-        return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+        return int(os.environ.get("RANK", "0")) if processes() > 1 else 0
     except ValueError:
         return 0

@@ -110,7 +110,7 @@ with Experiment("ranks", capture_source=False, capture_environment=False, monito
 
 
 def test_under_a_replay_what_was_read_then_is_read(project, script, runs, tmp_path):
-    from repro_assets.tracking.pinned import Pins
+    from repro_assets.tracking.pinned import Pinned, PinnedRun
 
     text = """
 import random
@@ -128,7 +128,8 @@ with Experiment("read", capture_source=False, capture_environment=False, monitor
     read = queries.rows(project, "SELECT slot, digest FROM run_inputs")
     repository.claim(repository.put(project, ["new"]), "given")
     (project.root.parent / "data.csv").write_text("new")
-    pins = Pins("read", row["run_id"], {item["slot"]: item["digest"] for item in read}, None, {}, tmp_path / "laid")
+    inputs = {item["slot"]: item["digest"] for item in read}
+    pins = Pinned((PinnedRun(row["run_id"], "read", inputs=inputs),), tmp_path / "laid")
     again = script(text, **pins.written(tmp_path / "pins.json"))
     resaid, err = again.communicate(timeout=60)
     assert again.returncode == 0, err
