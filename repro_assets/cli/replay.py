@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,13 +17,19 @@ def replay(
     timeout: Annotated[
         float | None, typer.Option(metavar="S", min=0.001, help="Seconds after which it is ended.")
     ] = None,
+    environment: Annotated[
+        str, typer.Option(metavar="E", help="current, or recreate: build the recorded one and execute it there.")
+    ] = "current",
+    environment_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it is built, and used again; else in the store's cache.")
+    ] = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> int:
     """Run it again from its record and compare the bits; RUN may also name an artifact, or an asset: its newest run."""
     from repro_assets.catalog.makers import resolve_maker
     from repro_assets.cli.answering import INTERRUPTED, say, say_error, settled, stopped_like_ctrl_c
-    from repro_assets.cli.progress import shown_log
+    from repro_assets.cli.progress import bar, shown_log
     from repro_assets.cli.rendering import print_json, print_line, print_table, short
 
     home = settled(to_write=True)
@@ -31,8 +38,17 @@ def replay(
 
     stopped_like_ctrl_c()
     try:
-        with shown_log(verbose) as log:
-            report = replay_and_show(home, run_id, timeout=timeout, log=log)
+        with shown_log(verbose) as log, bar("packages") as progress:
+            report = replay_and_show(
+                home,
+                run_id,
+                timeout=timeout,
+                log=log,
+                environment=environment,
+                environment_folder=environment_folder,
+                told=say,
+                progress=progress,
+            )
     except KeyboardInterrupt:
         say_error(f"the replay was interrupted; the record of its run is kept (see: repro runs show {run_id})")
         return INTERRUPTED
@@ -49,6 +65,8 @@ def replay(
         )
         if document["differences"]:
             print_table(document["differences"], title="\nsettings that differ")
+        for note in report.notes:
+            say(f"note: {note}")
         reason = f": {document['reason']}" if document["reason"] else ""
         print_line(f"{report.verdict}{reason}")
         say(f"run {report.original_run} was executed again as {report.replay_run} in {report.seconds:.1f} s")

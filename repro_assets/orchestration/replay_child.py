@@ -15,16 +15,14 @@ from typing import Any
 
 import dagster as dg
 
-from repro_assets.artifacts import repository
 from repro_assets.errors import InvalidValue
-from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import pins, replayed_runs
 from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.recording import logs
-from repro_assets.recording.capturing import source_folders
 from repro_assets.recording.redaction import describe
+from repro_assets.replay.first_party import wrong_code
 from repro_assets.replay.plan import Plan, Result
-from repro_assets.store.home import Home, open_store
+from repro_assets.store.home import open_store
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +46,10 @@ def main(arguments: list[str]) -> int:
         _execute(plan)
     except Exception as failure:  # noqa: BLE001 - whatever the recorded code raises is the answer
         error = describe(failure)
-    wrong = wrong_code(open_store(Path(plan.home)), Path(plan.tree), plan)
+    if plan.source is None:
+        raise InvalidValue("the plan names no source tree")
+    loaded = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    wrong = wrong_code(open_store(Path(plan.home)), Path(plan.tree), plan.source, loaded)
     Result(replays=replayed_runs.collected(), wrong_code=wrong, error=error).write(Path(arguments[1]))
     return 0
 
@@ -87,34 +88,6 @@ def _pinned(definitions: dg.Definitions) -> dg.Definitions:
         resources={**resources, "io_manager": ArtifactIOManager(), **stores},
         executor=definitions.executor,
     )
-
-
-def wrong_code(home: Home, tree: Path, plan: Plan) -> list[str]:
-    """Name the first-party modules that are not the recorded code.
-
-    A module is first-party if its file, or that of its top-level package, has a place in the tree or in its ``src``.
-    """
-    if plan.source is None:
-        raise InvalidValue("the plan names no source tree")
-    manifest = repository.by_digest(home, Digest.parse(plan.source)).manifest
-    recorded = {entry.name: entry.objects[0] for entry in manifest.entries if entry.objects}
-    folders = ["", *(f"{folder.name}/" for folder in source_folders(tree)[1:])]
-    names = {path.removeprefix(folder) for path in recorded for folder in folders if path.startswith(folder)}
-    tops = {path.partition("/")[0] for path in names if path.endswith(".py")}
-    wrong = []
-    for name, module in sorted(sys.modules.items()):
-        top = name.partition(".")[0]
-        if f"{top}.py" not in names and (top not in tops or f"{top}/__init__.py" not in names):
-            continue
-        file = getattr(module, "__file__", None)
-        if file is None:
-            continue
-        path = Path(file)
-        if not path.is_relative_to(tree):
-            wrong.append(f"{name} came from outside the recorded tree")
-        elif recorded.get(path.relative_to(tree).as_posix()) != Digest.of(path.read_bytes()):
-            wrong.append(f"{name} is not the recorded file")
-    return wrong
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO
+from typing import IO, Any
 
 import dagster as dg
 
@@ -12,9 +12,11 @@ from repro_assets.replay.launch import Report, replay
 from repro_assets.store.home import Home
 
 
-def replay_and_show(home: Home, run_id: str, *, timeout: float | None = None, log: IO[bytes] | None = None) -> Report:
+def replay_and_show(
+    home: Home, run_id: str, *, timeout: float | None = None, log: IO[bytes] | None = None, **options: Any
+) -> Report:
     """Replay a run and put the verdict on the pages of the assets that it made; arguments as for `launch.replay`."""
-    report = replay(home, run_id, timeout=timeout, log=log)
+    report = replay(home, run_id, timeout=timeout, log=log, **options)
     made = queries.rows(home, "SELECT run_id, asset, partition FROM run_outputs WHERE asset IS NOT NULL")
     assets = {(str(row["run_id"]), str(row["asset"]), row["partition"]) for row in made}
     with open_instance(home) as instance:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro_assets.errors import CorruptRecord, InvalidValue, MissingVariable, UnsupportedFormat
+from repro_assets.errors import CorruptRecord, InvalidValue, UnsupportedFormat
+from repro_assets.replay.records import Recorded
 
 FORMAT = 1
 
@@ -141,52 +141,6 @@ class Result:
         """Read a result."""
         raw = _read(path)
         return cls(**{**raw, "replays": [Replayed(**item) for item in raw["replays"]]})
-
-
-@dataclass(slots=True)
-class Recorded:
-    """A run's record as far as a replay needs it."""
-
-    run_id: str
-    source: str | None
-    source_facts: dict[str, Any]
-    environment: str | None
-    mode: dict[str, Any]
-    settings: dict[str, Any]
-    plan: dict[str, Any]
-    inputs: list[list[str | None]]
-    products: dict[str, tuple[str, str]]
-    metrics: dict[str, float] = field(default_factory=dict)
-    edited_sources: list[str] = field(default_factory=list)
-
-
-def check_replayable(runs: list[Recorded], variables: Mapping[str, str]) -> None:
-    """Refuse, before anything is started, what cannot be replayed.
-
-    Raises
-    ------
-    InvalidValue
-        If there is nothing to replay or a record lacks what a replay needs; the run and the lack are named.
-    MissingVariable
-        If a variable that the run's resources read is not set.
-    """
-    if not runs:
-        raise InvalidValue("there is no run of an asset to replay here", "name a run of: repro runs list")
-    for run in runs:
-        if run.source is None:
-            raise InvalidValue(
-                f"run {run.run_id} was captured without its source tree", "capture at the level standard or complete"
-            )
-        if not run.plan.get("code_location"):
-            raise InvalidValue(
-                f"run {run.run_id} was not launched from a code location",
-                "launch it with repro run or from Dagster's page",
-            )
-        missing = [name for name in run.plan.get("variables", []) if name not in variables]
-        if missing:
-            raise MissingVariable(
-                f"run {run.run_id} needs the variable {', '.join(missing)}", "set it and replay again"
-            )
 
 
 def make_plan(runs: list[Recorded], *, home: Path, tree: Path, parent: str) -> Plan:

@@ -213,6 +213,7 @@ def _started(
             **_config(command),
             "working_folder": program.within(root, Path.cwd()),
             "project_root": str(root),
+            "path": program.within_path(root, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))),
             "inputs": [program.within(root, path) for path in command.inputs],
             "outputs": command.outputs,
             "python": sys.executable,

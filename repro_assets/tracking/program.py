@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def plan(root: Path) -> dict[str, Any]:
         "interpreter_argv": [redact_text(word) for word in sys.orig_argv],
         "working_folder": within(root, folder),
         "project_root": str(root),
+        "path": within_path(root, sys.path),
     }
 
 
@@ -64,6 +66,18 @@ def name() -> str:
     if found["form"] == "module":
         return str(found["module"]).rpartition(".")[2]
     return Path(found["script"]).stem if found["form"] == "script" else str(found["form"])
+
+
+def within_path(root: Path, entries: Iterable[str]) -> list[str]:
+    """Return the folders of the project among entries of a path for modules, but for those of installed packages."""
+    found = [Path(entry).absolute() for entry in entries]
+    return list(
+        dict.fromkeys(
+            within(root, folder)
+            for folder in found
+            if folder.is_relative_to(root) and not folder.is_relative_to(sys.prefix) and folder.is_dir()
+        )
+    )
 
 
 def within(root: Path, path: Path) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from repro_assets.errors import InvalidValue
 from repro_assets.recording.tracers import tracers
-from repro_assets.replay import launch
+from repro_assets.replay import dagster_runs, launch
 from repro_assets.replay.launch import replay
 from repro_assets.replay.records import recorded_runs
 
@@ -117,12 +117,12 @@ def test_another_setting_that_decides_bits_makes_a_difference_not_comparable(
     project: Any, log: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = project.run(selection=["noise"])
-    original = launch._environment
+    original = dagster_runs.variables_of
 
     def another(*arguments: Any) -> dict[str, str]:
         return {**original(*arguments), "PYTHONHASHSEED": "77"}
 
-    monkeypatch.setattr(launch, "_environment", another)
+    monkeypatch.setattr(dagster_runs, "variables_of", another)
     report = replay(project.home, answer["products"][0]["run_id"], log=log)
     assert report.verdict == "not_comparable"
     assert "PYTHONHASHSEED" in {item["setting"] for item in report.document()["differences"]}
@@ -138,13 +138,13 @@ def test_code_from_outside_the_recorded_tree_is_named(
     answer = project.run(selection=["plain/up"])
     shadow = tmp_path / "shadow"
     shutil.copytree(project.root, shadow)
-    original = launch._environment
+    original = dagster_runs.variables_of
 
     def shadowed(home: Any, tree: Path, run: Any) -> dict[str, str]:
         shutil.rmtree(tree / "small")
         return {**original(home, tree, run), "PYTHONPATH": str(shadow)}
 
-    monkeypatch.setattr(launch, "_environment", shadowed)
+    monkeypatch.setattr(dagster_runs, "variables_of", shadowed)
     report = replay(project.home, answer["products"][0]["run_id"], log=log)
     assert report.verdict == "not_comparable"
     assert "wrong code" in str(report.document()["reason"])

@@ -4,7 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from persons import ROOT, Person
 from restorable import BACKEND, wheel
+
+from repro_assets.store.home import make_store
 
 
 @pytest.fixture
@@ -23,3 +26,15 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     wheel(folder, "two", "0.5", {"two/__init__.py": ""})
     wheel(folder, "backend", "1", {"backend.py": BACKEND})
     return folder
+
+
+@pytest.fixture
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """Somebody with an empty project and a store outside of it."""
+    for name in ("REPRO_HOME", "REPRO_RUN", "REPRO_RUN_HOME", "REPRO_PINS", "RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    root = tmp_path / "theirs"
+    root.mkdir()
+    (root / "pyproject.toml").write_text("[project]\nname = 'theirs'\nversion = '1'\n")
+    return Person(root, make_store(tmp_path / "home"), tmp_path / "replay.log")

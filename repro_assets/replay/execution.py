@@ -1,0 +1,39 @@
+"""What every way of executing runs again gives back, and how it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from repro_assets.errors import ReproError
+from repro_assets.replay.plan import Result
+
+
+class ReplayFailed(ReproError):
+    """The process of a replay ended without a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What came of an execution.
+
+    Parameters
+    ----------
+    result : Result
+        The runs that began, and what they made.
+    parent : str or None
+        The run that groups them, where one does.
+    notes : list of str
+        What a person should know of it.
+    """
+
+    result: Result
+    parent: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def too_long(timeout: float | None) -> ReplayFailed:
+    """Return the error of a replay that took too long; the records of what it did until then stay."""
+    return ReplayFailed(
+        f"the replay took more than {timeout:g} s and was ended",
+        "give a longer --timeout; what it did until then is on record: repro runs list",
+    )

@@ -1,0 +1,110 @@
+"""The answer of a replay: a verdict on each run, and what a person should know of how it came about.
+
+Laws: a run's verdict is the worst of its products; wrong code makes it `not_comparable`. A run that did not complete is
+compared in what it had made, and that is said.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from repro_assets.determinism.setting_differences import setting_differences
+from repro_assets.journal.run_records import ReplayMade
+from repro_assets.replay import compare
+from repro_assets.replay.plan import Replayed, Result
+from repro_assets.replay.records import COMPLETED, Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer of a replay.
+
+    Parameters
+    ----------
+    verdict : str
+        The worst of `products`.
+    original_run : str
+        The run that was asked for; a parent stands for all runs that it groups.
+    replay_run : str or None
+        The run that did the work again (the replay's parent for a parent).
+    records : list of ReplayMade
+        What was recorded, one for each original run.
+    seconds : float
+        Wall time.
+    environment : str
+        ``current`` or ``recreate``.
+    environment_differences : list of dict
+        ``part``, ``name``, ``original`` and ``current`` of what differs from the recorded environment.
+    notes : list of str
+        What was done because a thing could not be as it was.
+    """
+
+    verdict: str
+    original_run: str
+    replay_run: str | None
+    records: list[ReplayMade]
+    seconds: float
+    environment: str = "current"
+    environment_differences: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON answer of the command line."""
+        differences: list[dict[str, Any]] = []
+        for record in self.records:
+            differences += [item for item in record.differences if item not in differences]
+        return {
+            "verdict": self.verdict,
+            "reason": next((r.reason for r in self.records if r.verdict == self.verdict and r.reason), None),
+            "original_run": self.original_run,
+            "replay_run": self.replay_run,
+            "products": [product for record in self.records for product in record.products],
+            "differences": differences,
+            "metrics": [metric for record in self.records for metric in record.metrics],
+            "environment": self.environment,
+            "environment_differences": self.environment_differences,
+            "notes": self.notes,
+            "seconds": self.seconds,
+        }
+
+
+def verdict_on(run: Recorded, result: Result, seconds: float) -> ReplayMade:
+    """Return the record of one run's replay."""
+    again = next((item for item in result.replays if item.original == run.run_id), None)
+    differences = setting_differences(run.settings, again.settings) if again is not None else []
+    comparable = not (differences or result.wrong_code or run.edited_sources)
+    made = again.products if again is not None else {}
+    products = compare.compare_products(run.products, made, comparable=comparable)
+    verdict = compare.worst([product.verdict for product in products])
+    if result.wrong_code or run.edited_sources:
+        verdict = compare.NOT_COMPARABLE
+    return ReplayMade(
+        original_run=run.run_id,
+        replay_run=again.run_id if again is not None else None,
+        verdict=verdict,
+        reason=_reason(run, verdict, again, result, differences),
+        products=[dataclasses.asdict(product) for product in products],
+        differences=differences,
+        metrics=compare.metric_pairs(run.metrics, again.metrics if again is not None else {}),
+        seconds=seconds,
+    )
+
+
+def _reason(
+    run: Recorded, verdict: str, again: Replayed | None, result: Result, differences: list[dict[str, Any]]
+) -> str | None:
+    if result.wrong_code:
+        return f"wrong code: {', '.join(result.wrong_code)}"
+    if run.edited_sources:
+        return f"wrong code: edited while the original ran: {', '.join(run.edited_sources)}"
+    if run.state != COMPLETED and verdict == compare.IDENTICAL:
+        said = f" ({run.error})" if run.error else ""
+        return f"the run is {run.state}{said}: what it had made until then was compared"
+    if (again is None or again.state != COMPLETED) and run.state == COMPLETED:
+        said = f": {result.error['type']}: {result.error['message']}" if result.error else ""
+        return f"the replay did not complete{said}"
+    if verdict == compare.NOT_COMPARABLE:
+        return "settings differ: " + ", ".join(item["setting"] for item in differences)
+    return None
