@@ -102,7 +102,7 @@ def write_files(captured: EnvironmentCapture, source: SourceCapture, folder: Pat
     python = f"# Python {(document.get('python') or {}).get('version', 'unknown')}"
     head = f"{_WRITTEN} on {time}\n"
     texts = {
-        REQUIREMENTS: "\n".join([head + python, "", *map(_requirement, document["packages"])]) + "\n",
+        REQUIREMENTS: "\n".join([head + python, "", *map(requirement, document["packages"])]) + "\n",
         SYSTEM_INFO: json.dumps(information, indent=2, ensure_ascii=False) + "\n",
     }
     if document.get("conda_packages") is not None:
@@ -132,7 +132,8 @@ def _cuda_available(document: Mapping[str, Any], gpus: Any) -> bool | None:
     return bool(gpus) and bool((document.get("torch") or {}).get("cuda"))
 
 
-def _requirement(package: Mapping[str, Any]) -> str:
+def requirement(package: Mapping[str, Any]) -> str:
+    """Return the line of a ``requirements.txt`` for a captured package."""
     if package.get("editable"):
         return f"# editable, from a folder of its own: {package['name']}=={package['version']}"
     if package.get("origin"):

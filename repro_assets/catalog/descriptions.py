@@ -147,12 +147,15 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             "ORDER BY started_at, run_id"
         )
         replayable = of_run(
-            "SELECT state = 'COMPLETED' AND source IS NOT NULL AND (plan ->> '$.code_location') IS NOT NULL AS yes "
-            "FROM runs WHERE run_id IN (SELECT coalesce(replay_of, run_id) FROM runs "
-            "WHERE run_kind = 'asset' AND $run IN (run_id, parent_run_id))"
+            "SELECT state IN ('COMPLETED', 'FAILED', 'INTERRUPTED') AND source IS NOT NULL "
+            "AND (run_kind <> 'asset' OR (plan ->> '$.code_location') IS NOT NULL) AS yes, state = 'COMPLETED' "
+            "OR run_id IN (SELECT run_id FROM run_outputs UNION SELECT run_id FROM checkpoints) AS made "
+            "FROM runs WHERE run_id IN (SELECT coalesce(replay_of, run_id) FROM runs WHERE $run = run_id "
+            "AND run_kind IN ('script', 'command', 'notebook') "
+            "OR run_kind = 'asset' AND $run IN (run_id, parent_run_id))"
         )
     # What would be refused is not offered.
-    can = bool(replayable) and all(row["yes"] for row in replayable)
+    can = any(row["made"] for row in replayable) and all(row["yes"] for row in replayable)
     record["command"] = shlex.join(["repro", "replay", run_id]) if can else None
     if record["asset"] is not None:
         record["fresh_command"] = fresh_command(record)

@@ -102,6 +102,12 @@ def _replay(app: typer.Typer) -> None:
     app.command("replay")(replay.replay)
 
 
+def _checkout(app: typer.Typer) -> None:
+    from repro_assets.cli import checkout
+
+    app.command("checkout")(checkout.checkout)
+
+
 def _verify_determinism(app: typer.Typer) -> None:
     from repro_assets.cli import verify
 
@@ -159,6 +165,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "generate": _generate,
     "env": _env,
     "replay": _replay,
+    "checkout": _checkout,
     "verify-determinism": _verify_determinism,
     "store": _store,
     "catalog": _catalog,

@@ -60,15 +60,14 @@ class Person:
         """Every run on record, oldest first."""
         return queries.rows(
             self.home,
-            "SELECT run_id, name, run_kind, state, parent_run_id, replay_of, plan FROM runs ORDER BY started_at, run_id",
+            "SELECT run_id, name, run_kind, state, parent_run_id, replay_of, plan, warnings FROM runs "
+            "ORDER BY started_at, run_id",
         )
 
     def last(self, name: str | None = None) -> str:
         """The newest run that is no replay."""
         return next(
-            row["run_id"]
-            for row in reversed(self.runs())
-            if row["replay_of"] is None and name in (None, row["name"])
+            row["run_id"] for row in reversed(self.runs()) if row["replay_of"] is None and name in (None, row["name"])
         )
 
     def replay(self, run: str, **options: Any) -> Report:

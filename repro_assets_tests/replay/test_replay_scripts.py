@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import subprocess
 
-import pytest
-from persons import QUICK, verdicts
+from persons import QUICK, ROOT, verdicts
 
 from repro_assets.catalog import queries
-from repro_assets.errors import InvalidValue
 
 FIT = f"""
 import random, sys
@@ -43,3 +41,85 @@ def test_a_script_replays_identical_with_its_checkout_gone(person):
     assert [row["verdict"] for row in queries.rows(person.home, "SELECT verdict FROM replays")] == ["identical"]
     # A replay stands for what it executed again.
     assert person.replay(str(report.replay_run)).records[0].original_run == run
+
+
+def test_uncommitted_code_and_an_older_commit_replay_while_another_is_checked_out(person):
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=person.root, check=True)
+
+    text = f"""
+from repro_assets import Experiment
+from pack.mod import VALUE
+with Experiment("values", {QUICK}) as run:
+    run.log_artifact([VALUE], "value")
+"""
+    git("init", "-q")
+    person.write("src/pack/mod.py", "VALUE = 1\n")
+    person.write("src/pack/__init__.py", "")
+    person.write("src/pack/__main__.py", text)
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    path = f"{person.root / 'src'}:{ROOT}"
+    person.python("-O", "-m", "pack", PYTHONPATH=path)
+    old = person.last()
+    person.write("src/pack/mod.py", "VALUE = 2\n")
+    git("commit", "-qam", "two")
+    person.write("src/pack/mod.py", "VALUE = 3\n")
+    person.python("-m", "pack", PYTHONPATH=path)
+    uncommitted = person.last()
+    person.write("src/pack/mod.py", "VALUE = 4\n")
+    for run in (old, uncommitted):
+        report = person.replay(run)
+        assert report.verdict == "identical", (report.document(), person.log.read_text())
+    values = queries.rows(person.home, "SELECT DISTINCT digest FROM run_outputs")
+    assert len(values) == 2
+
+
+FAMILY = f"""
+import multiprocessing, os, subprocess, sys
+from repro_assets import Experiment, reproducible
+@reproducible(capture_environment=False, monitor=None)
+def score(x):
+    return {{"score": x}}
+def work(number):
+    with Experiment("forked", config={{"n": number}}, {QUICK}) as run:
+        run.log_artifact([number, run.use_value(os.getpid(), "pid")], f"forked-{{number}}")
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        with Experiment("own", {QUICK}) as run:
+            run.log_artifact([sys.argv[1]], "own")
+            with Experiment.attached() as above:
+                pass
+    else:
+        for repeat in range(2):
+            score(repeat)
+        with Experiment("before", {QUICK}) as run:
+            run.log_artifact([run.use_value([os.getpid()], "pid")[0]], "before")
+        with Experiment("parent", {QUICK}) as run:
+            run.log_artifact(["p"], "parent")
+            for method in ("fork", "spawn"):
+                process = multiprocessing.get_context(method).Process(target=work, args=(int(method == "fork"),))
+                process.start()
+                process.join()
+            subprocess.run([sys.executable, __file__, "word"], check=True)
+"""
+
+
+def test_a_parent_stands_for_its_children_and_one_of_several_is_compared_alone(person):
+    person.write("family.py", FAMILY)
+    person.python("family.py")
+    runs = {row["name"]: row for row in person.runs()}
+    scores = [row["run_id"] for row in person.runs() if row["name"] == "score"]
+    report = person.replay(runs["parent"]["run_id"])
+    assert report.verdict == "identical", (report.document(), person.log.read_text())
+    assert verdicts(report) == dict.fromkeys(("parent", "forked-0", "forked-1", "own"), "identical")
+    # All that the script began is a replay, each of its own run.
+    again = [row["replay_of"] for row in person.runs() if row["replay_of"] is not None]
+    assert sorted(again) == sorted(row["run_id"] for row in person.runs() if row["replay_of"] is None)
+    # A child that was forked goes on with its parent; one of the script's own words is executed alone.
+    report = person.replay(runs["own"]["run_id"])
+    assert (verdicts(report), report.replay_run in again) == ({"own": "identical"}, False)
+    assert len(person.runs()) == len(again) * 2 + 1
+    second = person.replay(scores[1])
+    assert [record.original_run for record in second.records] == [scores[1]]
+    assert second.verdict == "identical", second.document()

@@ -1,0 +1,129 @@
+"""Runs that did not complete are replayed up to where they came; what cannot be replayed is refused with the reason."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from persons import QUICK, ROOT, verdicts
+
+from repro_assets.errors import InvalidValue
+from repro_assets.replay.launch import ReplayFailed
+
+STOPS = f"""
+import os, sys, time
+from pathlib import Path
+from repro_assets import Experiment
+how = sys.argv[1]
+with Experiment("stops", {QUICK}) as run:
+    if how != "nothing":
+        run.log_artifact([1], "made")
+        run.checkpoint({{"w": 2}}, step=10)
+    run.flush()
+    print("made", flush=True)
+    if how == "fails" or how == "nothing":
+        raise RuntimeError("as it is")
+    if "REPRO_PINS" not in os.environ or how == "hangs":
+        time.sleep(600)
+    with Experiment("later", {QUICK}):
+        pass
+"""
+
+
+def test_what_an_unfinished_run_had_made_is_compared(person):
+    person.write("stops.py", STOPS)
+    person.python("stops.py", "fails", code=1)
+    report = person.replay(person.last())
+    assert verdicts(report) == {"made": "identical", "checkpoint_step_10": "identical"}, person.log.read_text()
+    assert (report.verdict, report.records[0].reason) == (
+        "identical",
+        "the run is FAILED (builtins.RuntimeError: as it is): what it had made until then was compared",
+    )
+    process = person.start("stops.py", "killed")
+    assert process.stdout is not None and process.stdout.readline() == "made\n"
+    with pytest.raises(InvalidValue, match="is RUNNING: it has not ended"):
+        person.replay(person.last())
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    until = time.monotonic() + 30
+    while person.runs()[-1]["state"] == "RUNNING":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    killed = person.last()
+    report = person.replay(killed)
+    # The replay goes no further than the run that was killed: what it had not begun is refused there.
+    assert verdicts(report) == {"made": "identical", "checkpoint_step_10": "identical"}
+    assert "is INTERRUPTED" in str(report.records[0].reason)
+    assert "began no further run 'later' here" in person.log.read_text()
+    assert {row["name"] for row in person.runs()} == {"stops"}
+
+
+def test_what_cannot_be_replayed_is_refused_before_anything_starts(person, tmp_path):
+    person.write("stops.py", STOPS)
+    person.python("stops.py", "nothing", code=1)
+    (tmp_path / "outside.py").write_text(STOPS)
+    person.python(str(tmp_path / "outside.py"), "fails", code=1)
+    plain = f"from repro_assets import Experiment\nwith Experiment('typed', {QUICK}) as run: run.log_text('a', 'a')\n"
+    process = person.start("-", "word")
+    process.stdin = None
+    process.kill()
+    process.communicate()
+    import os
+    import subprocess
+    import sys
+
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "REPRO_HOME": str(person.home.root)}
+    subprocess.run([sys.executable, "-"], input=plain, text=True, cwd=person.root, env=variables, check=True)
+    person.write("ignored.py", plain.replace("typed", "ignored"))
+    person.write(".reproignore", "ignored.py\n")
+    person.python("ignored.py")
+    person.python("-c", plain.replace("typed", "code"), "--word")
+    found = person.runs()
+    said = [
+        "is FAILED (builtins.RuntimeError: as it is) and had made nothing that could be compared",
+        "outside.py of run .* lies outside of its project",
+        "was typed or piped, and is on record nowhere",
+        "ignored.py is not in the source tree",
+    ]
+    assert len(found) == len(said) + 1
+    for row, words in zip(found, said, strict=False):
+        with pytest.raises(InvalidValue, match=words.replace("(", r"\(").replace(")", r"\)")):
+            person.replay(row["run_id"])
+    assert len(person.runs()) == len(found)
+    # What was given with -c is on record.
+    assert verdicts(person.replay(found[-1]["run_id"])) == {"a.txt": "identical"}
+
+
+def test_a_replay_that_hangs_is_ended_and_what_it_did_stays_on_record(person):
+    person.write("stops.py", STOPS)
+    process = person.start("stops.py", "hangs")
+    assert process.stdout is not None and process.stdout.readline() == "made\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    with pytest.raises(ReplayFailed, match="took more than 6 s"):
+        person.replay(person.last(), timeout=6)
+    (again,) = (row for row in person.runs() if row["replay_of"] is not None)
+    assert again["state"] == "INTERRUPTED"
+
+
+def test_wrong_code_of_a_script_is_noticed(person, tmp_path, monkeypatch):
+    text = f"""
+import os, sys
+if "REPRO_PINS" in os.environ:
+    sys.path.insert(0, {str(tmp_path / "shadow")!r})
+from repro_assets import Experiment
+import helper
+with Experiment("values", {QUICK}) as run:
+    run.log_artifact([helper.VALUE], "value")
+"""
+    person.write("values.py", text)
+    person.write("helper.py", "VALUE = 1\n")
+    (tmp_path / "shadow").mkdir()
+    (tmp_path / "shadow" / "helper.py").write_text("VALUE = 1\n")
+    person.python("values.py")
+    report = person.replay(person.last())
+    assert (report.verdict, report.records[0].reason) == (
+        "not_comparable",
+        "wrong code: helper came from outside the recorded tree",
+    )
