@@ -10,21 +10,21 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repro_assets.artifacts import repository
-from repro_assets.capture.notebook import PATH
 from repro_assets.errors import InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.replay.interpreters import clean_variables
-from repro_assets.replay.needs import REDACTED
 from repro_assets.replay.programs import run_program
 from repro_assets.replay.records import Recorded
 from repro_assets.store.home import Home
 
 CELLS = "repro_assets.tracking.cells"
+_CELLS = re.compile(r"notebook(-\d+)?/cells\.ipynb")
 _ANSWER_SECONDS = 60.0
 _VALUED = "WX"
 _LONG_VALUED = ("--check-hash-based-pycs",)
@@ -100,28 +100,22 @@ def check_entry(home: Home, run: Recorded, python: str) -> None:
     """
     plan = run.plan
     form = plan.get("form")
-    if form == "command":
-        words = plan["command"]
-    elif form == "notebook":
+    if form == "notebook":
         notes = cells_of(home, run)[1]
         if notes and not _has_ipython(python):
             raise InvalidValue(f"of run {run.run_id}, {notes[0]}", "install ipython where it is replayed")
         return
-    else:
-        entry = parse(plan.get("interpreter_argv") or [])
-        if entry.form == "typed":
-            raise InvalidValue(
-                f"the code of run {run.run_id} was typed or piped, and is on record nowhere", "put it into a file"
-            )
-        words = [*entry.options, entry.target, *entry.words]
-        if form == "script":
-            _check_script(home, run, python)
-    for word in words:
-        if REDACTED in word:
-            raise InvalidValue(
-                f"a credential among the words of run {run.run_id} was not recorded: {word[:80]!r}",
-                "give credentials by variables, which a replay inherits",
-            )
+    if form != "command" and parse(plan.get("interpreter_argv") or []).form == "typed":
+        raise InvalidValue(
+            f"the code of run {run.run_id} was typed or piped, and is on record nowhere", "put it into a file"
+        )
+    if form == "script":
+        _check_script(home, run, python)
+    if plan.get("redacted"):
+        raise InvalidValue(
+            f"a credential among the words of run {run.run_id} was not recorded",
+            "give credentials by variables, which a replay inherits",
+        )
 
 
 def command_of(run: Recorded, python: str, *, cells: Path | None = None) -> list[str]:
@@ -167,11 +161,12 @@ def cells_of(home: Home, run: Recorded) -> tuple[list[dict[str, Any]], list[str]
     InvalidValue
         If they are not on record, or one was left out.
     """
-    path = (run.source_facts.get("notebook") or {}).get("path", PATH)
     tree = repository.by_digest(home, Digest.parse(str(run.source)), name="source tree").load()
-    if path not in tree:
+    # Where a project has a file of this name itself, the cells are in the first folder with a number that it has not.
+    found = sorted((len(path), path) for path in tree if _CELLS.fullmatch(path))
+    if not found:
         raise InvalidValue(f"the cells of run {run.run_id} are not in its source tree", "capture the source")
-    cells = [*json.loads(tree[path])["cells"], *run.cells]
+    cells = [*json.loads(tree[found[-1][1]])["cells"], *run.cells]
     notes = []
     for number, cell in enumerate(cells, 1):
         if cell["cell_type"] != "code":

@@ -18,8 +18,6 @@ from repro_assets.replay.records import COMPLETED, Asked, Recorded
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
 
-REDACTED = "<redacted: "
-
 
 def check_asked(home: Home, asked: Asked, variables: Mapping[str, str], *, environment: bool = False) -> None:
     """Refuse, before anything is started, what cannot be replayed.

@@ -186,7 +186,7 @@ class _Reader:
             seed=row["seed"],
             config=_json(row["config"]),
             source=row["source"],
-            source_facts=facts[0] if facts else {},
+            source_facts={**facts[0], "left_out": json.loads(facts[0]["left_out"] or "[]")} if facts else {},
             environment=row["environment"],
             mode=_json(row["mode"]),
             settings=_json(row["settings"]),

@@ -211,6 +211,7 @@ def _started(
             "format": program.FORMAT,
             "form": "command",
             **_config(command),
+            **({"redacted": True} if _config(command)["command"] != command.words else {}),
             "working_folder": program.within(root, Path.cwd()),
             "project_root": str(root),
             "path": program.within_path(root, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))),

@@ -49,6 +49,8 @@ def plan(root: Path) -> dict[str, Any]:
         entry["processes"] = count
     # Who executes a script again begins where it began; code that is typed goes on from where it is.
     folder = _STARTED_IN if entry["form"] in ("script", "module") else Path.cwd()
+    if any(redact_text(word) != word for word in sys.orig_argv):
+        entry["redacted"] = True
     return {
         "format": FORMAT,
         **entry,

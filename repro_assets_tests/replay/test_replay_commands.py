@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from persons import verdicts
 
@@ -31,7 +33,7 @@ def test_commands_replay_with_files_wherever_they_lie(person, tmp_path, monkeypa
     words = ["sh", "-c", pipeline, "sh", "rows.csv", str(given), str(kept), str(made)]
     person.repro("exec", "--output", "sorted.txt", "--", *words, folder=person.root / "deep")
     piped = person.last()
-    person.repro("exec", "--output", "out/*", "--name", "training", "--", "python", "train.py", "deep/rows.csv")
+    person.repro("exec", "--output", "out/*", "--name", "training", "--", sys.executable, "train.py", "deep/rows.csv")
     trained = person.last()
     (outputs,) = queries.rows(
         person.home, "SELECT list(slot ORDER BY slot) AS s FROM run_outputs WHERE run_id = ?", [piped]
@@ -67,7 +69,7 @@ def test_a_script_within_a_command_is_a_child_of_its_replay_and_one_that_draws_d
         "with Experiment('own', capture_environment=False, monitor=None) as run:\n"
         "    run.log_artifact([random.random()], 'drawn')\n",
     )
-    person.repro("exec", "--output", "said", "--", "sh", "-c", "python own.py && echo hi > said")
+    person.repro("exec", "--output", "said", "--", "sh", "-c", "$0 own.py && echo hi > said", sys.executable)
     rows = {row["name"]: row["run_id"] for row in person.runs()}
     report = person.replay(rows["sh"])
     assert (report.verdict, verdicts(report)) == ("diverged", {"said": "identical", "drawn": "diverged"})
