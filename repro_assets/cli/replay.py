@@ -65,8 +65,6 @@ def replay(
         )
         if document["differences"]:
             print_table(document["differences"], title="\nsettings that differ")
-        for note in report.notes:
-            say(f"note: {note}")
         reason = f": {document['reason']}" if document["reason"] else ""
         print_line(f"{report.verdict}{reason}")
         say(f"run {report.original_run} was executed again as {report.replay_run} in {report.seconds:.1f} s")

@@ -5,6 +5,7 @@ The child is that of the tree where the project is this one, so an old tree runs
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import uuid
 from pathlib import Path
@@ -16,7 +17,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.replay.environments import Surroundings, check_imports
 from repro_assets.replay.execution import Executed, ReplayFailed, too_long
 from repro_assets.replay.plan import Result, make_plan
-from repro_assets.replay.records import Recorded
+from repro_assets.replay.records import Recorded, runs_of
 from repro_assets.replay.variables import variables_of
 from repro_assets.store.home import Home
 
@@ -63,4 +64,16 @@ def execute(
         raise too_long(timeout) from error
     if not answer.is_file():
         raise ReplayFailed(f"the replay's process ended with code {code} and no result", "see its output above")
-    return Executed(Result.read(answer), parent)
+    return Executed(_with_checkpoints(home, runs, Result.read(answer)), parent)
+
+
+def _with_checkpoints(home: Home, runs: list[Recorded], result: Result) -> Result:
+    """Add what is compared of a run beside its outputs, which are all that a child tells."""
+    wanted = {run.run_id: run.products.keys() for run in runs}
+    lacking = [each.run_id for each in result.replays if wanted[each.original] - each.products.keys()]
+    made = {run_id: run.products for run_id, run in runs_of(home, lacking).items()} if lacking else {}
+    replays = []
+    for each in result.replays:
+        more = {slot: digest for slot, (_, digest) in made.get(each.run_id, {}).items()}
+        replays.append(dataclasses.replace(each, products={**more, **each.products}))
+    return dataclasses.replace(result, replays=replays)

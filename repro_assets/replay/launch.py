@@ -56,7 +56,7 @@ def replay(
     environment_folder : Path, optional
         Where it is built; in the store's cache if left out.
     told : callable, optional
-        Given what is to be said before anything is executed.
+        Given what is to be said: what differs, before anything is executed, and what was done otherwise, after it.
     progress : callable, optional
         Given how many packages have been looked at while an environment is built, and how many there are.
 
@@ -84,6 +84,9 @@ def replay(
         else:
             executed = tracked_runs.execute(home, asked, Path(folder), found, timeout, log)
     seconds = time.monotonic() - began
+    if told is not None:
+        for note in executed.notes:
+            told(f"note: {note}")
     records = [verdict_on(run, executed.result, seconds) for run in compared]
     journal_at(home.journal).append(*records)
     again = {item.original: item.run_id for item in executed.result.replays}

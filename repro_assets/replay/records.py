@@ -31,8 +31,8 @@ class Recorded:
     Parameters
     ----------
     products : dict
-        Name and digest of what it made, by slot. Of a run that did not complete, and of one that made nothing else,
-        its checkpoints count too.
+        Name and digest of what it made, by slot: its outputs and, of what Dagster did not execute, the snapshots of
+        its buffer. Of a run that did not complete, and of one that made nothing else, its checkpoints count too.
     """
 
     run_id: str
@@ -108,11 +108,11 @@ def recorded_runs(home: Home, run_id: str) -> list[Recorded]:
 
 
 def runs_of(home: Home, run_ids: list[str]) -> dict[str, Recorded]:
-    """Return the records of runs by their ids."""
+    """Return the records of runs by their ids, with all that they made."""
     with queries.connect(home) as connection:
         reader = _Reader(connection)
         rows = reader.rows(f"SELECT {_COLUMNS} FROM runs WHERE list_contains($runs, run_id)", runs=run_ids)
-        return {row["run_id"]: reader.recorded(row) for row in rows}
+        return {row["run_id"]: reader.recorded(row, with_all=True) for row in rows}
 
 
 class _Reader:
@@ -162,7 +162,7 @@ class _Reader:
         )
         return found[0] if found else None
 
-    def recorded(self, row: dict[str, Any]) -> Recorded:
+    def recorded(self, row: dict[str, Any], *, with_all: bool = False) -> Recorded:
         """Return the whole record of a row."""
 
         def of_run(sql: str) -> list[dict[str, Any]]:
@@ -171,7 +171,12 @@ class _Reader:
         facts = of_run("SELECT * EXCLUDE (run_id, record, source) FROM sources WHERE run_id = $run")
         inputs = of_run("SELECT slot, partition, digest FROM run_inputs WHERE run_id = $run ORDER BY slot, partition")
         outputs = of_run("SELECT slot, name, digest FROM run_outputs WHERE run_id = $run")
-        if row["state"] != COMPLETED or not outputs:
+        if row["run_kind"] != "asset":
+            outputs += of_run(
+                "SELECT 'experience_buffer@' || step AS slot, name, digest FROM experience_snapshots "
+                "WHERE run_id = $run ORDER BY time"
+            )
+        if with_all or row["state"] != COMPLETED or not outputs:
             outputs += of_run("SELECT name AS slot, name, digest FROM checkpoints WHERE run_id = $run ORDER BY time")
         metrics = of_run("SELECT name, value FROM metrics_last WHERE run_id = $run")
         cells = of_run("SELECT cells FROM notebook_cells WHERE run_id = $run")

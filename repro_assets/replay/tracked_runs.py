@@ -33,17 +33,18 @@ def execute(
     entries.check_entry(home, entry, found.python)
     work = work.resolve()
     places = lay_out(home, entry, work)
-    cells, said = None, list[str]()
+    cells, said, own = None, list[str](), dict[str, str]()
     if entry.plan["form"] == "notebook":
-        cells = work / "cells.ipynb"
+        # What a person's IPython does when it starts was no part of the record.
+        cells, own = work / "cells.ipynb", {"IPYTHONDIR": str(work / "ipython")}
         written, said = entries.cells_of(home, entry)
         cells.write_text(json.dumps({"cells": written, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}))
     pinned = _pinned(asked, work, places)
     variables = {
         **variables_of(home, places.tree, entry, found.recorded),
         **found.variables,
+        **own,
         **pinned.written(work / "pins.json"),
-        "IPYTHONDIR": str(work / "ipython"),
     }
     words = [places.there(word) for word in entries.command_of(entry, found.python, cells=cells)]
     if found.variables:

@@ -34,7 +34,7 @@ from repro_assets.tracking.captures import note_end, start_facts
 from repro_assets.tracking.configuration import config_of
 from repro_assets.tracking.endings import Stopped, state_of
 from repro_assets.tracking.outputs import Outputs
-from repro_assets.tracking.pinned import pins_for, pins_of, top
+from repro_assets.tracking.pinned import pinned, pins_for, pins_of, top
 
 Ending = Callable[[str, str | None], object]
 
@@ -276,7 +276,7 @@ class Experiment(Outputs):
             return
         if self._begun is not None:
             raise InvalidValue(f"the experiment {self.name!r} has begun already", "make another Experiment")
-        self._reads_from = home = self._given_home or find_store(make=True)
+        self._reads_from = home = (None if pinned() else self._given_home) or find_store(make=True)
         if program.rank():
             home = make_store(Path(self._stack.enter_context(tempfile.TemporaryDirectory())) / "store")
         self._begun = begin(home, self._started(home))

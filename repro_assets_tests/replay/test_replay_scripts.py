@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from dataclasses import replace
 
+import pytest
 from persons import QUICK, ROOT, verdicts
 
 from repro_assets.catalog import queries
+from repro_assets.store.home import open_store
 
 FIT = f"""
 import random, sys
@@ -123,3 +127,47 @@ def test_a_parent_stands_for_its_children_and_one_of_several_is_compared_alone(p
     second = person.replay(scores[1])
     assert [record.original_run for record in second.records] == [scores[1]]
     assert second.verdict == "identical", second.document()
+
+
+@pytest.mark.slow
+def test_several_ranks_of_a_launcher_are_started_again(person):
+    text = f"""
+import os
+from repro_assets import Experiment
+with Experiment("ranks", {QUICK}) as run:
+    read = run.use_value([os.getpid()], "read")
+    open(os.environ.get("SEEN", ".") + "/rank" + os.environ["RANK"], "w").write(str(read))
+    run.log_artifact(read, "numbers")
+"""
+    person.write("ranks.py", text)
+    ranks = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    person.python(*ranks, "ranks.py", "--epochs", "2", SEEN=str(person.home.root))
+    first = (person.home.root / "rank0").read_text()
+    assert (person.home.root / "rank1").read_text() != first
+    run = person.last()
+    os.environ["SEEN"] = str(person.home.root)
+    try:
+        report = person.replay(run)
+    finally:
+        del os.environ["SEEN"]
+    assert report.verdict == "identical", (report.document(), person.log.read_text())
+    # Every rank read what the first one had read.
+    assert (person.home.root / "rank0").read_text() == (person.home.root / "rank1").read_text() == first
+    assert len(person.runs()) == 2
+
+
+def test_an_online_learner_is_compared_by_its_buffer(person):
+    person.write(
+        "learns.py",
+        "from repro_assets import OnlineExperiment\n"
+        "from repro_assets.store.home import make_store\n"
+        "from pathlib import Path\n"
+        f"with OnlineExperiment('learns', snapshot_every=2, home=make_store(Path('own')), {QUICK}) as run:\n"
+        "    for number in range(4):\n"
+        "        run.log_online_update(run.log_experience({'x': number}), 1.0, 0.5)\n",
+    )
+    person.write(".reproignore", "own\n")
+    person.python("learns.py")
+    own = replace(person, home=open_store(person.root / "own"))
+    report = own.replay(own.last())
+    assert verdicts(report) == {"experience_buffer@2": "identical", "experience_buffer@4": "identical"}

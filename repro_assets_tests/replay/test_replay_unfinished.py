@@ -30,6 +30,9 @@ with Experiment("stops", {QUICK}) as run:
         raise RuntimeError("as it is")
     if "REPRO_PINS" not in os.environ or how == "hangs":
         time.sleep(600)
+    if how == "completes":
+        run.log_artifact([2], "more")
+        sys.exit()
     with Experiment("later", {QUICK}):
         pass
 """
@@ -61,6 +64,17 @@ def test_what_an_unfinished_run_had_made_is_compared(person):
     assert "is INTERRUPTED" in str(report.records[0].reason)
     assert "began no further run 'later' here" in person.log.read_text()
     assert {row["name"] for row in person.runs()} == {"stops"}
+
+
+def test_what_a_replay_makes_beyond_an_interrupted_run_does_not_count(person):
+    person.write("stops.py", STOPS)
+    process = person.start("stops.py", "completes")
+    assert process.stdout is not None and process.stdout.readline() == "made\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    report = person.replay(person.last())
+    assert verdicts(report) == {"made": "identical", "checkpoint_step_10": "identical"}, person.log.read_text()
+    assert "is INTERRUPTED (repro_assets.tracking.opened.Signalled: SIGTERM)" in str(report.records[0].reason)
 
 
 def test_what_cannot_be_replayed_is_refused_before_anything_starts(person, tmp_path):
