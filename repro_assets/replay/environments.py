@@ -159,7 +159,7 @@ def _ordered(home: Home, run: Recorded, diff: EnvironmentDiff) -> list[dict[str,
 def _important_first(home: Home, run: Recorded, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if not found:
         return found
-    rows = queries.rows(home, "SELECT name FROM packages_used WHERE run_id = $run", {"run": run.run_id})
+    rows = queries.rows(home, "SELECT name FROM used_packages WHERE run_id = $run", {"run": run.run_id})
     used = {normalised(str(row["name"])) for row in rows}
 
     def rank(each: dict[str, Any]) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 from persons import verdicts
 
 from repro_assets.catalog import queries
+from repro_assets.catalog.descriptions import show_run as describe
 from repro_assets.errors import InvalidValue
 
 TRAIN = """
@@ -54,10 +56,15 @@ def test_commands_replay_with_files_wherever_they_lie(person, tmp_path, monkeypa
     assert any(str(made) in note and "made elsewhere" in note for note in notes)
     assert [row["replay_of"] for row in person.runs()] == [None, None, piped]
 
-    report = person.replay(trained)
-    assert verdicts(report) == {"out/model.bin": "identical"}, (report.document(), person.log.read_text())
+    # The command line says the same, and how the record says to do it.
+    process = person.start("-m", "repro_assets.cli.app", "replay", trained, "--json", folder=tmp_path)
+    out, err = process.communicate(timeout=120)
+    answer = json.loads(out)
+    assert (process.returncode, answer["verdict"], answer["environment_differences"]) == (0, "identical", []), err
+    assert [product["slot"] for product in answer["products"]] == ["out/model.bin"]
+    assert describe(person.home, trained)["command"] == f"repro replay {trained}"
     # What it read is on the replay's record too, as pinned.
-    read = queries.rows(person.home, "SELECT slot, pinned FROM run_inputs WHERE run_id = ?", [report.replay_run])
+    read = queries.rows(person.home, "SELECT slot, pinned FROM run_inputs WHERE run_id = ?", [answer["replay_run"]])
     assert read == [{"slot": "deep/rows.csv", "pinned": True}]
 
 
