@@ -84,6 +84,8 @@ def _pinned(asked: Asked, work: Path, places: Places) -> Pinned:
             run.source_facts,
             run.config,
             run.seed,
+            # What it would go on to has nothing to be compared with; a child of it may still be at work, though.
+            sorted(run.products) if [run] == asked.runs and run.state == "INTERRUPTED" else [],
         )
         for run in asked.family
     )

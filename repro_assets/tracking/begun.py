@@ -23,6 +23,8 @@ class Begun:
         What a replay pins.
     inputs : dict
         What it has read, by slot.
+    made : set of str
+        Slots of its outputs, and names of its checkpoints.
     mirroring : Mirroring or None
         Other trackers that are told what is recorded.
     """
@@ -31,6 +33,7 @@ class Begun:
         self.name = name
         self.pins: Pins | None = None
         self.inputs: dict[str, Artifact] = {}
+        self.made: set[str] = set()
         self.mirroring: Mirroring | None = None
         self._begun: Run | None = None
         self._reads_from: Home | None = None

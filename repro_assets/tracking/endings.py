@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED
-from repro_assets.tracking.opened import Signalled
+from repro_assets.tracking.opened import Reached, Signalled
 
 
 class Stopped(Exception):
@@ -14,9 +14,11 @@ class Stopped(Exception):
 
 def state_of(error: BaseException | None) -> str:
     """Return the state in which a body ends that an error leaves; None stands for no error."""
-    if error is None or (isinstance(error, SystemExit) and not isinstance(error, Signalled) and not error.code):
+    if error is None or (
+        isinstance(error, SystemExit) and not isinstance(error, (Signalled, Reached)) and not error.code
+    ):
         return COMPLETED
-    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit, Signalled)
+    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit, Signalled, Reached)
     cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", None)
     if cancelled is not None:
         stops += (cancelled,)

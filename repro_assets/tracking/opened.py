@@ -40,6 +40,16 @@ class Signalled(SystemExit):
         return signal.Signals(self.number).name
 
 
+class Reached(SystemExit):
+    """A replay came as far as the run that it executes again, which was interrupted there."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def __str__(self) -> str:
+        return "the replay came as far as the run that was interrupted"
+
+
 class _Opened:
     def __init__(self) -> None:
         self._experiments: list[Experiment] = []

@@ -18,6 +18,7 @@ from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.tracking import media
 from repro_assets.tracking.configuration import config_of
 from repro_assets.tracking.inputs import Inputs
+from repro_assets.tracking.opened import Reached, opened
 
 
 class Outputs(Inputs):
@@ -134,7 +135,10 @@ class Outputs(Inputs):
         metrics : mapping, optional
             Figures at this step, by which the best can be found.
         """
-        return self.run.checkpoint(kind, step if identifier is None else identifier, value, step=step, metrics=metrics)
+        name = step if identifier is None else identifier
+        saved = self.run.checkpoint(kind, name, value, step=step, metrics=metrics)
+        self._has_made(f"checkpoint_{kind}_{name}")
+        return saved
 
     def keep_result(self, value: Any) -> Artifact:
         """Keep what a function returned as the output ``result``.
@@ -155,7 +159,15 @@ class Outputs(Inputs):
         kept = self.run.log_output(slot, stored, name=display, collection=None if self.pins else collection)
         if self.mirroring is not None:
             self.mirroring.artifact(slot, kept)
+        self._has_made(slot)
         return kept
+
+    def _has_made(self, name: str) -> None:
+        """End the replay of an interrupted run where all is made that the run had made."""
+        self.made.add(name)
+        if self.pins is not None and self.pins.run.until and self.made.issuperset(self.pins.run.until):
+            opened.error = Reached()
+            raise opened.error
 
     def _checked(self, path: Path) -> Path:
         if not path.exists():

@@ -48,6 +48,8 @@ class PinnedRun:
         Its configuration, as recorded.
     seed : int or None
         Its seed.
+    until : list of str
+        Of a run that was interrupted, what it had made; where all of that is made again, the replay ends.
     """
 
     run_id: str
@@ -58,6 +60,7 @@ class PinnedRun:
     source_facts: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
+    until: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

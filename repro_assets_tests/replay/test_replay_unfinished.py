@@ -21,18 +21,21 @@ from pathlib import Path
 from repro_assets import Experiment
 how = sys.argv[1]
 with Experiment("stops", {QUICK}) as run:
+    if how == "hangs" and "REPRO_PINS" in os.environ:
+        time.sleep(600)
     if how != "nothing":
         run.log_artifact([1], "made")
+        if how == "killed":
+            with Experiment("inner", {QUICK}) as inner:
+                inner.log_text("in", "inner")
         run.checkpoint({{"w": 2}}, step=10)
     run.flush()
     print("made", flush=True)
     if how == "fails" or how == "nothing":
         raise RuntimeError("as it is")
-    if "REPRO_PINS" not in os.environ or how == "hangs":
+    if "REPRO_PINS" not in os.environ:
         time.sleep(600)
-    if how == "completes":
-        run.log_artifact([2], "more")
-        sys.exit()
+    assert how != "goes on"
     with Experiment("later", {QUICK}):
         pass
 """
@@ -50,31 +53,33 @@ def test_what_an_unfinished_run_had_made_is_compared(person):
     process = person.start("stops.py", "killed")
     assert process.stdout is not None and process.stdout.readline() == "made\n"
     with pytest.raises(InvalidValue, match="is RUNNING: it has not ended"):
-        person.replay(person.last())
+        person.replay(person.last("stops"))
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     until = time.monotonic() + 30
-    while person.runs()[-1]["state"] == "RUNNING":
+    while any(row["state"] == "RUNNING" for row in person.runs()):
         assert time.monotonic() < until
         time.sleep(0.1)
-    killed = person.last()
-    report = person.replay(killed)
+    report = person.replay(person.last("stops"))
     # The replay goes no further than the run that was killed: what it had not begun is refused there.
-    assert verdicts(report) == {"made": "identical", "checkpoint_step_10": "identical"}
+    assert verdicts(report) == dict.fromkeys(("made", "checkpoint_step_10", "inner.txt"), "identical")
     assert "is INTERRUPTED" in str(report.records[0].reason)
     assert "began no further run 'later' here" in person.log.read_text()
-    assert {row["name"] for row in person.runs()} == {"stops"}
+    assert {row["name"] for row in person.runs()} == {"stops", "inner"}
 
 
-def test_what_a_replay_makes_beyond_an_interrupted_run_does_not_count(person):
+def test_a_replay_of_an_interrupted_run_ends_where_all_is_made_again(person):
     person.write("stops.py", STOPS)
-    process = person.start("stops.py", "completes")
+    process = person.start("stops.py", "goes on")
     assert process.stdout is not None and process.stdout.readline() == "made\n"
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     report = person.replay(person.last())
     assert verdicts(report) == {"made": "identical", "checkpoint_step_10": "identical"}, person.log.read_text()
     assert "is INTERRUPTED (repro_assets.tracking.opened.Signalled: SIGTERM)" in str(report.records[0].reason)
+    again = person.runs()[-1]
+    assert (again["run_id"], again["state"]) == (report.replay_run, "INTERRUPTED")
+    assert "AssertionError" not in person.log.read_text()
 
 
 def test_what_cannot_be_replayed_is_refused_before_anything_starts(person, tmp_path):
