@@ -83,7 +83,7 @@ def test_every_command_answers_with_one_json_document(repro, home, words):
         (["lineage", "show", "nothing"], "runs list"),
         (["lineage", "export", "--format", "svg"], "mermaid"),
         (["replay", "small-seed4"], "small-seed3"),
-        (["replay", "cccccccc"], "COMPLETED"),
+        (["replay", "cccccccc"], "source tree"),
         (["sql", "SELECT nothing"], "nothing"),
         (["sql", "DROP TABLE runs"], "SELECT"),
         (["sql", "SELECT 1 AS a, 2 AS a"], "AS"),

@@ -12,6 +12,7 @@ import pytest
 from persons import ROOT, verdicts
 
 from repro_assets.artifacts import repository
+from repro_assets.artifacts.retention import read_ledger
 from repro_assets.catalog import queries
 from repro_assets.errors import MissingObject, ReusedElsewhere
 from repro_assets.identity.digest import Digest
@@ -86,7 +87,8 @@ def test_a_command_is_laid_out_and_what_the_store_lacks_is_said(person, tmp_path
         said = process.communicate(timeout=120)[1]
         assert process.returncode == 1, said
         assert f"input deep/rows.csv of run {run} (sh) is not in the store" in said and "repro store pull" in said
-    journal_at(person.home.journal).append(ArtifactEvicted(rows[0]["digest"], "f" * 16, "record"))
+    stored = read_ledger(person.home).stored[Digest.parse(rows[0]["digest"])]
+    journal_at(person.home.journal).append(ArtifactEvicted(rows[0]["digest"], "f" * 16, "record", sorted(stored)))
     with pytest.raises(MissingObject, match=r"it was evicted; make it again: repro artifacts get sha256:"):
         person.replay(run)
     assert not (tmp_path / "other").exists()
