@@ -148,8 +148,9 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         )
         replayable = of_run(
             "SELECT state IN ('COMPLETED', 'FAILED', 'INTERRUPTED') AND source IS NOT NULL "
-            "AND (plan ->> if(run_kind = 'asset', '$.code_location', '$.form')) IS NOT NULL AS yes, state = 'COMPLETED' "
-            "OR run_id IN (SELECT run_id FROM run_outputs UNION SELECT run_id FROM checkpoints) AS made "
+            "AND (plan ->> if(run_kind = 'asset', '$.code_location', '$.form')) IS NOT NULL AS yes, "
+            "state = 'COMPLETED' OR run_id IN (SELECT run_id FROM run_outputs UNION SELECT run_id FROM checkpoints) "
+            "AS made "
             "FROM runs WHERE run_id IN (SELECT coalesce(replay_of, run_id) FROM runs WHERE $run = run_id "
             "AND run_kind IN ('script', 'command', 'notebook') "
             "OR run_kind = 'asset' AND $run IN (run_id, parent_run_id))"

@@ -101,7 +101,8 @@ if __name__ == "__main__":
             run.log_artifact([run.use_value([os.getpid()], "pid")[0]], "before")
         with Experiment("parent", {QUICK}) as run:
             run.log_artifact(["p"], "parent")
-            for method in ("fork", "spawn"):
+            # In another order the second time: they are told apart by their configurations.
+            for method in ("spawn", "fork") if "REPRO_PINS" in os.environ else ("fork", "spawn"):
                 process = multiprocessing.get_context(method).Process(target=work, args=(int(method == "fork"),))
                 process.start()
                 process.join()
@@ -171,3 +172,23 @@ def test_an_online_learner_is_compared_by_its_buffer(person):
     own = replace(person, home=open_store(person.root / "own"))
     report = own.replay(own.last())
     assert verdicts(report) == {"experience_buffer@2": "identical", "experience_buffer@4": "identical"}
+
+
+def test_a_script_that_was_started_outside_of_its_project_begins_in_an_empty_folder(person, tmp_path):
+    person.write(
+        "goes.py",
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from repro_assets import Experiment\n"
+        "import repro_assets.tracking.program\n"
+        "there = sorted(os.listdir())\n"
+        "os.chdir(Path(__file__).parent)\n"
+        f"with Experiment('goes', {QUICK}) as run:\n"
+        "    run.log_artifact([there, sys.argv[1] == str(Path('goes.py').absolute())], 'there')\n",
+    )
+    (tmp_path / "elsewhere").mkdir()
+    script = str(person.root / "goes.py")
+    person.python(script, script, folder=tmp_path / "elsewhere")
+    report = person.replay(person.last())
+    assert report.verdict == "identical", (report.document(), person.log.read_text())
+    assert any("outside of its project; an empty folder" in note for note in report.notes)
