@@ -20,7 +20,7 @@ from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.level import Level
 from repro_assets.capture.packages import normalised
 from repro_assets.catalog import queries
-from repro_assets.errors import InvalidValue, ReusedElsewhere
+from repro_assets.errors import IntegrityError, InvalidValue, ReusedElsewhere, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.recording.environments import KnownEnvironment, load_environment
 from repro_assets.replay.installing import Progress
@@ -99,7 +99,12 @@ def surroundings(
     """
     if environment not in (CURRENT, RECREATE):
         raise InvalidValue(f"{environment!r} is no environment of a replay", f"{CURRENT} or {RECREATE}")
-    document = None if run.environment is None else load_environment(home, run.environment)
+    try:
+        document = None if run.environment is None else load_environment(home, run.environment)
+    except (UnknownName, IntegrityError) as error:
+        if environment == RECREATE:
+            raise
+        return Surroundings(sys.executable, None, [], notes=[f"no environment was compared: {error.message}"])
     if environment == RECREATE:
         if document is None or run.environment is None:
             raise InvalidValue(f"run {run.run_id} has no environment on record to build", f"--environment {CURRENT}")

@@ -183,7 +183,8 @@ def pins_for(
     if found is None:
         return None
     above = None if parent is None else _original_of(found, parent)
-    like = [run for run in found.runs if run.name == name and run.parent == above]
+    taken = set(_here.values())
+    like = [run for run in found.runs if run.name == name and run.parent == above and run.run_id not in taken]
     shown = redact(dict(config), "config")[0]
     # A configuration that went through JSON is compared with one that did too.
     plain = json.loads(json.dumps(shown))
@@ -223,8 +224,6 @@ _here: dict[str, str] = {}
 def _becomes(found: Pinned, run: PinnedRun, run_id: str, rank: int) -> bool:
     """Take a recorded run for one that begins; False where another has become it."""
     if rank:
-        if run.run_id in _here.values():
-            return False
         _here[run_id] = run.run_id
         return True
     for folder, name, text in ((_CLAIMS, run.run_id, run_id), (_RUNS, run_id, run.run_id)):

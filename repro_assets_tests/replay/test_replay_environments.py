@@ -13,7 +13,8 @@ from restorable import wheel
 
 from repro_assets.artifacts import repository
 from repro_assets.catalog import queries
-from repro_assets.errors import InvalidValue, ReusedElsewhere
+from repro_assets.errors import InvalidValue, MissingObject, ReusedElsewhere
+from repro_assets.identity.digest import Digest
 from repro_assets.journal.records import Payload
 from repro_assets.journal.run_records import RunEnded, RunOutput, RunStarted
 from repro_assets.journal.segments import journal_at
@@ -126,6 +127,11 @@ def test_an_environment_that_cannot_execute_a_replay_is_refused_with_the_reason(
         person.replay(other, environment="recreate")
     assert len(person.runs()) == before
     text = "with Experiment('none', capture_environment=False, monitor=None) as run: run.log_text('a', 'a')"
+    lost = Digest.parse(str(runs_of(person.home, [run])[run].environment))
+    (person.home.objects / lost.hex[:2] / lost.hex[2:]).unlink()
+    with pytest.raises(MissingObject, match=f"the environment of run {run} "):
+        person.replay(run, environment="recreate")
+    assert person.replay(run).document()["notes"][0].startswith("no environment was compared: no artifact is stored")
     person.python("-c", f"from repro_assets import Experiment\n{text}")
     with pytest.raises(InvalidValue, match="has no environment on record to build"):
         person.replay(person.last("none"), environment="recreate")
