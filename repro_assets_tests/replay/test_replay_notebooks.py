@@ -21,7 +21,7 @@ def cell(source, fails=False):
     assert fails or result.success
 cell("from repro_assets import Experiment\\nimport random\\nnumbers = [1]")
 cell("numbers.append(2); raise ValueError('wrong')", fails=True)
-MAGIC
+cell("%time numbers.append(5)")
 cell("earlier = Experiment('earlier', {QUICK}).start()")
 cell("earlier.log_artifact(numbers, 'first')")
 cell("run = Experiment('later', seed=1, {QUICK}).start()")
@@ -32,23 +32,21 @@ cell("numbers.clear(); earlier.finish()")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("IPython") is None, reason="IPython, of the extra dev, is not installed")
-def test_a_notebook_replays_with_and_without_ipython(person, tmp_path, monkeypatch):
+def test_a_notebook_replays_with_and_without_ipython(person, tmp_path):
     person.write("rows.txt", "")
-    for magic in ("", "cell('%time numbers.append(5)')"):
-        person.python("-c", NOTEBOOK.replace("MAGIC", magic), IPYTHONDIR=str(tmp_path / "ipython"))
-    plain, magic = (
-        [row["run_id"] for row in person.runs() if row["name"] == name and row["run_kind"] == "notebook"]
-        for name in ("later", "earlier")
+    person.python("-c", NOTEBOOK, IPYTHONDIR=str(tmp_path / "ipython"))
+    (later,), (earlier,) = (
+        [row["run_id"] for row in person.runs() if row["name"] == name] for name in ("later", "earlier")
     )
-    cells = queries.rows(person.home, "SELECT cells FROM notebook_cells WHERE run_id = ?", [plain[0]])
+    cells = queries.rows(person.home, "SELECT cells FROM notebook_cells WHERE run_id = ?", [later])
     assert [cell["source"] for cell in json.loads(cells[0]["cells"])] == [
         "numbers.append(random.random())",
         "run.log_artifact(numbers, 'second'); run.finish()",
     ]
     person.gone()
-    report = person.replay(plain[0])
+    report = person.replay(later)
     assert verdicts(report) == {"second": "identical"}, (report.document(), person.log.read_text())
-    report = person.replay(magic[1])
+    report = person.replay(earlier)
     # `earlier` is the parent of `later`, which began while it was open.
     assert verdicts(report) == {"first": "identical", "second": "identical"}
     assert report.document()["notes"][1:] == ["cell 3 is no plain Python: %time numbers.append(5)"]

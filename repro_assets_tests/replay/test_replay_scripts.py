@@ -10,6 +10,7 @@ import pytest
 from persons import QUICK, ROOT, verdicts
 
 from repro_assets.catalog import queries
+from repro_assets.replay.records import asked_for
 from repro_assets.store.home import open_store
 
 FIT = f"""
@@ -44,7 +45,7 @@ def test_a_script_replays_identical_with_its_checkout_gone(person):
     assert queries.rows(person.home, "SELECT count(*) AS n FROM versions WHERE collection = 'weights'") == [{"n": 1}]
     assert [row["verdict"] for row in queries.rows(person.home, "SELECT verdict FROM replays")] == ["identical"]
     # A replay stands for what it executed again.
-    assert person.replay(str(report.replay_run)).records[0].original_run == run
+    assert [each.run_id for each in asked_for(person.home, str(report.replay_run)).runs] == [run]
 
 
 def test_uncommitted_code_and_an_older_commit_replay_while_another_is_checked_out(person):
