@@ -39,7 +39,7 @@ def execute(command: str, home: Path) -> None:
 
 def test_a_script_is_laid_out_whole_and_runs_there(person, tmp_path, monkeypatch):
     person.write("rows.csv", "a\n")
-    person.write(".gitignore", "*.csv")
+    person.write(".reproignore", "*.csv")
     person.write("fit.py", FIT)
     repository.claim(repository.put(person.home, [7]), "given")
     person.python("fit.py", 'it\'s "x"')

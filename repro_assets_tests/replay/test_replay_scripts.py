@@ -33,7 +33,7 @@ def test_a_script_replays_identical_with_its_checkout_gone(person):
     person.write("code/helper.py", "NUMBER = 1\n")
     person.write("code/rows.csv", "a\nb\n")
     person.write("given.txt", "given")
-    person.write(".gitignore", "*.csv\n")
+    person.write(".reproignore", "*.csv\n")
     person.python("fit.py", "--flag", "x y", folder=person.root / "code")
     run = person.last()
     person.gone()
