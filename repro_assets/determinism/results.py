@@ -156,13 +156,14 @@ def _in_cells(leaf: Mapping[str, Any], before: memoryview, after: memoryview) ->
             return {
                 "element": None if single else _index(place, leaf["shape"]),
                 "byte": at + 8 + inner,
-                "values": [_cell(leaf["dtype"], single, side) for side in (old, new)],
+                "values": [cell_text(leaf["dtype"], single, side) for side in (old, new)],
             }
         at += 8 + len(old)
     return {"element": None, "byte": at, "values": [None, None]}
 
 
-def _cell(dtype: str, single: bool, data: bytes) -> str:
+def cell_text(dtype: str, single: bool, data: bytes) -> str:
+    """Show a cell of a leaf that is no numbers, cut where it is long; `single` if the leaf is this one value."""
     if dtype.startswith("record "):
         return f"0x{data.hex()}"
     return _shown(dtype if single else None, data)
