@@ -345,8 +345,9 @@ def _(payload: run_records.Fingerprints, _record: Record, _time: int) -> Iterato
 
 @_rows.register
 def _(payload: run_records.ReplayMade, record: Record, time: int) -> Iterator[TableRow]:
-    row = _plain(payload, leave_out=("seconds",))
+    row = _plain(payload, leave_out=("seconds", "tolerance"))
     row["seconds"] = None if payload.seconds is None else number_of(payload.seconds)
+    row["tolerance"] = None if payload.tolerance is None else json_of(payload.tolerance)
     yield "replays", _recorded(row, record, time)
 
 

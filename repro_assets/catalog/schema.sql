@@ -911,6 +911,7 @@ CREATE TABLE replays (
     differences JSON NOT NULL,
     metrics JSON NOT NULL,
     seconds DOUBLE,
+    tolerance JSON,
     record VARCHAR NOT NULL,
     time TIMESTAMP NOT NULL
 );
@@ -919,9 +920,10 @@ COMMENT ON COLUMN replays.original_run IS 'Run that was executed again.';
 COMMENT ON COLUMN replays.replay_run IS 'The execution.';
 COMMENT ON COLUMN replays.verdict IS 'identical, equivalent, diverged or not_comparable.';
 COMMENT ON COLUMN replays.reason IS 'Why, where it is not plain.';
-COMMENT ON COLUMN replays.products IS 'Name, verdict and both digests of each product.';
+COMMENT ON COLUMN replays.products IS 'Name, verdict and both digests of each product; of other bits what differs.';
 COMMENT ON COLUMN replays.differences IS 'Settings that differ.';
 COMMENT ON COLUMN replays.metrics IS 'Metrics of both.';
 COMMENT ON COLUMN replays.seconds IS 'How long it took.';
+COMMENT ON COLUMN replays.tolerance IS 'Within which other bits are equivalent.';
 COMMENT ON COLUMN replays.record IS 'Id of the record.';
 COMMENT ON COLUMN replays.time IS 'When, UTC.';

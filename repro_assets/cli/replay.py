@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from repro_assets.cli.options import AsJson, RunName, Verbose
 
+_SHOWN = 12
 _CODES = {"identical": 0, "equivalent": 0, "diverged": 1, "not_comparable": 4}
 
 
 def replay(
     run: RunName,
+    tolerance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T", help="Other bits within it are equivalent: 1e-6, or absolute=1e-8,relative=1e-5,ulp=4."
+        ),
+    ] = None,
+    upstream: Annotated[
+        bool, typer.Option("--upstream", help="First replay every run that its inputs came from.")
+    ] = False,
     timeout: Annotated[
         float | None, typer.Option(metavar="S", min=0.001, help="Seconds after which it is ended.")
     ] = None,
@@ -31,7 +42,9 @@ def replay(
     from repro_assets.cli.answering import INTERRUPTED, say, say_error, settled, stopped_like_ctrl_c
     from repro_assets.cli.progress import bar, shown_log
     from repro_assets.cli.rendering import print_json, print_line, print_table, short
+    from repro_assets.replay.deviation import Tolerance
 
+    limit = None if tolerance is None else Tolerance.parse(tolerance)
     home = settled(to_write=True)
     run_id = resolve_maker(home, run)
     from repro_assets.orchestration.replaying import replay_and_show
@@ -42,6 +55,8 @@ def replay(
             report = replay_and_show(
                 home,
                 run_id,
+                tolerance=limit,
+                upstream=upstream,
                 timeout=timeout,
                 log=log,
                 environment=environment,
@@ -63,9 +78,37 @@ def replay(
             ],
             ("name", "verdict", "original", "replayed"),
         )
+        for product in document["products"]:
+            _show_deviations(product, print_table, say)
         if document["differences"]:
             print_table(document["differences"], title="\nsettings that differ")
         reason = f": {document['reason']}" if document["reason"] else ""
         print_line(f"{report.verdict}{reason}")
         say(f"run {report.original_run} was executed again as {report.replay_run} in {report.seconds:.1f} s")
     return _CODES[report.verdict]
+
+
+def _show_deviations(product: dict[str, Any], print_table: Callable[..., None], say: Callable[[str], None]) -> None:
+    """Show what differs within a product, in its own order."""
+    found = product.get("deviations") or []
+    if product.get("unmeasured"):
+        say(f"{product['name']}: the two cannot be compared by value: {product['unmeasured']}")
+    if not found:
+        return
+    rows = [
+        {
+            "where": each["path"] or "(the value)",
+            "what": each["what"],
+            "first at": each["element"],
+            "original": each["values"][0],
+            "replayed": each["values"][1],
+            "differing": each["differing"],
+            "absolute": each["max_absolute"],
+            "relative": each["max_relative"],
+            "ulp": each["max_ulp"],
+        }
+        for each in found[:_SHOWN]
+    ]
+    print_table(rows, title=f"\nwhat differs in {product['name']}")
+    if product["deviating"] > _SHOWN:
+        say(f"… and {product['deviating'] - _SHOWN} more: --json has the first {len(found)}")

@@ -323,7 +323,10 @@ class CheckMade(Payload):
 
 @dataclass(frozen=True, slots=True)
 class ReplayMade(Payload):
-    """A run was executed again. `products` has name, verdict, original and replayed digest of each."""
+    """A run was executed again.
+
+    `products` has name, verdict, original and replayed digest of each, and of those with other bits the deviations.
+    """
 
     kind: ClassVar[str] = "replay"
     original_run: str
@@ -334,6 +337,7 @@ class ReplayMade(Payload):
     differences: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None
+    tolerance: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

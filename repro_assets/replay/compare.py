@@ -1,13 +1,14 @@
 """The verdict: pure decisions over digests, manifests and settings; nothing is read here.
 
 Laws: equal digests are ``identical``, whatever the settings, and the settings that differ are listed. Unequal digests
-are ``not_comparable`` if wrong code ran or a setting that decides bits differs, else ``diverged``. A run takes the
-worst of its products: diverged, not_comparable, identical; a product that was not made again is diverged.
+are ``equivalent`` if all that differs is within a stated tolerance, whatever the settings; else ``not_comparable`` if
+wrong code ran or a setting that decides bits differs; else ``diverged``. A run takes the worst of its products:
+diverged, not_comparable, equivalent, identical; a product that was not made again is diverged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ def compare_products(
     replayed: Mapping[str, str],
     *,
     comparable: bool,
+    near: Collection[str] = (),
 ) -> list[ProductVerdict]:
     """Give a verdict on each product.
 
@@ -46,12 +48,16 @@ def compare_products(
         Digest of each product that was made again, by slot.
     comparable : bool
         False if wrong code ran or a setting that decides bits differs.
+    near : collection of str
+        Slots of those that are within the stated tolerance.
     """
     found = []
     for slot, (name, digest) in sorted(originals.items()):
         again = replayed.get(slot)
         if again == digest:
             verdict = IDENTICAL
+        elif again is not None and slot in near:
+            verdict = EQUIVALENT
         elif again is None or comparable:
             verdict = DIVERGED
         else:

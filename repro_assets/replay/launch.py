@@ -18,13 +18,15 @@ from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing
 from repro_assets.recording.tracers import tracers
 from repro_assets.replay import compare, dagster_runs, tracked_runs
-from repro_assets.replay.environments import CURRENT, RECREATE, surroundings
+from repro_assets.replay.deviation import Tolerance
+from repro_assets.replay.environments import CURRENT, RECREATE, Surroundings, surroundings
 from repro_assets.replay.execution import ReplayFailed as ReplayFailed
 from repro_assets.replay.installing import Progress
 from repro_assets.replay.needs import check_asked
-from repro_assets.replay.records import asked_for
+from repro_assets.replay.records import Asked, Recorded, asked_for
 from repro_assets.replay.report import Report as Report
-from repro_assets.replay.report import verdict_on
+from repro_assets.replay.report import joined, verdict_on
+from repro_assets.replay.upstream import with_upstream
 from repro_assets.store.home import Home
 
 
@@ -32,6 +34,8 @@ def replay(
     home: Home,
     run_id: str,
     *,
+    tolerance: Tolerance | None = None,
+    upstream: bool = False,
     timeout: float | None = None,
     log: IO[bytes] | None = None,
     environment: str = CURRENT,
@@ -47,6 +51,10 @@ def replay(
         The store.
     run_id : str
         The run.
+    tolerance : Tolerance, optional
+        Within which other bits are `equivalent`; none are if left out.
+    upstream : bool
+        First replay every run that its inputs came from.
     timeout : float, optional
         Seconds after which the process is ended; no limit if left out.
     log : file, optional
@@ -69,16 +77,36 @@ def replay(
     MachineError
         If an environment cannot be built.
     """
-    asked = asked_for(home, run_id)
-    check_asked(home, asked, os.environ, environment=environment == RECREATE)
-    compared = [run for run in asked.runs if run.products]
-    found = surroundings(home, asked.entry or compared[0], environment, environment_folder, progress)
-    if told is not None:
-        for line in filter(None, [found.sentence(), *found.notes]):
-            told(line)
+    chain = with_upstream(home, run_id) if upstream else [asked_for(home, run_id)]
+    for asked in chain:
+        check_asked(home, asked, os.environ, environment=environment == RECREATE)
     began = time.monotonic()
     tracers.start(home)
-    with tracing.span(f"replay {run_id}", home=home), tempfile.TemporaryDirectory(prefix="repro-replay-") as folder:
+    parts = []
+    with tracing.span(f"replay {run_id}", home=home):
+        for asked in chain:
+            compared = [run for run in asked.runs if run.products]
+            found = surroundings(home, asked.entry or compared[0], environment, environment_folder, progress)
+            if told is not None:
+                for line in filter(None, [found.sentence(), *found.notes]):
+                    told(line)
+            left = None if timeout is None else max(timeout - (time.monotonic() - began), 0.001)
+            parts.append(_replayed(home, asked, compared, found, tolerance, left, log))
+    return joined(run_id, parts, time.monotonic() - began, environment)
+
+
+def _replayed(
+    home: Home,
+    asked: Asked,
+    compared: list[Recorded],
+    found: Surroundings,
+    tolerance: Tolerance | None,
+    timeout: float | None,
+    log: IO[bytes] | None,
+) -> Report:
+    """Execute what one process executes, and record the verdicts."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="repro-replay-") as folder:
         if asked.entry is None:
             executed = dagster_runs.execute(home, compared, Path(folder), found, timeout, log)
         else:
@@ -87,18 +115,16 @@ def replay(
     if told is not None:
         for note in executed.notes:
             told(f"note: {note}")
-    records = [verdict_on(run, executed.result, seconds) for run in compared]
+    records = [verdict_on(home, run, executed.result, seconds, tolerance) for run in compared]
     journal_at(home.journal).append(*records)
     again = {item.original: item.run_id for item in executed.result.replays}
-    grouped = executed.parent is not None and (len(compared) > 1 or compared[0].run_id != run_id)
-    first = asked.runs[0].run_id
+    grouped = executed.parent is not None and (len(compared) > 1 or compared[0].run_id != asked.run_id)
     return Report(
         verdict=compare.worst([record.verdict for record in records]),
-        original_run=run_id,
-        replay_run=executed.parent if grouped else again.get(first),
+        original_run=asked.run_id,
+        replay_run=executed.parent if grouped else again.get(asked.runs[0].run_id),
         records=records,
         seconds=seconds,
-        environment=environment,
         environment_differences=found.differences,
         notes=[*found.notes, *executed.notes],
     )

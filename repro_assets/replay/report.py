@@ -13,8 +13,11 @@ from typing import Any
 from repro_assets.determinism.setting_differences import setting_differences
 from repro_assets.journal.run_records import ReplayMade
 from repro_assets.replay import compare
+from repro_assets.replay.deviation import Tolerance
+from repro_assets.replay.measured import measure
 from repro_assets.replay.plan import Replayed, Result
 from repro_assets.replay.records import COMPLETED, Recorded
+from repro_assets.store.home import Home
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Report:
             "reason": next((r.reason for r in self.records if r.verdict == self.verdict and r.reason), None),
             "original_run": self.original_run,
             "replay_run": self.replay_run,
+            "tolerance": self.records[0].tolerance if self.records else None,
             "products": [product for record in self.records for product in record.products],
             "differences": differences,
             "metrics": [metric for record in self.records for metric in record.metrics],
@@ -70,13 +74,39 @@ class Report:
         }
 
 
-def verdict_on(run: Recorded, result: Result, seconds: float) -> ReplayMade:
-    """Return the record of one run's replay."""
+def joined(run_id: str, parts: list[Report], seconds: float, environment: str) -> Report:
+    """Return one answer for what several processes executed; the last part is what was asked for."""
+    records = [record for part in parts for record in part.records]
+    differences: list[dict[str, Any]] = []
+    for part in parts:
+        differences += [item for item in part.environment_differences if item not in differences]
+    return Report(
+        verdict=compare.worst([record.verdict for record in records]),
+        original_run=run_id,
+        replay_run=parts[-1].replay_run,
+        records=records,
+        seconds=seconds,
+        environment=environment,
+        environment_differences=differences,
+        notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+    )
+
+
+def verdict_on(
+    home: Home, run: Recorded, result: Result, seconds: float, tolerance: Tolerance | None = None
+) -> ReplayMade:
+    """Return the record of one run's replay; products with other bits are measured, each in all that differs."""
     again = next((item for item in result.replays if item.original == run.run_id), None)
     differences = setting_differences(run.settings, again.settings) if again is not None else []
     comparable = not (differences or result.wrong_code or run.edited_sources)
     made = again.products if again is not None else {}
-    products = compare.compare_products(run.products, made, comparable=comparable)
+    measured = {
+        slot: measure(home, name, digest, made[slot], tolerance)
+        for slot, (name, digest) in run.products.items()
+        if made.get(slot, digest) != digest
+    }
+    near = [slot for slot, each in measured.items() if tolerance is not None and each.within]
+    products = compare.compare_products(run.products, made, comparable=comparable, near=near)
     verdict = compare.worst([product.verdict for product in products])
     if result.wrong_code or run.edited_sources:
         verdict = compare.NOT_COMPARABLE
@@ -85,10 +115,14 @@ def verdict_on(run: Recorded, result: Result, seconds: float) -> ReplayMade:
         replay_run=again.run_id if again is not None else None,
         verdict=verdict,
         reason=_reason(run, verdict, again, result, differences),
-        products=[dataclasses.asdict(product) for product in products],
+        products=[
+            {**dataclasses.asdict(each), **(measured[each.slot].document() if each.slot in measured else {})}
+            for each in products
+        ],
         differences=differences,
         metrics=compare.metric_pairs(run.metrics, again.metrics if again is not None else {}),
         seconds=seconds,
+        tolerance=None if tolerance is None else tolerance.document(),
     )
 
 

@@ -87,8 +87,10 @@ def test_of_nested_values_the_path() -> None:
     assert set(found) == {"metrics.accuracy", "metrics.n", "classes[0].label"}
     assert found["metrics.accuracy"].within and not found["metrics.n"].within
     assert found["classes[0].label"].values == ["a", "b"]
-    typed = only({"n": 1}, {"n": 1.0})
-    assert (typed.what, typed.values, typed.within) == ("type", ["int", "float"], False)
+    whole = only({"n": 1}, {"n": 1.5})
+    assert (whole.what, whole.values, whole.max_absolute, whole.within) == ("content", ["1.0", "1.5"], 0.5, False)
+    typed = only({"n": 1}, {"n": "1"}, "1")
+    assert (typed.what, typed.values, typed.within) == ("type", ["int", "text"], False)
     assert {(each.path, each.what) for each in deviations([1], [1, 2])} == {("", "members"), ("[1]", "added")}
 
 
