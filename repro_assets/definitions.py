@@ -16,7 +16,7 @@ from repro_assets.orchestration.assets import (
 from repro_assets.orchestration.checks import checks_for
 from repro_assets.orchestration.executors import in_process_first
 from repro_assets.orchestration.io_manager import ArtifactIOManager
-from repro_assets.orchestration.jobs import jobs
+from repro_assets.orchestration.jobs import jobs, schedules
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.sensors import sensors
 
@@ -46,6 +46,7 @@ defs = dg.Definitions(
     assets=assets,
     asset_checks=[checks_for(checked)],
     jobs=jobs,
+    schedules=schedules,
     sensors=sensors,
     resources={"repro": Repro(), "io_manager": ArtifactIOManager()},
     executor=in_process_first,

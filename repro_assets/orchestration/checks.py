@@ -1,6 +1,7 @@
 """Asset checks: the bytes are right, the environment is on record, the lineage is sound.
 
-One step checks all assets of a run, because each Dagster step costs more than the checks do.
+One step checks all assets of a run, because each Dagster step costs more than the checks do. A replay takes as long as
+the run did, so a run that materializes an asset leaves the check ``reproduces`` to whoever asks for it.
 """
 
 import json
@@ -17,8 +18,10 @@ from repro_assets.errors import ReproError, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import CheckMade
 from repro_assets.journal.segments import journal_at
+from repro_assets.orchestration.replaying import REPRODUCES, passes, said_of
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.versions import read_event
+from repro_assets.replay.launch import replay
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class Made:
 
 
 Answer = tuple[bool, dict[str, Any]]
+_REPRODUCES = "Execute the run that made the product again and compare the bits; only where it is asked for by itself."
 
 
 def products_verify(home: Home, made: Made) -> Answer:
@@ -76,17 +80,52 @@ def checks_for(keys: Sequence[dg.AssetKey]) -> dg.AssetChecksDefinition:
         for key in keys
         for name, check in CHECKS.items()
     ]
+    specs += [dg.AssetCheckSpec(REPRODUCES, asset=key, description=_REPRODUCES) for key in keys]
 
     @dg.multi_asset_check(name="provenance_checks", specs=specs, can_subset=True)
     def provenance_checks(context: dg.AssetCheckExecutionContext, repro: Repro) -> Iterator[dg.AssetCheckResult]:
-        keys = sorted(context.selected_asset_check_keys, key=str)
+        chosen = sorted(context.selected_asset_check_keys, key=str)
+        keys = [key for key in chosen if key.name != REPRODUCES]
         found = _made(context.instance, repro.home, {key.asset_key for key in keys})
         results = [_checked(repro.home, key, found[key.asset_key], context.run.run_id) for key in keys]
         # One record batch: each append is an fsync.
         journal_at(repro.home.journal).append(*(record for record, _ in results))
         yield from (result for _, result in results)
+        yield from _replayed(context, repro.home, [key.asset_key for key in chosen if key.name == REPRODUCES])
 
     return provenance_checks
+
+
+def _replayed(
+    context: dg.AssetCheckExecutionContext, home: Home, keys: list[dg.AssetKey]
+) -> Iterator[dg.AssetCheckResult]:
+    """Execute the runs that made assets again, but for those that this very run has materialized."""
+    before = {key for key in keys if _materialized_by(context.instance, key) != context.run.run_id}
+    for key, made in _made(context.instance, home, before).items():
+        try:
+            if isinstance(made, ReproError):
+                raise made
+            if made.made_by is None:
+                raise UnknownName(f"nobody recorded what made {key.to_user_string()}")
+            (record,) = replay(home, made.made_by).records
+        except ReproError as error:
+            metadata: dict[str, Any] = {"reason": str(error)}
+            journal_at(home.journal).append(CheckMade(REPRODUCES, False, None, key.to_user_string(), details=metadata))
+            yield dg.AssetCheckResult(passed=False, asset_key=key, check_name=REPRODUCES, metadata=metadata)
+            continue
+        metadata = said_of(record)
+        journal_at(home.journal).append(
+            CheckMade(
+                REPRODUCES, passes(record), made.made_by, key.to_user_string(), details=metadata,
+                parent_run_id=context.run.run_id,
+            )
+        )  # fmt: skip
+        yield dg.AssetCheckResult(passed=passes(record), asset_key=key, check_name=REPRODUCES, metadata=metadata)
+
+
+def _materialized_by(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+    records = instance.fetch_materializations(key, limit=1).records
+    return records[0].run_id if records else None
 
 
 def _made(instance: dg.DagsterInstance, home: Home, keys: set[dg.AssetKey]) -> dict[dg.AssetKey, Made | ReproError]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 
+from repro_assets.orchestration.reproduction import nightly_replays, replay_job, sample_job
 from repro_assets.orchestration.request import DEFAULT_JOB
 
 _STAGES = {
@@ -12,7 +15,7 @@ _STAGES = {
     "evaluate_models": ("evaluation", "Every evaluation of the models, and the baselines."),
 }
 
-jobs = [
+jobs: list[Any] = [
     dg.define_asset_job(
         DEFAULT_JOB,
         selection=dg.AssetSelection.groups(*(group for group, _ in _STAGES.values())),
@@ -43,4 +46,7 @@ jobs = [
         selection=dg.AssetSelection.groups("retrieval"),
         description="An index of the documents in a folder, and how early it finds what answers questions.",
     ),
+    replay_job,
+    sample_job,
 ]
+schedules = [nightly_replays]

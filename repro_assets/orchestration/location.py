@@ -19,6 +19,7 @@ from repro_assets.orchestration.executors import in_process_first
 from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.orchestration.offered import is_reproducible
 from repro_assets.orchestration.refusals import fields_in_one_line
+from repro_assets.orchestration.reproduction import nightly_replays, replay_job, sample_job
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.sensors import sensors as our_sensors
 
@@ -69,6 +70,8 @@ def reproducible_definitions(
     *,
     resources: Mapping[str, Any] | None = None,
     asset_checks: Iterable[Any] = (),
+    jobs: Iterable[Any] = (),
+    schedules: Iterable[Any] = (),
     sensors: Iterable[Any] = (),
     executor: Any = None,
     checked: bool = True,
@@ -80,12 +83,12 @@ def reproducible_definitions(
     ----------
     assets : iterable
         Reproducible assets and any others.
-    resources, asset_checks, sensors, executor
+    resources, asset_checks, jobs, schedules, sensors, executor
         What is given beside ours, or in place of ours.
     checked : bool
         Whether every reproducible asset gets the checks of bytes, environment and lineage.
     **arguments
-        What else ``dagster.Definitions`` takes: jobs, schedules, loggers, metadata.
+        What else ``dagster.Definitions`` takes: loggers, metadata.
 
     Raises
     ------
@@ -102,6 +105,8 @@ def reproducible_definitions(
     return dg.Definitions(
         assets=found,
         asset_checks=[*([checks_for(keys)] if checked and keys else []), *asset_checks],
+        jobs=[replay_job, sample_job, *jobs],
+        schedules=[nightly_replays, *schedules],
         sensors=[*our_sensors, *sensors],
         resources=merged,
         executor=in_process_first if executor is None else executor,

@@ -1,15 +1,23 @@
-"""Replay, with the verdict shown in Dagster: an observation of each asset that was made again."""
+"""Replay, with the verdict shown in Dagster: the check ``reproduces`` and an observation of each asset made again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import IO, Any
 
 import dagster as dg
 
 from repro_assets.catalog import queries
+from repro_assets.journal.run_records import CheckMade, ReplayMade
+from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration.instance import open_instance
+from repro_assets.replay.compare import EQUIVALENT, IDENTICAL
 from repro_assets.replay.launch import Report, replay
 from repro_assets.store.home import Home
+
+REPRODUCES = "reproduces"
+"""Name of the check that a replay is."""
+_GOOD = (IDENTICAL, EQUIVALENT)
 
 
 def replay_and_show(
@@ -17,23 +25,50 @@ def replay_and_show(
 ) -> Report:
     """Replay a run and put the verdict on the pages of the assets that it made; arguments as for `launch.replay`."""
     report = replay(home, run_id, timeout=timeout, log=log, **options)
-    made = queries.rows(home, "SELECT run_id, asset, partition FROM run_outputs WHERE asset IS NOT NULL")
-    assets = {(str(row["run_id"]), str(row["asset"]), row["partition"]) for row in made}
     with open_instance(home) as instance:
-        for record in report.records:
-            for run, asset, partition in sorted(assets, key=str):
-                if run == record.original_run:
-                    instance.report_runless_asset_event(
-                        dg.AssetObservation(
-                            asset_key=dg.AssetKey.from_user_string(asset),
-                            partition=partition,
-                            metadata={
-                                "verdict": record.verdict,
-                                "original run": record.original_run,
-                                "replay run": record.replay_run or "none",
-                                "reason": record.reason or "none",
-                                "seconds": record.seconds or 0.0,
-                            },
-                        )
-                    )
+        for asset, partition, record in record_checks(home, report):
+            metadata = said_of(record)
+            key = dg.AssetKey.from_user_string(asset)
+            instance.report_runless_asset_event(
+                dg.AssetObservation(asset_key=key, partition=partition, metadata=metadata)
+            )
+            instance.report_runless_asset_event(
+                dg.AssetCheckEvaluation(key, REPRODUCES, passes(record), metadata, partition=partition)
+            )
     return report
+
+
+def record_checks(home: Home, report: Report) -> Iterator[tuple[str, str | None, ReplayMade]]:
+    """Record the verdicts as checks; yield asset, partition and verdict of each product of an asset."""
+    wanted = {record.original_run: record for record in report.records}
+    made = queries.rows(
+        home,
+        "SELECT DISTINCT run_id, asset, partition FROM run_outputs "
+        "WHERE asset IS NOT NULL AND list_contains($runs, run_id) ORDER BY asset, partition",
+        {"runs": list(wanted)},
+    )
+    found = [(str(row["asset"]), row["partition"], wanted[row["run_id"]]) for row in made]
+    if found:
+        journal_at(home.journal).append(
+            *(
+                CheckMade(REPRODUCES, passes(record), record.original_run, asset, partition, details=said_of(record))
+                for asset, partition, record in found
+            )
+        )
+    yield from found
+
+
+def passes(record: ReplayMade) -> bool:
+    """Whether a verdict keeps the promise."""
+    return record.verdict in _GOOD
+
+
+def said_of(record: ReplayMade) -> dict[str, Any]:
+    """Return what a person reads of a verdict on a page."""
+    return {
+        "verdict": record.verdict,
+        "original run": record.original_run,
+        "replay run": record.replay_run or "none",
+        "reason": record.reason or "none",
+        "seconds": record.seconds or 0.0,
+    }

@@ -5,6 +5,7 @@ import dagster as dg
 from repro_assets.catalog.projection import refresh
 from repro_assets.orchestration import parents, shown_runs
 from repro_assets.orchestration.agreement import compare
+from repro_assets.orchestration.reproduction import promises_kept
 from repro_assets.store.home import find_store
 
 
@@ -60,4 +61,9 @@ def scripts_shown(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"{len(shown)} runs shown" if shown else "every run is shown")
 
 
-sensors: list[dg.SensorDefinition] = [*(_sensor(status) for status in parents.STATES), catalog_agrees, scripts_shown]
+sensors: list[dg.SensorDefinition] = [
+    *(_sensor(status) for status in parents.STATES),
+    catalog_agrees,
+    scripts_shown,
+    promises_kept,
+]

@@ -91,7 +91,7 @@ def replay(
                 for line in filter(None, [found.sentence(), *found.notes]):
                     told(line)
             left = None if timeout is None else max(timeout - (time.monotonic() - began), 0.001)
-            parts.append(_replayed(home, asked, compared, found, tolerance, left, log))
+            parts.append(_replayed(home, asked, compared, found, tolerance, left, log, told))
     return joined(run_id, parts, time.monotonic() - began, environment)
 
 
@@ -103,6 +103,7 @@ def _replayed(
     tolerance: Tolerance | None,
     timeout: float | None,
     log: IO[bytes] | None,
+    told: Callable[[str], object] | None,
 ) -> Report:
     """Execute what one process executes, and record the verdicts."""
     began = time.monotonic()
