@@ -25,7 +25,12 @@ def checked(project: Any, asset: str) -> list[bool]:
     key = dg.AssetCheckKey(dg.AssetKey.from_user_string(asset), REPRODUCES)
     with open_instance(project.home) as instance:
         found = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
-        return [record.event.dagster_event.asset_check_evaluation_data.passed for record in found if record.event]
+        events = [record.event.dagster_event for record in found if record.event is not None]
+        return [
+            event.asset_check_evaluation_data.passed
+            for event in events
+            if event is not None and event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ]
 
 
 def test_a_verdict_is_a_check_a_job_fails_by_it_and_a_broken_promise_is_said_once(
