@@ -65,7 +65,8 @@ def test_within_a_stated_tolerance_it_is_equivalent_and_beyond_it_is_not(fitted,
     assert (report.verdict, set(verdicts(report).values())) == ("equivalent", {"equivalent", "identical"})
     assert report.document()["tolerance"] == {"absolute": 1e-6, "relative": 1e-6, "ulp": 0}
     assert fitted.replay(fitted.last(), tolerance=Tolerance.parse("1e-12")).verdict == "diverged"
-    rows = queries.rows(fitted.home, "SELECT verdict, (tolerance->>'absolute')::DOUBLE AS absolute FROM replays ORDER BY time")
+    asked = "SELECT verdict, (tolerance->>'absolute')::DOUBLE AS absolute FROM replays ORDER BY time"
+    rows = queries.rows(fitted.home, asked)
     assert [tuple(row.values()) for row in rows] == [("equivalent", 1e-6), ("diverged", 1e-12)]
 
 
