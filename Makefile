@@ -19,7 +19,7 @@ QUALIFY row_number() OVER (PARTITION BY asset, seed ORDER BY evaluations.time DE
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak ui check bench screenshots clean
+.PHONY: help run test soak ui check bench proof screenshots clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ check: $(INSTALLED) ## Check format, lint, types and layers.
 
 bench: $(INSTALLED) ## Measure, and write the figures into docs/benchmarks.md.
 	$(BIN)/python -m benchmarks --write
+
+proof: $(INSTALLED) ## Replay every product of the default job, over three seeds, and write the table in docs/replay.md.
+	$(BIN)/python repro_assets_tests/replay/proof_table.py docs/replay.md
 
 screenshots: $(INSTALLED) ## Take the pictures in docs/images from a store in which the default job has run.
 	$(BIN)/python repro_assets_tests/browser/take_screenshots.py
