@@ -156,7 +156,7 @@ def test_the_graph_is_what_it_is_said_to_be() -> None:
     assert described() == GRAPH.strip().split("\n")
 
 
-def test_every_asset_has_a_derived_code_version_a_description_and_three_checks() -> None:
+def test_every_asset_has_a_derived_code_version_a_description_and_its_checks() -> None:
     graph = defs.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
@@ -164,13 +164,13 @@ def test_every_asset_has_a_derived_code_version_a_description_and_three_checks()
         assert node.description, key
         names = {check.name for check in graph.asset_check_keys if check.asset_key == key}
         own = {"evaluated", "good_enough", "no_worse"} if key.path[-1] == "candidate" else set()
-        assert names == {"products_verify", "environment_captured", "lineage_sound"} | own
+        assert names == {"products_verify", "environment_captured", "lineage_sound", "reproduces"} | own
 
 
 def test_jobs_sensors_and_the_executor_are_listed() -> None:
     repository = defs.get_repository_def()
     stages = {"prepare_data", "train_models", "evaluate_models"}
-    beside = {"growth", "online", "index", "promote"}
+    beside = {"growth", "online", "index", "promote", "replay", "replay_sample"}
     assert set(repository.job_names) == {"__ASSET_JOB", "reference", *beside, *stages}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "record_success",
@@ -178,7 +178,9 @@ def test_jobs_sensors_and_the_executor_are_listed() -> None:
         "record_canceled",
         "catalog_agrees",
         "scripts_shown",
+        "promises_kept",
     }
+    assert [schedule.name for schedule in repository.schedule_defs] == ["nightly_replays"]
     assert defs.resolve_job_def("reference").executor_def.name == "in_process_first"
 
 
