@@ -3,8 +3,8 @@
 Laws: two files with one first line are one segment (the line holds process, host and time), so a copy counts once and
 the longest copy is read; a segment that became shorter, or whose read part no longer ends where a line ends, cannot be
 continued and asks for a rebuild; what is merged is read like what is not, and a merge that does not read is named; a
-record that is there twice counts once; times do not go back within a segment, whatever the clock did; a torn last line
-waits, and is named as torn once its writer is gone.
+record that is there twice counts once, also where an import brought it in a part of its segment; times do not go back
+within a segment, whatever the clock did; a torn last line waits, and is named as torn once its writer is gone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from repro_assets.catalog.rows import Row, Unfit, microseconds, rows_of, text_of
 from repro_assets.errors import CorruptObject, CorruptRecord, MissingObject
 from repro_assets.journal.merged import Form, Item, MetricLine, form_of, read_form
 from repro_assets.journal.metrics import Metrics
+from repro_assets.journal.parts import family_of, is_part
 from repro_assets.journal.records import Record
 from repro_assets.journal.segments import Damage
 from repro_assets.store.home import Home
@@ -135,18 +136,24 @@ def pieces(home: Home, found: dict[str, Form], segments: dict[str, Segment]) -> 
         If a segment cannot be continued.
     """
     piece, read = Piece(), 0
-    # Merge by merge, because one is read whole.
+    longest = longest_of(found, segments)
+    seen = _seen_in_families(longest, segments)
+    # Merge by merge, because one is read whole; parts behind the segments that they are of.
     for owner, form in sorted(
-        longest_of(found, segments).items(), key=lambda item: item[1].merge.id if item[1].merge else ""
+        longest.items(), key=lambda item: (is_part(item[0]), item[1].merge.id if item[1].merge else "")
     ):
         segment = segments[owner]
+        known = seen.get(family_of(owner))
         if form.size == segment.read_to:
             continue
         if form.size < segment.read_to or not _is_line_end(home, form, segment.read_to):
             raise Unusable(f"segment {owner} was cut or written over before byte {segment.read_to}")
         for item, behind in _items(home, form, segment):
             size = behind - segment.read_to
-            if isinstance(item, Record):
+            if known is not None and isinstance(item, Record | MetricLine) and item.seq in known:
+                segment.records += 1
+                piece.records += 1
+            elif isinstance(item, Record):
                 _take(piece, segment, item)
             elif isinstance(item, MetricLine):
                 _take_line(piece, segment, item, home)
@@ -154,6 +161,8 @@ def pieces(home: Home, found: dict[str, Form], segments: dict[str, Segment]) -> 
                 piece.damages.append(_line_damage(owner, segment.read_to, item.reason))
             else:
                 piece.damages.append(item)
+            if known is not None and isinstance(item, Record | MetricLine):
+                known.add(item.seq)
             segment.read_to = behind
             piece.segments[owner] = segment
             read += size
@@ -162,6 +171,25 @@ def pieces(home: Home, found: dict[str, Form], segments: dict[str, Segment]) -> 
                 piece, read = Piece(), 0
     if piece.segments:
         yield piece
+
+
+def _seen_in_families(longest: dict[str, Form], segments: dict[str, Segment]) -> dict[str, set[int]]:
+    """Return a set for the records of each segment that there are parts of.
+
+    Raises
+    ------
+    Unusable
+        If one of its files has something new, and another was read before: what of it counts is not known any more.
+    """
+    families: dict[str, list[str]] = {family_of(owner): [] for owner in longest if is_part(owner)}
+    for owner in longest if families else ():
+        if family_of(owner) in families:
+            families[family_of(owner)].append(owner)
+    for owners in families.values():
+        new = [owner for owner in owners if longest[owner].size != segments[owner].read_to]
+        if new and any(segments[owner].read_to for owner in owners):
+            raise Unusable(f"{new[0]} has records of a segment of which others were read already")
+    return {family: set() for family in families}
 
 
 def _items(home: Home, form: Form, segment: Segment) -> Iterator[tuple[Item | Row, int]]:

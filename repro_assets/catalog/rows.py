@@ -15,7 +15,7 @@ from functools import singledispatch
 from typing import Any
 
 from repro_assets.journal import artifact_records, run_records
-from repro_assets.journal.records import Payload, Process, Record
+from repro_assets.journal.records import Payload, Process, Record, segment_of
 
 Row = dict[str, Any]
 TableRow = tuple[str, Row]
@@ -229,7 +229,8 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
 @_rows.register
 def _(payload: Process, record: Record, time: int) -> Iterator[TableRow]:
     row = {
-        "segment": record.segment,
+        # A part belongs to the process of its segment.
+        "segment": segment_of(record.segment),
         "host": text_of(payload.host),
         "account": text_of(payload.account),
         "pid": integer_of(payload.pid),

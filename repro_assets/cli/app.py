@@ -132,6 +132,12 @@ def _export(app: typer.Typer) -> None:
     app.command("export")(export.export)
 
 
+def _import(app: typer.Typer) -> None:
+    from repro_assets.cli import export
+
+    app.command("import")(export.import_)
+
+
 def _report(app: typer.Typer) -> None:
     from repro_assets.cli import report
 
@@ -170,6 +176,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "store": _store,
     "catalog": _catalog,
     "export": _export,
+    "import": _import,
     "report": _report,
     "ui": _ui,
     "doctor": _doctor,

@@ -1,60 +1,20 @@
-"""``repro export``: a run or an artifact as what other programs, and people, read."""
+"""``repro export`` and ``repro import``: runs and artifacts as what other programs, people and stores read."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from repro_assets.cli.options import AsJson
-from repro_assets.errors import InvalidInput, InvalidValue, MissingObject, ReusedElsewhere
-
-if TYPE_CHECKING:
-    from repro_assets.store.home import Home
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Exported:
-    """What was written; `verified` says whether every byte of what it is about is there and hashes to its digest."""
-
-    path: Path
-    format: str
-    name: str
-    digest: str
-    verified: bool
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def _card(home: Home, name: str, to: Path, force: bool) -> Exported:
-    from repro_assets.cards.card import render
-    from repro_assets.cards.provenance import card_file
-    from repro_assets.cards.records import opened
-    from repro_assets.cards.subject import subject_of
-    from repro_assets.store import outside
-
-    with opened(home) as records:
-        subject = subject_of(records, name)
-        path = _file(to, card_file(subject.name))
-        _check(path, force)
-        written = render(records, subject)
-    verified = True
-    try:
-        subject.artifact.verify()
-    except MissingObject:
-        verified = False
-    outside.write(path, written.encode())
-    return Exported(path, "card", subject.name, str(subject.artifact.digest), verified, {"kind": subject.kind})
-
-
-FORMATS: dict[str, Callable[[Home, str, Path, bool], Exported]] = {"card": _card}
-"""Each format and what writes it: store, name, target, whether to replace what is there."""
+from repro_assets.interchange.formats import EXPORTS as FORMATS
+from repro_assets.interchange.formats import IMPORTS
 
 
 def export(
-    name: Annotated[str, typer.Argument(metavar="RUN|ARTIFACT", help="What to export.")],
+    names: Annotated[list[str], typer.Argument(metavar="RUN|ARTIFACT...", help="What to export.")],
     to: Annotated[
         Path,
         typer.Option(
@@ -62,46 +22,65 @@ def export(
         ),
     ],
     format: Annotated[str, typer.Option(help=f"One of {', '.join(FORMATS)}.")],
+    with_environment: Annotated[
+        bool, typer.Option("--with-environment", help="With the packages of the environments, from pip.")
+    ] = False,
+    anonymize: Annotated[
+        bool, typer.Option("--anonymize", help="Without hosts, accounts, homes, remotes and device ids.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run or an artifact in another format: card is a model or data card in Markdown."""
+    """Write runs or artifacts in another format: bundle is all that a replay needs, card a model or data card."""
     from repro_assets.cli.answering import say, settled
+    from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line
+    from repro_assets.interchange import formats
 
-    if format not in FORMATS:
-        raise InvalidValue(f"{format!r} is not a format of export", f"one of {', '.join(FORMATS)}")
-    done = FORMATS[format](settled(), name, to, force)
+    with counter("objects written") as progress:
+        done = formats.export(
+            format,
+            formats.Request(settled(), tuple(names), to, force, with_environment, anonymize, progress),
+        )
     if as_json:
         written = dataclasses.asdict(done)
+        written.pop("notes")
         print_json({**written.pop("facts"), **written})
         return
     print_line(f"{done.path}  {done.name}")
-    if not done.verified:
-        say(f"note: bytes of {done.name} are gone from the store")
+    for note in done.notes:
+        say(f"note: {note}")
 
 
-def _file(to: Path, name: str) -> Path:
-    """Return the file that is meant: `to`, or one called `name` in it where it is a folder or has no ending.
+def import_(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file.")],
+    format: Annotated[str, typer.Option(help=f"One of {', '.join(IMPORTS)}.")] = "bundle",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Verify it, tell what would come, write nothing.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Take a file into the store, once all of it is verified; exit code 1 if a version is another artifact here."""
+    from repro_assets.cli.answering import here
+    from repro_assets.cli.progress import counter
+    from repro_assets.cli.rendering import print_json, print_line, print_table, size
+    from repro_assets.errors import NoStore
+    from repro_assets.interchange import formats
 
-    Raises
-    ------
-    InvalidInput
-        If the folder is not there and cannot be made.
-    """
-    if to.is_file() or (to.suffix and not to.is_dir()):
-        return to
     try:
-        to.mkdir(exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"the folder {to} cannot be made: {error.strerror}", "name one that can") from error
-    return to / name
-
-
-def _check(path: Path, force: bool) -> None:
-    if not path.absolute().parent.is_dir():
-        raise InvalidInput(
-            f"{path} cannot be written: its folder is not there", "name a file in a folder that is there"
+        home = here(make=not dry_run)
+    except NoStore:
+        if not dry_run:
+            raise
+        home = None
+    with counter("objects stored") as progress:
+        done = formats.take_in(format, home, path, dry_run=dry_run, progress=progress)
+    if as_json:
+        print_json(done.document())
+    else:
+        if done.conflicts:
+            print_table(done.conflicts, title="conflicts")
+        word = "would come" if done.dry_run else "came"
+        print_line(
+            f"{done.path} is verified: {len(done.runs)} runs, {done.records} records, {len(done.versions)} versions "
+            f"and {done.objects} objects ({size(done.bytes)}) {word}; {done.skipped} objects were there already"
         )
-    if path.exists() and not (force and path.is_file()):
-        raise ReusedElsewhere(f"{path} is there already", "name another, or replace the file with --force")
+    return 0 if done.ok else 1

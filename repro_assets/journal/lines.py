@@ -23,8 +23,8 @@ SCHEMA_VERSION = 2
 _SEAL = b',"xxh3":"'
 
 
-def write_line(payload: Payload, *, seq: int, time: float, follows: tuple[str, ...] = ()) -> bytes:
-    """Encode one record as its line, newline included.
+def write_line(payload: Payload, *, seq: int, time: float, follows: tuple[str, ...] = (), part: str = "") -> bytes:
+    """Encode one record as its line, newline included; `part` is a member of the first line of a part (`parts`).
 
     Raises
     ------
@@ -39,6 +39,8 @@ def write_line(payload: Payload, *, seq: int, time: float, follows: tuple[str, .
         "follows": list(follows),
         "data": {f.name: getattr(payload, f.name) for f in dataclasses.fields(payload)},
     }
+    if part:
+        record["part"] = part
     try:
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
         try:

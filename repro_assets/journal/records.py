@@ -1,14 +1,20 @@
 """What every record of the journal is, and the one that names its process.
 
-Laws: the id of a record is ``<segment>:<seq>``; a kind is known by its name, which is never given to another one, and
-what it holds by its schema; digests stand in string form. What records of artifacts and of runs say is in
-`artifact_records`, `run_records` and `metrics`, all kinds are in `payloads`, and `lines` has how a record is written.
+Laws: the id of a record is ``<segment>:<seq>``, also where it lies in a part of the segment (`parts`); a kind is known
+by its name, which is never given to another one, and what it holds by its schema; digests stand in string form. What
+records of artifacts and of runs say is in `artifact_records`, `run_records` and `metrics`, all kinds are in `payloads`,
+and `lines` has how a record is written.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
+
+PART = re.compile(r"(?P<segment>.+-\d+-[0-9a-f]{32})\.[0-9a-f]{32}\.jsonl")
+"""How the file of a part of a segment is called (`repro_assets.journal.parts`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Process(Payload):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of a segment, read."""
+    """One line of a segment, read; `segment` is the file that it lies in, which may be a part."""
 
     segment: str
     seq: int
@@ -60,4 +66,11 @@ class Record:
     @property
     def id(self) -> str:
         """``<segment>:<seq>``, unique for ever."""
-        return f"{self.segment}:{self.seq}"
+        return f"{segment_of(self.segment)}:{self.seq}"
+
+
+@lru_cache(maxsize=65_536)
+def segment_of(name: str) -> str:
+    """Return the segment of which a file of the journal is a part; any other file is its own."""
+    match = PART.fullmatch(name)
+    return f"{match['segment']}.jsonl" if match else name

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from repro_assets.errors import ReproError, from_os_error
 from repro_assets.journal.lines import read_line, write_line
-from repro_assets.journal.records import Payload, Process, Record
+from repro_assets.journal.records import PART, Payload, Process, Record
 from repro_assets.store import durable
 
 HEARTBEAT_SECONDS = 30.0
@@ -282,7 +282,9 @@ def _items(line: bytes, segment: str, offset: int) -> Iterator[tuple[Record | Da
 
 
 def liveness(path: Path) -> Liveness:
-    """Tell whether the process that writes `path` still lives."""
+    """Tell whether the process that writes `path` still lives; nobody writes to a part of a segment."""
+    if PART.fullmatch(path.name):
+        return Liveness.GONE
     header = next(read_segment(path), None)
     process = header[0].payload if header and isinstance(header[0], Record) else None
     if isinstance(process, Process) and (process.host_id, process.boot_id) != host_identity():

@@ -22,7 +22,7 @@ MOST_SECONDS_BETWEEN = 600.0
 _PARENTS = """
     SELECT r.run_id, r.state, epoch(r.started_at) AS started, p.host,
         r.plan ->> '$.code_location.module' || ':' || (r.plan ->> '$.code_location.attribute') AS location
-    FROM runs r LEFT JOIN processes p USING (segment)
+    FROM runs r LEFT JOIN processes p ON p.segment = regexp_extract(r.record, '^(.*):', 1)
     WHERE r.run_kind = 'parent' OR r.run_id IN (SELECT run_id FROM journal.parent_states)
 """
 _PRODUCTS = """

@@ -143,7 +143,7 @@ class Installer:
         total = len(wanted)
         missing: list[NotHad] = []
         while wanted:
-            ended = self._run(_install(wanted), total)
+            ended = self._run(self._words(wanted), total)
             if ended.code == 0:
                 break
             failed = _named(ended, wanted)
@@ -156,13 +156,16 @@ class Installer:
             why = NotHad(failed.name, failed.version, _reason(ended))
             if failed.public is not None:
                 instead = _Wanted(failed.name, failed.public, f"{failed.name}=={failed.public}")
-                ended = self._run(_install([instead]), total)
+                ended = self._run(self._words([instead]), total)
                 if ended.code == 0:
                     why = replace(why, instead=failed.public)
             missing.append(why)
         if self._progress is not None and total:
             self._progress(total, total)
         return missing
+
+    def _words(self, wanted: Sequence[_Wanted]) -> list[str]:
+        return ["install", "--no-deps", "--no-warn-script-location", *(each.requirement for each in wanted)]
 
     def _run(self, words: Sequence[str], total: int = 0) -> Ended:
         count = 0
@@ -196,8 +199,24 @@ def _dying_with_us() -> list[str]:
     return [program, "--pdeathsig", "KILL"] if program else []
 
 
-def _install(wanted: Sequence[_Wanted]) -> list[str]:
-    return ["install", "--no-deps", "--no-warn-script-location", *(each.requirement for each in wanted)]
+class Downloader(Installer):
+    """Packages as files in a folder, for this interpreter; nothing is installed.
+
+    Parameters
+    ----------
+    folder : path
+        Where to.
+    seconds : float
+        Time limit of everything together.
+    """
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        super().__init__(Path(sys.executable), seconds)
+        self._folder = folder
+
+    def _words(self, wanted: Sequence[_Wanted]) -> list[str]:
+        words = ["download", "--no-deps", "--no-build-isolation", "--dest", str(self._folder)]
+        return [*words, *(each.requirement for each in wanted)]
 
 
 def _split(packages: Iterable[Mapping[str, Any]]) -> tuple[list[_Wanted], list[NotHad]]:

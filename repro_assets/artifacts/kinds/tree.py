@@ -200,15 +200,7 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
     CorruptRecord
         If a path would leave `target`; nothing is written then.
     """
-    for entry in manifest.entries:
-        if not _is_inside(entry.name):
-            raise CorruptRecord(f"{entry.name!r} is not a relative path inside a tree")
-        link = entry.facts.get("link")
-        if link is not None and _leaves(PurePosixPath(entry.name).parent, link):
-            raise CorruptRecord(f"the link {entry.name!r} of the tree points outside of it")
-    below = _below_no_folder({entry.name: entry for entry in manifest.entries})
-    if below is not None:
-        raise CorruptRecord(f"the tree has {below!r} below something that is no folder")
+    check_paths(manifest)
     folders = {"", *(entry.name for entry in manifest.entries if "folder" in entry.facts)}
     folders.update(entry.name.rpartition("/")[0] for entry in manifest.entries)
     for folder in sorted(folders):
@@ -221,6 +213,28 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
             files.append(LaidFile(f"{target}/{entry.name}", entry.objects, bool(entry.facts.get("executable"))))
     lay_out_files(objects, files)
     return len(files)
+
+
+def check_paths(manifest: Manifest) -> None:
+    """Refuse a tree that cannot be laid out inside a folder.
+
+    Raises
+    ------
+    CorruptRecord
+        If a path or the target of a link leads out of it, a path stands twice, or one is below a file or a link.
+    """
+    for entry in manifest.entries:
+        if not _is_inside(entry.name):
+            raise CorruptRecord(f"{entry.name!r} is not a relative path inside a tree")
+        link = entry.facts.get("link")
+        if link is not None and (not isinstance(link, str) or _leaves(PurePosixPath(entry.name).parent, link)):
+            raise CorruptRecord(f"the link {entry.name!r} of the tree points outside of it")
+    named = {entry.name: entry for entry in manifest.entries}
+    if len(named) != len(manifest.entries):
+        raise CorruptRecord("the tree has a path twice")
+    below = _below_no_folder(named)
+    if below is not None:
+        raise CorruptRecord(f"the tree has {below!r} below something that is no folder")
 
 
 def _put(files: list[TreeFile], batch: Batch, cache: StatCache | None) -> Iterator[tuple[Digest, int]]:

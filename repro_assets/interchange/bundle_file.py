@@ -1,0 +1,87 @@
+"""The format ``bundle``, by the names that a person gives."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from repro_assets.catalog import queries
+from repro_assets.catalog.naming import resolve_artifact
+from repro_assets.errors import InvalidValue, UnknownName
+from repro_assets.identity.digest import Digest
+from repro_assets.interchange.bundle import export_bundle
+from repro_assets.interchange.formats import Exported, Progress, Request, joined, target_file
+from repro_assets.interchange.importing import Imported, import_bundle
+from repro_assets.store.home import Home
+
+SUFFIX = ".repro"
+
+
+def export(request: Request) -> Exported:
+    """Write the bundle of runs and artifacts; a name that is a run's means the run.
+
+    Raises
+    ------
+    UnknownName, AmbiguousName, InvalidValue
+        If nothing is called so, or a run goes on.
+    ReproError
+        As `export_bundle`.
+    """
+    runs: list[str] = []
+    artifacts: list[Digest] = []
+    for name in request.names:
+        found = resolve(request.home, name)
+        if isinstance(found, str):
+            runs.append(found)
+        else:
+            artifacts.append(found)
+    _refuse_running(request.home, runs)
+    first = runs[0][:8] if runs else artifacts[0].hex[:8]
+    path = target_file(request.to, f"{first}{SUFFIX}", force=request.force)
+    done = export_bundle(
+        request.home,
+        runs,
+        artifacts,
+        path,
+        with_environment=request.with_environment,
+        anonymous=request.anonymize,
+        progress=request.progress,
+    )
+    notes = [f"{done.evicted} artifacts were evicted: of these it has the manifests"] if done.evicted else []
+    notes += [f"{lack['name']} {lack['version']} is not in it: {lack['reason']}" for lack in done.missing]
+    facts = {name: value for name, value in asdict(done).items() if name not in ("path", "digest")}
+    return Exported(path, "bundle", joined(request.names), str(done.digest), True, facts, tuple(notes))
+
+
+def take_in(home: Home | None, path: Path, *, dry_run: bool, progress: Progress | None = None) -> Imported:
+    """Take a bundle in, as `import_bundle` does."""
+    return import_bundle(home, path, dry_run=dry_run, progress=progress)
+
+
+def resolve(home: Home, name: str) -> str | Digest:
+    """Return the id of the run, or the digest of the artifact, that a person means.
+
+    Raises
+    ------
+    UnknownName, AmbiguousName
+        If nothing, or several things, are called so.
+    """
+    try:
+        return queries.resolve_run(home, name)
+    except UnknownName as no_run:
+        try:
+            return resolve_artifact(home, name).digest
+        except UnknownName as error:
+            remedy = error.remedy if error.remedy.startswith("did") else no_run.remedy
+            raise UnknownName(f"there is no run or artifact {name!r}", remedy) from error
+
+
+def _refuse_running(home: Home, runs: list[str]) -> None:
+    going = queries.rows(
+        home,
+        "SELECT run_id FROM runs WHERE state = 'RUNNING' AND (list_contains($runs, run_id) "
+        "OR list_contains($runs, parent_run_id)) ORDER BY run_id",
+        {"runs": runs},
+    )
+    if going:
+        raise InvalidValue(f"run {going[0]['run_id']} has not ended", "export it when it has")

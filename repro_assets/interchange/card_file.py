@@ -1,0 +1,37 @@
+"""The format ``card``: a model or data card as a Markdown file."""
+
+from __future__ import annotations
+
+from repro_assets.cards.card import render
+from repro_assets.cards.provenance import card_file
+from repro_assets.cards.records import opened
+from repro_assets.cards.subject import subject_of
+from repro_assets.errors import MissingObject
+from repro_assets.interchange.formats import Exported, Request, target_file
+from repro_assets.store import outside
+
+
+def export(request: Request) -> Exported:
+    """Write the card of a run's product or an artifact.
+
+    Raises
+    ------
+    UnknownName, AmbiguousName, InvalidValue
+        If nothing is called so, or it is neither a model nor a data set.
+    InvalidInput, ReusedElsewhere, MachineError
+        If the file cannot be written.
+    """
+    (name,) = request.names
+    with opened(request.home) as records:
+        subject = subject_of(records, name)
+        path = target_file(request.to, card_file(subject.name), force=request.force)
+        written = render(records, subject)
+    verified = True
+    try:
+        subject.artifact.verify()
+    except MissingObject:
+        verified = False
+    outside.write(path, written.encode())
+    notes = () if verified else (f"bytes of {subject.name} are gone from the store",)
+    digest = str(subject.artifact.digest)
+    return Exported(path, "card", subject.name, digest, verified, {"kind": subject.kind}, notes)
