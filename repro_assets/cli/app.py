@@ -138,6 +138,12 @@ def _import(app: typer.Typer) -> None:
     app.command("import")(export.import_)
 
 
+def _attest(app: typer.Typer) -> None:
+    from repro_assets.cli import attest
+
+    app.add_typer(attest.app, name="attest")
+
+
 def _report(app: typer.Typer) -> None:
     from repro_assets.cli import report
 
@@ -177,6 +183,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "catalog": _catalog,
     "export": _export,
     "import": _import,
+    "attest": _attest,
     "report": _report,
     "ui": _ui,
     "doctor": _doctor,
