@@ -26,7 +26,7 @@ from repro_assets.store.home import Home
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
-BUILD = "https://repro-assets.dev/run/v1"
+BUILD = "urn:repro-assets:run:v1"
 """What `externalParameters` and `internalParameters` mean; a name, which nothing ever asks for."""
 REPLAY = "application/vnd.repro-assets.replay+json"
 
@@ -63,12 +63,14 @@ class Verification:
     keyid : str
         Id of the key.
     runs : list of str
-        Runs that it is about.
+        Runs that it is about; none where the key did not sign it, because then nothing in it counts.
     subjects : list of dict
         ``name`` and ``digest`` of each product, and ``stored``: true if its bytes in the store here hash to it, false
         if they do not, null where it is not there, or there is no store.
     replays : list of dict
         ``run`` and ``verdict`` of each replay that it tells of.
+    reason : str or None
+        Why it is not verified.
     """
 
     path: str
@@ -77,6 +79,7 @@ class Verification:
     runs: list[str]
     subjects: list[dict[str, Any]]
     replays: list[dict[str, Any]] = field(default_factory=list)
+    reason: str | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the answer as a JSON object."""
@@ -157,7 +160,7 @@ def statement(home: Home, runs: Sequence[str]) -> dict[str, Any]:
                 "resolvedDependencies": _materials(found, inputs),
             },
             "runDetails": {
-                "builder": {"id": f"{BUILD}#builder", "version": {"repro-assets": version("repro-assets")}},
+                "builder": {"id": "urn:repro-assets:builder:v1", "version": {"repro-assets": version("repro-assets")}},
                 "metadata": {
                     "invocationId": single["run_id"] if len(found) == 1 else str(Digest.of(canonical.encode(ids))),
                     "startedOn": _moment(min(row["started"] for row in found)),
@@ -215,12 +218,15 @@ def verify(path: Path, public_key: Path, home: Home | None = None) -> Verificati
 
     Raises
     ------
-    CheckFailed
-        If the key did not sign it.
     InvalidInput
         If one of the files is not what it should be, or what was signed is no such statement.
+    MachineError
+        If the extra is not installed.
     """
-    payload, keyid = signing.verified(path, public_key)
+    try:
+        payload, keyid = signing.verified(path, public_key)
+    except CheckFailed as error:
+        return Verification(str(path), False, signing.key_id(public_key), [], [], reason=str(error))
     try:
         said = json.loads(payload)
         kinds = (said["_type"], said["predicateType"])
@@ -237,25 +243,11 @@ def verify(path: Path, public_key: Path, home: Home | None = None) -> Verificati
     found = Verification(str(path), True, keyid, runs, [], replays)
     for name, digest in subjects:
         stored = None if home is None else _is_stored(home, digest)
-        found.verified &= stored is not False
+        if stored is False:
+            found.verified = False
+            found.reason = f"{path} is signed, but the bytes of {name} in this store are others"
         found.subjects.append({"name": name, "digest": str(digest), "stored": stored})
     return found
-
-
-def check(found: Verification) -> None:
-    """Raise if a verification found something that differs.
-
-    Raises
-    ------
-    CheckFailed
-        If so; the first subject is named.
-    """
-    for subject in found.subjects:
-        if subject["stored"] is False:
-            raise CheckFailed(
-                f"{found.path} is signed, but the bytes of {subject['name']} in this store are others",
-                "repro store fsck --full says which",
-            )
 
 
 def _is_stored(home: Home, digest: Digest) -> bool | None:

@@ -138,6 +138,17 @@ def verified(file: Path, public_key: Path) -> tuple[bytes, str]:
     return envelope.payload, key.keyid
 
 
+def key_id(public_key: Path) -> str:
+    """Return the id of a public key.
+
+    Raises
+    ------
+    InvalidInput, MachineError
+        As `verified`.
+    """
+    return str(_public(public_key).keyid)
+
+
 def _public(path: Path) -> SSlibKey:
     crypto = _crypto()
     from securesystemslib.signer import SSlibKey

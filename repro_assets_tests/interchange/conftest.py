@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bundled import Stored, fill
+
+from repro_assets.interchange.bundle import export_bundle
+from repro_assets.store.home import Home, make_store
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A store that tests read and do not change."""
+    return fill(tmp_path_factory.mktemp("stored") / "store")
+
+
+@pytest.fixture(scope="session")
+def bundle(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of its run `train`."""
+    path = tmp_path_factory.mktemp("bundle") / "train.repro"
+    export_bundle(stored.home, [stored.train], [], path)
+    return path
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Home:
+    return make_store(tmp_path / "empty")
