@@ -150,6 +150,8 @@ class Reader:
             digest, form = found
             if last is not None and digest <= last:
                 raise self.wrong(f"the object {digest} is there twice, or out of its place")
+            if form.codec not in CODECS:
+                raise self.wrong(f"the object {digest} has the codec {form.codec!r}, which no bundle has")
             if not may_hold(form):
                 raise self.wrong(f"the object {digest} would be {form.size} bytes out of {form.stored_size}")
             last = digest
