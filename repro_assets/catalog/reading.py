@@ -211,7 +211,7 @@ def _take(piece: Piece, segment: Segment, item: Record) -> None:
         _refuse_repeated(segment, record.seq)
         time = max(microseconds(record.time), segment.last_time or 0)
         payload = record.payload
-        points = columns_of(payload) if isinstance(payload, Metrics) else None
+        points = (table_of(payload), columns_of(payload)) if isinstance(payload, Metrics) else None
         rows = [] if points is not None else list(rows_of(record, time))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         # A record's members are checked here and nowhere before, so any of these means impossible values.
@@ -221,8 +221,8 @@ def _take(piece: Piece, segment: Segment, item: Record) -> None:
     segment.records += 1
     piece.records += 1
     piece.batch.add(rows)
-    if isinstance(payload, Metrics) and points is not None:
-        piece.batch.add_points(table_of(payload), points)
+    if points is not None:
+        piece.batch.add_points(*points)
 
 
 def _take_line(piece: Piece, segment: Segment, line: MetricLine, home: Home) -> None:

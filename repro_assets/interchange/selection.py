@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+import xxhash
+
 from repro_assets.artifacts import names
 from repro_assets.artifacts.merged_points import open_segment
 from repro_assets.artifacts.retention import Ledger, dependence
@@ -281,8 +283,6 @@ def _name_of(name: str, process: Record) -> str:
     name = segment_of(name)
     if is_segment_name(name):
         return name
-    import xxhash
-
     # A file that a person named, or a host whose name is no word.
     return f"segment-0-{xxhash.xxh3_128_hexdigest(f'{name}:{process.time!r}'.encode())}.jsonl"
 

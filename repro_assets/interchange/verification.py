@@ -17,7 +17,7 @@ from typing import Any
 
 from repro_assets.artifacts import names
 from repro_assets.artifacts.kinds import KINDS, json_value, raw_bytes, table, tree
-from repro_assets.catalog.points import columns_of
+from repro_assets.catalog.points import columns_of, table_of
 from repro_assets.catalog.rows import microseconds, rows_of
 from repro_assets.errors import ReproError, UnsupportedFormat
 from repro_assets.identity.digest import Digest
@@ -148,7 +148,7 @@ def _segment(name: str, data: bytes) -> Lines:
             raise TypeError(f"its record {record.seq} follows what is no record")
         last = record.seq
         if isinstance(record.payload, Metrics):
-            columns_of(record.payload)
+            columns_of(record.payload), table_of(record.payload)
         list(rows_of(record, microseconds(record.time)))
         if process is None:
             process = record

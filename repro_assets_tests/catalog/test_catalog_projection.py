@@ -185,6 +185,13 @@ def test_impossible_values_are_named_and_the_next_record_counts(home, recorder):
     assert config == {"x": "nan", "s": "\\udc80"}
 
 
+def test_points_that_are_neither_of_the_machine_nor_not_are_named(home, recorder):
+    recorder.journal.append(run_records.Metrics("run-one", ["loss"], [0], [1], [1.0], [0], system=[]))
+    recorder.journal.append(run_records.Metrics.of("run-one", [["loss", 1, 1.0, 0.0]]))
+    assert [row["reason"] for row in rows(home, "FROM damages")] == ["metrics: [] is not true or false"]
+    assert len(rows(home, "FROM metrics")) == 1
+
+
 def test_a_record_that_is_there_twice_counts_once_and_is_named(home, recorder):
     recorder.run("run-one", points=5)
     recorder.journal.close()
