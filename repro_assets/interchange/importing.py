@@ -23,9 +23,11 @@ from repro_assets.artifacts import names, repository
 from repro_assets.artifacts.exchange import Exchange
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds import DECODERS, tree
+from repro_assets.artifacts.retention import read_ledger
 from repro_assets.artifacts.shared_claims import take_claim
 from repro_assets.errors import UnknownName
 from repro_assets.identity.digest import Digest
+from repro_assets.identity.manifest import Manifest
 from repro_assets.interchange.container import Reader, open_bundle
 from repro_assets.interchange.selection import Lines, run_of
 from repro_assets.interchange.verification import Contents, decoded, read_through
@@ -145,6 +147,7 @@ def import_bundle(
         refused = _take_versions(home, found, claims, done)
         with alone(home):
             _keep_records(home, _new(home, found, refused, done), done)
+        _restore(home, found)
         for item in found.document["wheels"]:
             _claim_wheels(home, found, item, done)
     return done
@@ -318,6 +321,17 @@ def _keep_records(home: Home, new: dict[str, Lines], done: Imported) -> None:
         done.records += len(part.lines)
 
 
+def _restore(home: Home, found: Contents) -> None:
+    """Record that the bytes of what was evicted here are there again."""
+    ledger = read_ledger(home)
+    back = [digest for digest in found.manifests if digest not in found.alone and ledger.eviction(digest) is not None]
+    journal_at(home.journal).append(*(_stored(digest, found.manifests[digest]) for digest in back))
+
+
+def _stored(digest: Digest, manifest: Manifest) -> artifact_records.ArtifactStored:
+    return artifact_records.ArtifactStored(str(digest), manifest.kind, manifest.size, len(manifest.entries))
+
+
 def _claim_wheels(home: Home, found: Contents, item: dict[str, Any], done: Imported) -> None:
     collection = f"wheels-{Digest.parse(item['environment']).hex[:12]}"
     told = {"environment": item["environment"], "name": None, "missing": item["missing"]}
@@ -329,9 +343,7 @@ def _claim_wheels(home: Home, found: Contents, item: dict[str, Any], done: Impor
     if known:
         told["name"] = str(known[-1])
         return
-    manifest = found.manifests[digest]
-    stored = artifact_records.ArtifactStored(str(digest), tree.NAME, manifest.size, len(manifest.entries))
-    journal_at(home.journal).append(stored)
+    journal_at(home.journal).append(_stored(digest, found.manifests[digest]))
     claimed = repository.claim(Artifact(home, digest, tree.NAME), collection)
     told["name"] = str(claimed)
     done.versions.append(str(claimed))

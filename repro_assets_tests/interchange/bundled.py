@@ -137,7 +137,7 @@ class Pieces:
 
 def entry(
     data: bytes, *, digest: Digest | None = None, codec: str = "raw", stored: bytes | None = None, size: int = -1
-):  # type: ignore[no-untyped-def]
+) -> tuple[Digest, Form, bytes]:
     """An object as a bundle has it, right unless something else is given."""
     stored = data if stored is None else stored
     form = Form(codec, len(data) if size < 0 else size, len(stored), xxhash.xxh3_128_digest(stored))

@@ -12,11 +12,12 @@ from bundled import Pieces, Stored, files_of, fill
 from repro_assets.artifacts import names, repository, sharing
 from repro_assets.artifacts.soundness import check_store
 from repro_assets.catalog import projection, queries
+from repro_assets.catalog.merging import merge
 from repro_assets.errors import InvalidValue, MissingObject, UnknownName
 from repro_assets.inspection.recorded import RecordedRun
 from repro_assets.interchange.bundle import export_bundle
 from repro_assets.interchange.importing import import_bundle
-from repro_assets.journal.run_records import RunDeleted
+from repro_assets.journal.run_records import RunDeleted, RunStarted
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording.lifetime import begin
 from repro_assets.store.home import Home, make_store
@@ -139,8 +140,6 @@ def test_an_artifact_alone_comes_with_the_run_that_made_it_and_one_that_nobody_m
 
 def test_a_run_without_an_end_is_interrupted_where_it_came(tmp_path: Path, empty: Home) -> None:
     home = make_store(tmp_path / "store")
-    from repro_assets.journal.run_records import RunStarted
-
     begin(home, RunStarted("goes000011111111", "script", "goes"))
     export_bundle(home, ["goes000011111111"], [], tmp_path / "a.repro")
     import_bundle(empty, tmp_path / "a.repro")
@@ -172,8 +171,6 @@ def test_what_cannot_be_exported_whole_is_not_exported(tmp_path: Path) -> None:
 
 
 def test_a_store_with_a_merged_journal_gives_a_bundle_with_the_same_contents(tmp_path: Path, empty: Home) -> None:
-    from repro_assets.catalog.merging import merge
-
     stored = fill(tmp_path / "store")
     export_bundle(stored.home, [stored.train], [], tmp_path / "before.repro")
     journal_at(stored.home.journal).close()

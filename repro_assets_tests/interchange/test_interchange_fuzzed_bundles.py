@@ -6,6 +6,8 @@ import copy
 import hashlib
 import io
 import json
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -140,3 +142,13 @@ def test_many_records_with_other_values_are_refused_or_leave_the_store_sound(
     bundle: Path, line: int, member: int, value: Any, tmp_path: Path
 ) -> None:
     check_values(bundle, line, member, value, tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_fuzzing_that_is_guided_by_coverage_finds_only_refusals(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    program = Path(__file__).with_name("fuzz_bundle.py")
+    asked = [sys.executable, str(program), str(bundle), "120", str(tmp_path / "corpus")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
