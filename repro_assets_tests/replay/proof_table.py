@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -140,10 +141,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("page", nargs="?", type=Path, help="the page that holds the table")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("flags", nargs="*", help="behind --: what repro run is given, such as --set sft.steps=5")
+    parser.add_argument("--flags", default="", help="what repro run is given beside, such as '--set sft.steps=5'")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="proof-") as folder:
-        rows = Proof(Path(folder), asked.flags).replays(list(range(asked.seeds)))
+        rows = Proof(Path(folder), shlex.split(asked.flags)).replays(list(range(asked.seeds)))
     made = table(rows)
     print(made)
     if asked.page is not None:
