@@ -159,9 +159,9 @@ def test_the_best_of_many_runs_are_those_of_few(filled, recorder, monkeypatch):
         )
     limits = (0, 1, 2, 3, 4, 5, 10, None)
     asked = [(mode, limit) for mode in ("max", "min") for limit in limits]
-    all_looked_at = [best_runs(filled, "score", mode, limit) for mode, limit in asked]
+    # Without a limit every run is looked at.
+    all_looked_at = [best_runs(filled, "score", mode, None)[:limit] for mode, limit in asked]
     assert [row["run_id"] for row in all_looked_at[4]] == ["best", "next", "tied-9", "tied-8"]
-    monkeypatch.setattr(queries, "_MANY", 0)
     for spare in (0, 1, 100):
         monkeypatch.setattr(queries, "_SPARE", spare)
         assert [best_runs(filled, "score", mode, limit) for mode, limit in asked] == all_looked_at
