@@ -2,8 +2,8 @@
 # file or pyproject.toml changes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 3000
-# One more than cores, because a test often waits for a process.
-WORKERS ?= 3
+# Two more than cores, because a test often waits for a process.
+WORKERS ?= 4
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 

@@ -33,7 +33,7 @@ _RUN_COLUMNS = (
 _GREATEST_LIMIT = 2**63 - 1
 """More does not fit into DuckDB's numbers."""
 _SPARE = 51
-"""So many more are looked at than are wanted, for those that do not count; up to 50 DuckDB would read the table twice."""
+"""So many more are looked at, for those that do not count; of up to 50 rows DuckDB would read the table twice."""
 _RANK = "CASE WHEN $mode = 'min' THEN value ELSE -value END"
 _BEST_COLUMNS = (
     "run_id", "name", "asset", "seed", "trial", "metric", "value", "step", "mode", "commit", "started_at", "seconds",
