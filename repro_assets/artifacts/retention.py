@@ -5,7 +5,7 @@ stops the reading with an error that names it, because what it names would be lo
 whenever it is read, before or after what it deletes.
 
 Kept are: every version, and what an alias names; and of every run that was not deleted, finished or not, its source
-tree, diff and environment, its inputs, outputs, checkpoints and evaluations. An output that claimed a version is kept
+tree, diff and environment, its inputs, outputs, checkpoints, fingerprints and evaluations. An output that claimed a version is kept
 for the version's sake: deleting either lets it go. An artifact that was put and never named by any of these is not kept
 longer than the process that put it lives. The objects of the journal's merges are kept as long as the merges count.
 """
@@ -55,6 +55,8 @@ def dependence(payload: records.Payload) -> Iterator[tuple[str, str | None]]:
             yield payload.digest, f"experiences {payload.first} of run {payload.run_id}"
         case run_records.ExperienceSnapshot():
             yield payload.digest, f"{payload.run_id}/{payload.name}"
+        case run_records.FingerprintsKept():
+            yield payload.digest, f"{payload.run_id}/fingerprints_{payload.first}"
         case run_records.EvaluationMade():
             yield payload.digest, payload.name
         case _:
@@ -238,7 +240,7 @@ def _hold(payload: records.Payload, digest: Digest, name: str) -> Hold:
             return Hold(digest, name, payload.run_id, checkpoint=(payload.run_id, payload.name))
         case run_records.RunStarted() | run_records.RunInput() | run_records.RunOutput() | run_records.EvaluationMade():
             return Hold(digest, name, payload.run_id)
-        case run_records.ExperiencesInserted() | run_records.ExperienceSnapshot():
+        case run_records.ExperiencesInserted() | run_records.ExperienceSnapshot() | run_records.FingerprintsKept():
             return Hold(digest, name, payload.run_id)
         case _:
             return Hold(digest, name)

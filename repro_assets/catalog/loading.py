@@ -22,7 +22,7 @@ _LATEST_FIRST = "time DESC, length(record) DESC, record DESC"
 _SORTED = {
     "metrics": "run_id, name, step, time",
     "system_metrics": "run_id, name, time",
-    "fingerprints": "run_id, step, tensor",
+    "fingerprints": "run_id, step, quantity, tensor",
     "spans": "run_id, started_at, span_id",
 }
 

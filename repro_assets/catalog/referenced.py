@@ -1,4 +1,4 @@
-"""Rows from the objects that records name: manifests and environment documents.
+"""Rows from the objects that records name: manifests, environment documents and tables of fingerprints.
 
 Laws: an object is immutable, so what was read once is never read again; one that is missing, corrupt or not what it
 should be becomes a row of `damages` with its digest, is asked for again whenever something is projected, and stops
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from repro_assets.artifacts.kinds import DECODERS
+from repro_assets.artifacts.kinds import DECODERS, table
 from repro_assets.catalog.loading import Tables
 from repro_assets.catalog.rows import Row, boolean_of, integer_of, json_of, text_of
 from repro_assets.errors import MissingObject, ReproError
@@ -37,6 +37,7 @@ def read_referenced(home: Home, tables: Tables) -> bool:
     failed: dict[str, str] = {}
     changed = _add_manifests(objects, tables, failed)
     changed = _add_environments(objects, tables, failed) or changed
+    changed = _add_fingerprints(objects, tables, failed) or changed
     # Those with a segment are of the journal's merges.
     ours = "FROM damages WHERE kind = 'object' AND segment IS NULL"
     known = dict(connection.execute(f"SELECT subject, reason {ours}").fetchall())
@@ -167,6 +168,31 @@ def _environment_rows(digest: str, document: dict[str, Any]) -> tuple[Row, list[
         for number, gpu in enumerate(hardware.get("gpus") or [])
     ]
     return environment, packages, gpus
+
+
+def _add_fingerprints(objects: LocalObjects, tables: Tables, failed: dict[str, str]) -> bool:
+    connection = tables.connection
+    changed = False
+    for run_id, digest, record in connection.execute(
+        "SELECT run_id, digest, record FROM fingerprint_tables WHERE digest IN (SELECT digest FROM held) "
+        "AND record NOT IN (SELECT record FROM journal.read_fingerprints) ORDER BY run_id, first, record"
+    ).fetchall():
+        try:
+            found = table.read_arrow(Manifest.decode(objects.read(Digest.parse(digest))), objects)
+            columns = [found.column(name) for name in ("step", "quantity", "tensor", "xxh3")]
+        except (ReproError, OSError, *_MALFORMED) as error:
+            failed[digest] = _in_one_line(error)
+            continue
+        rows = [
+            {"run_id": run_id, "step": step, "quantity": quantity, "tensor": tensor, "xxh3": f"xxh3-128:{xxh3.hex()}"}
+            for step, quantity, tensor, xxh3 in zip(*(column.to_pylist() for column in columns), strict=True)
+        ]
+        connection.execute("BEGIN")
+        tables.insert("fingerprints", rows)
+        tables.insert("journal.read_fingerprints", [{"record": record}])
+        connection.execute("COMMIT")
+        changed = True
+    return changed
 
 
 def _in_one_line(error: Exception) -> str:

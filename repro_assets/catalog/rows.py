@@ -159,7 +159,7 @@ def _writable(value: Any) -> Any:
 _JSON_FIELDS = {
     "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics", "mix", "cells",
 }  # fmt: skip
-_INTEGER_FIELDS = {"seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new", "left_out"}
+_INTEGER_FIELDS = {"seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new", "left_out", "last"}
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
 _LIST_FIELDS = {"tags", "warnings", "edited_sources", "supersedes", "added", "removed"}
 _NAMED_DIFFERENTLY = {"artifact_kind": "kind"}
@@ -223,6 +223,7 @@ _PLAIN_TABLES: dict[type[Payload], str] = {
     run_records.ConsoleKept: "consoles",
     run_records.NotebookCells: "notebook_cells",
     run_records.WorkReused: "reused_work",
+    run_records.FingerprintsKept: "fingerprint_tables",
 }
 
 
@@ -340,7 +341,13 @@ def _(payload: run_records.Fingerprints, _record: Record, _time: int) -> Iterato
     for tensor, value in payload.tensors.items():
         yield (
             "fingerprints",
-            {"run_id": _run(payload), "step": step, "tensor": text_of(tensor), "xxh3": text_of(value)},
+            {
+                "run_id": _run(payload),
+                "step": step,
+                "quantity": "parameter",
+                "tensor": text_of(tensor),
+                "xxh3": text_of(value),
+            },
         )
 
 

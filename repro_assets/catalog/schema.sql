@@ -130,6 +130,12 @@ CREATE TABLE journal.unsummarized (
 COMMENT ON TABLE journal.unsummarized IS 'Runs whose rows of metrics_last are being made; empty in a published file.';
 COMMENT ON COLUMN journal.unsummarized.run_id IS 'The run.';
 
+CREATE TABLE journal.read_fingerprints (
+    record VARCHAR NOT NULL
+);
+COMMENT ON TABLE journal.read_fingerprints IS 'Which rows of fingerprint_tables have been read into fingerprints.';
+COMMENT ON COLUMN journal.read_fingerprints.record IS 'Id of the record.';
+
 CREATE TABLE journal.alias_moves (
     collection VARCHAR NOT NULL,
     alias VARCHAR NOT NULL,
@@ -869,14 +875,34 @@ COMMENT ON COLUMN events.time IS 'When, UTC.';
 CREATE TABLE fingerprints (
     run_id VARCHAR NOT NULL,
     step BIGINT NOT NULL,
+    quantity VARCHAR NOT NULL,
     tensor VARCHAR NOT NULL,
     xxh3 VARCHAR NOT NULL
 );
-COMMENT ON TABLE fingerprints IS 'XXH3-128 of tensors after a step.';
+COMMENT ON TABLE fingerprints IS 'XXH3-128 of what a training held after a step.';
 COMMENT ON COLUMN fingerprints.run_id IS 'The run.';
-COMMENT ON COLUMN fingerprints.step IS 'The step.';
+COMMENT ON COLUMN fingerprints.step IS 'The step; 0 is before the first one.';
+COMMENT ON COLUMN fingerprints.quantity IS 'batch, rng, data, output, loss, gradient or parameter.';
 COMMENT ON COLUMN fingerprints.tensor IS 'Name of the tensor.';
-COMMENT ON COLUMN fingerprints.xxh3 IS 'XXH3-128, 32 hexadecimal digits.';
+COMMENT ON COLUMN fingerprints.xxh3 IS 'XXH3-128: xxh3-128: and 32 hexadecimal digits.';
+
+CREATE TABLE fingerprint_tables (
+    run_id VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    first BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    count BIGINT NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE fingerprint_tables IS 'The tables in which runs keep their fingerprints.';
+COMMENT ON COLUMN fingerprint_tables.run_id IS 'The run.';
+COMMENT ON COLUMN fingerprint_tables.digest IS 'The artifact, a table.';
+COMMENT ON COLUMN fingerprint_tables.first IS 'Its smallest step.';
+COMMENT ON COLUMN fingerprint_tables.last IS 'Its greatest step.';
+COMMENT ON COLUMN fingerprint_tables.count IS 'Its rows.';
+COMMENT ON COLUMN fingerprint_tables.record IS 'Id of the record.';
+COMMENT ON COLUMN fingerprint_tables.time IS 'When, UTC.';
 
 CREATE TABLE checks (
     name VARCHAR NOT NULL,

@@ -153,6 +153,7 @@ UNION SELECT digest FROM checkpoints SEMI JOIN kept USING (run_id) ANTI JOIN del
 UNION SELECT digest FROM evaluations SEMI JOIN kept USING (run_id)
 UNION SELECT digest FROM experience_inserts SEMI JOIN kept USING (run_id)
 UNION SELECT digest FROM experience_snapshots SEMI JOIN kept USING (run_id)
+UNION SELECT digest FROM fingerprint_tables SEMI JOIN kept USING (run_id)
 UNION SELECT environment FROM runs SEMI JOIN kept USING (run_id) WHERE environment IS NOT NULL
 UNION SELECT source FROM runs SEMI JOIN kept USING (run_id) WHERE source IS NOT NULL;
 COMMENT ON VIEW held IS 'Artifacts that something keeps: a version, or a run that was not deleted.';
@@ -164,6 +165,7 @@ FROM (
     SELECT digest, name, 0 AS rank, time FROM run_outputs
     UNION ALL SELECT digest, run_id || '/' || name, 1, time FROM checkpoints
     UNION ALL SELECT digest, run_id || '/' || name, 1, time FROM experience_snapshots
+    UNION ALL SELECT digest, run_id || '/fingerprints_' || first, 1, time FROM fingerprint_tables
     UNION ALL SELECT digest, name, 2, time FROM evaluations
     UNION ALL SELECT digest, collection || ':v' || version, 3, time FROM versions
 )

@@ -20,6 +20,7 @@ from repro_assets.journal.run_records import (
     ExperiencesInserted,
     ExperienceSnapshot,
     Fingerprints,
+    FingerprintsKept,
     Metrics,
     NotebookCells,
     PackagesUsed,
@@ -78,5 +79,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         ConsoleKept,
         NotebookCells,
         ExperienceSnapshot,
+        FingerprintsKept,
     )
 }

@@ -298,12 +298,24 @@ class TrainingEvent(Payload):
 
 @dataclass(frozen=True, slots=True)
 class Fingerprints(Payload):
-    """XXH3-128 of each named tensor after `step`."""
+    """XXH3-128 of each named tensor after `step`; runs that keep theirs in tables write `FingerprintsKept`."""
 
     kind: ClassVar[str] = "fingerprints"
     run_id: str
     step: int
     tensors: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintsKept(Payload):
+    """A run stored `count` fingerprints of the steps from `first` to `last` as the table `digest`."""
+
+    kind: ClassVar[str] = "fingerprints_kept"
+    run_id: str
+    digest: str
+    first: int
+    last: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
