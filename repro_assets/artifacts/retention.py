@@ -5,9 +5,10 @@ stops the reading with an error that names it, because what it names would be lo
 whenever it is read, before or after what it deletes.
 
 Kept are: every version, and what an alias names; and of every run that was not deleted, finished or not, its source
-tree, diff and environment, its inputs, outputs, checkpoints, fingerprints and evaluations. An output that claimed a version is kept
-for the version's sake: deleting either lets it go. An artifact that was put and never named by any of these is not kept
-longer than the process that put it lives. The objects of the journal's merges are kept as long as the merges count.
+tree, diff and environment, its inputs, outputs, checkpoints, fingerprints and evaluations. An output that claimed a
+version is kept for the version's sake: deleting either lets it go. An artifact that was put and never named by any of
+these is not kept longer than the process that put it lives. The objects of the journal's merges are kept as long as the
+merges count.
 """
 
 from __future__ import annotations

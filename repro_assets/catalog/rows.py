@@ -159,7 +159,20 @@ def _writable(value: Any) -> Any:
 _JSON_FIELDS = {
     "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics", "mix", "cells",
 }  # fmt: skip
-_INTEGER_FIELDS = {"seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new", "left_out", "last"}
+_INTEGER_FIELDS = {
+    "seed",
+    "size",
+    "parts",
+    "version",
+    "step",
+    "first",
+    "count",
+    "position",
+    "held",
+    "new",
+    "left_out",
+    "last",
+}
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
 _LIST_FIELDS = {"tags", "warnings", "edited_sources", "supersedes", "added", "removed"}
 _NAMED_DIFFERENTLY = {"artifact_kind": "kind"}

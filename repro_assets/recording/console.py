@@ -17,11 +17,11 @@ import re
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from repro_assets.journal.run_records import ConsoleKept
+from repro_assets.journal.run_records import ConsoleKept, RunStarted
 from repro_assets.recording.redaction import redact_message
 from repro_assets.store.home import Home
 
@@ -74,9 +74,12 @@ def places(home: Home, *, late: bool = False, streams: Mapping[str, int] | None 
     return found
 
 
-def described(found: Mapping[str, Place]) -> dict[str, Any]:
-    """Return places as JSON, for the run's `host_facts`."""
-    return {name: asdict(place) for name, place in found.items()}
+def announced(started: RunStarted, there: Mapping[str, Place]) -> RunStarted:
+    """Return the start of a run with where its streams begin, where there are any."""
+    if not there:
+        return started
+    described = {name: asdict(place) for name, place in there.items()}
+    return replace(started, host_facts={**started.host_facts, FACT: described})
 
 
 def kept(home: Home, run_id: str, found: Mapping[str, Place]) -> list[ConsoleKept]:

@@ -22,8 +22,8 @@ FLUSH_SECONDS = 0.5
 class Flushed(Protocol):
     """What has a buffer to be written."""
 
-    def flush(self) -> None:
-        """Write the buffer."""
+    def flush(self, *, patient: bool = False) -> None:
+        """Write the buffer; what is dear to write may wait if `patient`."""
 
     def beat(self) -> None:
         """Renew the heartbeat that other hosts look at."""
@@ -68,7 +68,7 @@ class Flusher:
             beat = time.monotonic() - beaten >= HEARTBEAT_SECONDS
             for run in list(self._runs):
                 with contextlib.suppress(Exception):
-                    run.flush()
+                    run.flush(patient=True)
                     if beat:
                         run.beat()
             if beat:

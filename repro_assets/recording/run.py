@@ -1,11 +1,10 @@
 """The run handle that every recipe is given.
 
-Laws: a run's start is on the disk before its recipe begins; what it logs is on the disk within a second, or when
-`Run.flush` has returned, or when the run has ended; nothing is dropped: a full buffer makes the caller wait, and what a
-run is given after its end is refused; the end is recorded once, by the process that began the run: a forked child that
-has it too, or a rank that is attached to it, only adds to it, in a segment of its own. A run whose process dies has no
-end record, and is shown as INTERRUPTED by whoever looks. What looks like a credential is not recorded
-(`repro_assets.recording.redaction`).
+Laws: a run's start is on the disk before its recipe begins; what it logs is on the disk within a second (fingerprints,
+within ten), or when `Run.flush` has returned, or when the run has ended; nothing is dropped: a full buffer makes the
+caller wait, and what a run is given after its end is refused; the end is recorded once, by the process that began the
+run: a forked child that has it too, or a rank that is attached to it, only adds to it, in a segment of its own. A run
+whose process dies has no end record. What looks like a credential is not recorded (`repro_assets.recording.redaction`).
 
 `Run.log_metric` and `Run.log_readings` only append to a deque; one thread of the process writes all buffers twice a
 second (`repro_assets.recording.flushing`).
@@ -28,6 +27,7 @@ from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import console, tracing, used
+from repro_assets.recording.fingerprinting import FingerprintLog
 from repro_assets.recording.flushing import flusher
 from repro_assets.recording.readings import Point, Summary, point_of, records_of, remember, summarize, take
 from repro_assets.recording.redaction import describe, redact, redact_start
@@ -35,7 +35,7 @@ from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home
 
 if TYPE_CHECKING:
-    import torch
+    from repro_assets.determinism.quantities import Tensors
 
 BUFFER_ROWS = 100_000
 RESUME = "resume"  # Slot of the input that is a checkpoint to go on from.
@@ -58,8 +58,6 @@ class Run:
 
     Attributes
     ----------
-    home : Home
-        The store.
     run_id : str
         Its id.
     seeds : Seeds
@@ -90,10 +88,7 @@ class Run:
         started = redact_start(started)
         # A process that is only attached writes to the streams of the owner, or to none.
         self._console = console.places(home, **of_console) if owned else {}
-        if self._console:
-            started = dataclasses.replace(
-                started, host_facts={**started.host_facts, console.FACT: console.described(self._console)}
-            )
+        started = console.announced(started, self._console)
         self.home = home
         self.run_id = started.run_id
         self.started = started
@@ -117,6 +112,7 @@ class Run:
         self._lock = threading.RLock()
         self._forked = not owned
         self._journal = journal_at(home.journal)
+        self._fingerprints = FingerprintLog(home, self._journal, self.run_id)
         tracers.start(home)
         self._dropped = tracers.dropped()
         self.span = tracing.span(started.name, "run", run_id=self.run_id, home=home)
@@ -146,10 +142,8 @@ class Run:
         MachineError
             If the buffer is full and cannot be written; nothing is lost.
         """
-        if self.state is not None:
-            self._refuse_if_ended()
-        if self._forked:
-            flusher.watch(self)
+        if self.state is not None or self._forked:
+            self._take()
         if type(value) is float and type(step) is int and type(name) is str:
             self._points.append((name, step, value, time.time_ns()))
         else:
@@ -167,11 +161,10 @@ class Run:
         for name, value in metrics.items():
             self.log_metric(name, value, step)
 
-    def log_fingerprints(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Record the fingerprint of each tensor after `step`."""
-        from repro_assets.determinism.fingerprints import fingerprint
-
-        self._record(run_records.Fingerprints(self.run_id, step, fingerprint(tensors)))
+    def log_fingerprints(self, step: int, tensors: Tensors, quantity: str = "parameter") -> None:
+        """Record the fingerprint of each tensor after `step`; `repro_assets.recording.fingerprinting` keeps them."""
+        self._take()
+        self._fingerprints.add(step, tensors, quantity)
 
     def use(
         self,
@@ -278,9 +271,7 @@ class Run:
         MachineError
             If the buffer is full and cannot be written; nothing is lost.
         """
-        self._refuse_if_ended()
-        if self._forked:
-            flusher.watch(self)
+        self._take()
         now = time.time_ns()
         self._samples.extend((name, step, float(value), now) for name, value in readings.items())
         if len(self._samples) >= BUFFER_ROWS or self.state is not None:
@@ -329,8 +320,9 @@ class Run:
         )
         self.warnings += found
 
-    def flush(self) -> None:
-        """Put everything that was logged on the disk before returning."""
+    def flush(self, *, patient: bool = False) -> None:
+        """Put everything that was logged on the disk before returning; fingerprints may wait if `patient`."""
+        self._fingerprints.flush(patient=patient)
         with self._lock:
             points, samples, receipt = list[Point](), list[Point](), list[str]()
             try:
@@ -390,6 +382,12 @@ class Run:
             self._refuse_if_ended()
             self._journal.append(payload)
 
+    def _take(self) -> None:
+        """Get ready to take something into a buffer."""
+        self._refuse_if_ended()
+        if self._forked:
+            flusher.watch(self)
+
     def _refuse_if_ended(self) -> None:
         if self.state is not None:
             raise InvalidValue(f"run {self.run_id} has ended and takes nothing more")
@@ -398,3 +396,4 @@ class Run:
         """Become the handle of a forked child."""
         # The rows in the buffer are the parent's to write, and a thread of it may have held the lock.
         self._points, self._samples, self._lock, self._forked = deque(), deque(), threading.RLock(), True
+        self._fingerprints = FingerprintLog(self.home, self._journal, self.run_id)

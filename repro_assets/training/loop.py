@@ -23,8 +23,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from repro_assets.artifacts import repository
 from repro_assets.determinism.fingerprints import fingerprint
+from repro_assets.determinism.watching import Watch
 from repro_assets.errors import InvalidInput, InvalidValue
+from repro_assets.identity.digest import Digest
 from repro_assets.recording.interruption import Interruption
 from repro_assets.recording.tracing import Laps
 from repro_assets.training.checkpoint_policy import CheckpointPolicy, Mark
@@ -51,6 +54,7 @@ class LoopConfig(BaseModel):
             "log_every",
             "validate_every",
             "fingerprint_every",
+            "fingerprint_gradients",
             "checkpoint_every",
             "checkpoint_epochs",
             "checkpoint_best",
@@ -63,7 +67,8 @@ class LoopConfig(BaseModel):
 
     log_every: int = Field(default=10, ge=1, description="updates between points of the training curve")
     validate_every: int = Field(default=100, ge=1, description="updates between validations")
-    fingerprint_every: int = Field(default=50, ge=1, description="updates between fingerprints of the parameters")
+    fingerprint_every: int = Field(default=0, ge=0, description="updates between fingerprints; 0: as time allows")
+    fingerprint_gradients: bool = Field(default=False, description="fingerprint the gradients too")
     checkpoint_every: int = Field(default=200, ge=0, description="updates between checkpoints; 0: only the last")
     checkpoint_epochs: int = Field(default=0, ge=0, description="also a checkpoint every so many epochs; 0: none")
     checkpoint_best: str = Field(default="", description="also one where this validation figure is the best so far")
@@ -118,6 +123,10 @@ class Generators:
 
     def __getitem__(self, name: str) -> torch.Generator:
         return self._generators[name]
+
+    def named(self) -> dict[str, torch.Generator]:
+        """Return the generators by name."""
+        return dict(self._generators)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of each, uint8."""
@@ -210,6 +219,17 @@ class Loop:
             mode=config.checkpoint_mode,
             keep=config.checkpoint_keep,
         )
+        model, generators = parts.get("model"), parts.get("generators")
+        self._watch = Watch(
+            run.log_fingerprints,
+            tensors,
+            model=model if isinstance(model, torch.nn.Module) else None,
+            generators=generators.named() if isinstance(generators, Generators) else None,
+            every=config.fingerprint_every,
+            gradients=config.fingerprint_gradients,
+        )
+        if self._watch.probe is not None and self._watch.probe.orders.checkpoint is not None:
+            resume = repository.by_digest(run.home, Digest.parse(self._watch.probe.orders.checkpoint)).load()
         if resume is not None:
             resume = config.completed(resume)
             self.done, memory = restore(resume, recipe, config.deciding(), self._parts, ranks.rank)
@@ -232,16 +252,20 @@ class Loop:
             if not self._signals.hasty:
                 self._checkpoints.wait()
         finally:
+            self._watch.close()
             self._laps.__exit__(kind, error, trace)
             self._signals.__exit__(kind, error, trace)
 
     def __iter__(self) -> Iterator[int]:
         if not self._entered:
             raise InvalidValue("the loop has not been entered, so nothing would wait for its checkpoints", "use `with`")
+        if self._ranks.first:
+            self._watch.start(self.done)
         for step in range(self.done + 1, self._steps + 1):
             self._step = step
             if self._epoch is not None:
                 self._laps.at(self._epoch(step))
+            self._watch.before(step)
             yield step
             self.done = step
             self._after(step)
@@ -270,6 +294,16 @@ class Loop:
             mine = {f"rank/{self._ranks.rank}/{name}": value for name, value in own().items()}
             self._run.log_metrics(mine, self._step)
 
+    def note(self, **quantities: Any) -> None:
+        """Say what the step that is being made takes and computes, for its fingerprints.
+
+        Parameters
+        ----------
+        quantities : object
+            ``batch`` (which examples), ``data`` (what they hold), ``loss``; `quantities.arrays_of` says in what forms.
+        """
+        self._watch.note(**quantities)
+
     def _due(self, every: int) -> bool:
         return self._step % every == 0 or self._step == self._steps
 
@@ -286,8 +320,7 @@ class Loop:
 
     def _recorded(self, step: int) -> tuple[dict[str, float] | None, list[Mark], list[Mark]]:
         """Fingerprint and validate where that is due; return the figures, and what the policy saves and lets go."""
-        if self._due(self._config.fingerprint_every):
-            self._run.log_fingerprints(step, self._tensors())
+        self._watch.after(step, last=step == self._steps)
         measured = None
         if self._validate is not None and self._due(self._config.validate_every):
             measured = self._validate()

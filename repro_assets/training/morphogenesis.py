@@ -60,7 +60,6 @@ class MorphogenesisConfig(LoopConfig):
     blending_epochs: int = Field(default=30, ge=1, le=10_000, description="epochs in which a seed's alpha rises to 1")
     log_every: int = Field(default=25, ge=1, description="updates between points of the training curve")
     validate_every: int = Field(default=500, ge=1, description="updates between validations")
-    fingerprint_every: int = Field(default=250, ge=1, description="updates between fingerprints of the parameters")
     checkpoint_every: int = Field(default=500, ge=0, description="updates between checkpoints; 0: only the last")
 
 
@@ -122,7 +121,8 @@ def train_morphogenesis(
     ) as loop:
         training.network.alphas = training.germination.alphas()
         for step in loop:
-            loss, rate, norm = training.update(step)
+            chosen, loss, rate, norm = training.update(step)
+            loop.note(batch=chosen, loss=loss)
             loop.log(lambda: {"train/loss": float(loss), "train/learning_rate": rate, "train/gradient_norm": norm})
             if training.epoch(step + 1) > training.epoch(step):
                 training.end_epoch(step)
@@ -222,13 +222,13 @@ class _Training:
         """Epoch of a step, from 0: how often all points had been seen before it."""
         return (step - 1) * self._config.batch_size // len(self._inputs)
 
-    def update(self, step: int) -> tuple[Tensor, float, float]:
-        """Make one update; return loss, learning rate and the gradient's norm."""
+    def update(self, step: int) -> tuple[Tensor, Tensor, float, float]:
+        """Make one update; return the batch (int64 positions), loss, learning rate and the gradient's norm."""
         chosen = self.batches.next()
         loss = functional.cross_entropy(self.network(self._inputs[chosen]), self._labels[chosen])
         rate = self.stage.rate(step)
         norm = optimization.update(self.network, self.stage.optimizer, loss, rate, self._config.clip_norm)
-        return loss.detach(), rate, norm
+        return chosen, loss.detach(), rate, norm
 
     @torch.no_grad()
     def end_epoch(self, step: int) -> None:

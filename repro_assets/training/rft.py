@@ -70,7 +70,6 @@ class RftConfig(LoopConfig):
     log_every: int = Field(default=5, ge=1, description="updates between points of the training curve")
     validate_every: int = Field(default=25, ge=1, description="updates between validations")
     checkpoint_every: int = Field(default=50, ge=0, description="updates between checkpoints; 0: only the last")
-    fingerprint_every: int = Field(default=25, ge=1, description="updates between fingerprints of the parameters")
 
 
 def train_rft(
@@ -147,6 +146,7 @@ def train_rft(
             loss, divergence, entropy = grpo_loss(
                 learner, reference, seen, episodes, advantages, config.divergence_weight
             )
+            loop.note(batch=chosen, data=(seen, episodes.answers, rewards), loss=loss)
             rate = config.learning_rate * optimization.warmed_up_linear(
                 step, config.steps, config.warm_up, config.final_rate
             )

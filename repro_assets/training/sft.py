@@ -222,6 +222,7 @@ def train_sft(
             wanted = ranks.part(actions[chosen])
             loss, accuracy, each = imitation_loss(model, seen.to(device), wanted.to(device))
             share = 1.0 if ranks.count == 1 else int((wanted >= 0).sum()) / int((actions[chosen] >= 0).sum())
+            loop.note(batch=chosen, data=seen, loss=loss)
             rate = config.learning_rate * optimization.warmed_up_cosine(step, config.steps, config.warm_up)
             norm = optimization.update(
                 model, optimizer, loss if ranks.count == 1 else loss * share, rate, config.clip_norm, exchange

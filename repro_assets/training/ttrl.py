@@ -93,7 +93,6 @@ class TtrlConfig(LoopConfig):
     log_every: int = Field(default=1, ge=1, description="updates between points of the training curve")
     validate_every: int = Field(default=20, ge=1, description="updates between measurements against the kept labels")
     checkpoint_every: int = Field(default=20, ge=0, description="updates between checkpoints; 0: only the last")
-    fingerprint_every: int = Field(default=20, ge=1, description="updates between fingerprints of the parameters")
 
 
 class _Answered(NamedTuple):
@@ -212,6 +211,7 @@ def train_ttrl(
             voted = adaptation.vote(answered)
             ids, rewards = adaptation.remember(answered, voted)
             clear = voted.confidence >= config.agreement
+            loop.note(batch=answered.places, data=(answered.seen, rewards))
             rate = config.learning_rate * optimization.warmed_up_linear(
                 step, config.steps, config.warm_up, config.final_rate
             )
@@ -227,6 +227,7 @@ def train_ttrl(
                     advantages,
                     config.divergence_weight,
                 )
+                loop.note(loss=loss)
                 figures["train/gradient_norm"] = optimization.update(learner, optimizer, loss, rate, config.clip_norm)
                 figures |= {"train/loss": float(loss.detach()), "train/divergence": divergence}
                 figures["train/entropy"] = entropy

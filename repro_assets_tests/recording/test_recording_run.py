@@ -60,7 +60,7 @@ def test_everything_that_a_run_is_told_is_recorded_in_order(home: Home, records_
         run_records.EvaluationMade,
         run_records.CurriculumChanged,
         run_records.CheckMade,
-        run_records.Fingerprints,
+        run_records.FingerprintsKept,
         run_records.SeedsUsed,
         run_records.PackagesUsed,
         run_records.RunEnded,

@@ -85,7 +85,9 @@ class MemoryRun:
     def log_curriculum(self, **change: Any) -> None:
         self.changes.append(change)
 
-    def log_fingerprints(self, step: int, tensors: Any) -> None:
+    def log_fingerprints(self, step: int, tensors: Any, quantity: str = "parameter") -> None:
+        if quantity != "parameter":
+            return
         self.fingerprints[step] = {
             name: hashlib.sha256(tensor.detach().contiguous().numpy().tobytes()).hexdigest()
             for name, tensor in tensors.items()

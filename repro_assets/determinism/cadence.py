@@ -1,0 +1,51 @@
+"""Which steps of a training are fingerprinted.
+
+Laws: the interval is a power of two, and a step is due that it divides, so two runs share the steps of the coarser of
+their intervals; it grows until fingerprints take at most `SHARE` of the time, and with the steps made, so that a long
+training has `DENSITY` to twice as many for each doubling of its length; the last step is always due.
+"""
+
+from __future__ import annotations
+
+SHARE = 0.01
+"""Half of what is promised (2 %): of the costs that are not measured here, the greatest is the cache's."""
+DENSITY = 16
+
+
+def power_of_two(least: float) -> int:
+    """Return the smallest power of two that is not under `least`."""
+    power = 1
+    while power < least:
+        power *= 2
+    return power
+
+
+class Cadence:
+    """The interval, from what fingerprints and steps have taken so far.
+
+    Parameters
+    ----------
+    every : int
+        A fixed interval; 0 for one that adapts.
+    share : float
+        Of the time that steps take.
+    """
+
+    def __init__(self, every: int = 0, share: float = SHARE) -> None:
+        self._every = every
+        self._share = share
+        self._interval = 1
+        self._cost: float | None = None
+
+    def is_due(self, step: int) -> bool:
+        """Tell whether the state after `step` is fingerprinted; that of the last one is, whatever this says."""
+        if self._every:
+            return step % self._every == 0
+        sparse = 1 << max(0, (step // DENSITY).bit_length() - 1)
+        return step % max(sparse, self._interval) == 0
+
+    def learn(self, cost: float, work: float) -> None:
+        """Take in what one fingerprint took, and a step without it, in seconds."""
+        self._cost = cost if self._cost is None else (self._cost + cost) / 2
+        if work > 0:
+            self._interval = power_of_two(self._cost / (self._share * work))
