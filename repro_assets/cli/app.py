@@ -108,6 +108,12 @@ def _checkout(app: typer.Typer) -> None:
     app.command("checkout")(checkout.checkout)
 
 
+def _diverge(app: typer.Typer) -> None:
+    from repro_assets.cli import diverge
+
+    app.command("diverge")(diverge.diverge)
+
+
 def _verify_determinism(app: typer.Typer) -> None:
     from repro_assets.cli import verify
 
@@ -178,6 +184,7 @@ _COMMANDS: dict[str, Callable[[typer.Typer], None]] = {
     "env": _env,
     "replay": _replay,
     "checkout": _checkout,
+    "diverge": _diverge,
     "verify-determinism": _verify_determinism,
     "store": _store,
     "catalog": _catalog,

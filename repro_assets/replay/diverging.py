@@ -1,0 +1,312 @@
+"""Where two runs part: from their fingerprints, then by executing both again and looking closer.
+
+Laws: what is recorded is asked first, and nothing is executed where it says enough; both are executed again as they
+were recorded, from the last checkpoint that both have or from the start; what was not found is null and not guessed. A
+difference that does not show again when both are executed again is told as that.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from repro_assets.catalog import queries
+from repro_assets.determinism.probe import Orders
+from repro_assets.errors import InvalidValue, ReproError
+from repro_assets.inspection.comparison import compare_runs
+from repro_assets.replay import compare, divergence, errors_between, looking
+from repro_assets.replay.divergence import FirstDifference, FirstOp, Key
+from repro_assets.replay.errors_between import Grown
+from repro_assets.replay.looking import Seen
+from repro_assets.replay.plan import Recorded
+from repro_assets.store.home import Home
+
+TRACED_STEPS = 32
+"""Where the difference is known to lie in so many steps, all of them are traced at once."""
+KEPT_STEPS = 64
+"""About so many steps of a window have their values kept."""
+_CAUSES = ("config", "param", "setting", "mode", "hardware", "environment", "package", "input")
+
+
+@dataclass(slots=True)
+class Divergence:
+    """The answer; see docs/diverge.md for its members."""
+
+    verdict: str
+    runs: list[str]
+    first_step: int | None = None
+    first_quantity: str | None = None
+    tensor: str | None = None
+    max_abs_error: float | None = None
+    op: str | None = None
+    source_line: str | None = None
+    last_equal_step: int | None = None
+    quantities: dict[str, list[str]] = field(default_factory=dict)
+    found: str | None = None
+    argument: str | None = None
+    phase: str | None = None
+    module: str | None = None
+    forward_line: str | None = None
+    again: bool | None = None
+    reason: str | None = None
+    tolerance: float | None = None
+    max_relative_error: float | None = None
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    growth: list[Grown] = field(default_factory=list)
+    op_growth: list[Grown] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON answer of the command line."""
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class _Pair:
+    """Two runs that are executed again, in a folder for all that is seen."""
+
+    home: Home
+    one: Recorded
+    other: Recorded
+    work: Path
+    timeout: float | None
+    log: IO[bytes] | None
+    told: Callable[[str], None]
+    times: int = 0
+
+    def look(self, orders: Orders) -> tuple[Seen, Seen]:
+        """Execute both."""
+        self.times += 1
+        found = []
+        for number, run in enumerate((self.one, self.other)):
+            until = "the end" if orders.last is None else f"step {orders.last}"
+            self.told(f"executing run {run.run_id} again up to {until}")
+            work = self.work / f"{self.times}-{number}"
+            found.append(looking.look(self.home, run, work, orders, timeout=self.timeout, log=self.log))
+        return found[0], found[1]
+
+
+def diverge(
+    home: Home,
+    one: str,
+    other: str | None = None,
+    *,
+    tolerance: float | None = None,
+    grow: bool = False,
+    execute: bool = True,
+    timeout: float | None = None,
+    log: IO[bytes] | None = None,
+    told: Callable[[str], None] = lambda _: None,
+) -> Divergence:
+    """Say where two runs part.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    one, other : str
+        Ids of runs; without `other`, `one` is executed twice and compared with itself.
+    tolerance : float, optional
+        Greatest error relative to the greatest magnitude of a tensor that counts as equivalent.
+    grow : bool
+        Follow the error to the end of the runs, as a tolerance does.
+    execute : bool
+        Execute both again where the record does not say enough.
+    timeout : float, optional
+        Seconds after which an execution is ended.
+    log : file, optional
+        Where the output of executions goes.
+    told : callable
+        Is told what is being done.
+
+    Raises
+    ------
+    InvalidValue
+        If there is nothing to compare: no fingerprints, and the runs cannot be executed again.
+    ReplayFailed, CheckFailed
+        If an execution takes too long, or shows nothing.
+    """
+    alone = other is None
+    second = _newest_replay(home, one) or one if other is None else other
+    fingerprints = [_recorded(home, run) for run in (one, second)]
+    recorded = divergence.first_difference(*fingerprints)
+    shared = set(divergence.steps_of(fingerprints[0])) & set(divergence.steps_of(fingerprints[1]))
+    answer = Divergence(compare.DIVERGED, [one, second], tolerance=tolerance)
+    if second != one:
+        answer.differences = _differences(home, one, second)
+    if recorded is not None:
+        _tell_first(answer, recorded)
+    elif not alone and shared:
+        return _equal_so_far(home, answer, one, second)
+    if not execute:
+        if not shared or alone:
+            raise InvalidValue(f"runs {one} and {second} share no fingerprints", "let them be executed: --execute")
+        return answer
+    try:
+        pair_of = looking.executable(home, one), looking.executable(home, second)
+    except ReproError as error:
+        if recorded is None:
+            raise
+        answer.reason = f"neither was executed again: {error.message}"
+        return answer
+    steps = max((step for side in fingerprints for step, _, _ in side), default=0)
+    with tempfile.TemporaryDirectory(prefix="repro-diverge-") as folder:
+        pair = _Pair(home, *pair_of, Path(folder), timeout, log, told)
+        _look_closer(pair, answer, recorded, steps, whole=grow or tolerance is not None)
+    return answer
+
+
+def _look_closer(pair: _Pair, answer: Divergence, recorded: FirstDifference | None, steps: int, *, whole: bool) -> None:
+    before = recorded.last_equal if recorded is not None else None
+    last = recorded.step if recorded is not None and not whole else None
+    found = recorded
+    if last is None or last - (before or 0) > TRACED_STEPS:
+        begin, checkpoint = _beginning(pair, before)
+        every = max(1, ((last or steps) - begin) // KEPT_STEPS)
+        seen = pair.look(Orders("", begin, last, every=every, checkpoint=checkpoint))
+        found = _between(*seen)
+        answer.again = found is not None
+        if whole:
+            folders = seen[0].folder, seen[1].folder
+            answer.growth = errors_between.grown_over_steps(seen[0].fingerprints, seen[1].fingerprints, folders)
+        if found is None:
+            _tell_equal(answer, recorded)
+            return
+        _tell_first(answer, found)
+        _tell_error(answer, found, *seen)
+        before, last = found.last_equal, found.step
+    assert last is not None and found is not None
+    if last > 0:
+        begin, checkpoint = _beginning(pair, before)
+        first = max(begin, before or 0)
+        traced = pair.look(Orders("", first, last, trace=first + 1, every=1, checkpoint=checkpoint))
+        _tell_traced(answer, *traced)
+    _tell_verdict(answer)
+
+
+def _beginning(pair: _Pair, before: int | None) -> tuple[int, str | None]:
+    """Return the step to begin after, and the checkpoint of it; the start is step 0 without a checkpoint."""
+    if before is None or before == 0:
+        return 0, None
+    rows = queries.rows(
+        pair.home,
+        "SELECT a.step, a.digest FROM checkpoints a JOIN checkpoints b USING (digest, step) "
+        "ANTI JOIN deleted_checkpoints d ON a.run_id = d.run_id AND a.name = d.name "
+        "WHERE a.run_id = $one AND b.run_id = $other AND a.step <= $before ORDER BY a.step DESC LIMIT 1",
+        {"one": pair.one.run_id, "other": pair.other.run_id, "before": before},
+    )
+    return (int(rows[0]["step"]), str(rows[0]["digest"])) if rows else (0, None)
+
+
+def _tell_first(answer: Divergence, found: FirstDifference) -> None:
+    answer.first_step, answer.last_equal_step = found.step, found.last_equal
+    answer.quantities = found.quantities
+    answer.first_quantity, answer.tensor = found.quantity, found.tensor
+
+
+def _tell_equal(answer: Divergence, recorded: FirstDifference | None) -> None:
+    if recorded is None:
+        answer.verdict = compare.IDENTICAL
+    else:
+        answer.reason = "executed again, both came to equal bits: the difference is not in what was recorded of them"
+
+
+def _tell_traced(answer: Divergence, one: Seen, other: Seen) -> None:
+    found = _between(one, other)
+    op = divergence.first_op(one.ops, other.ops)
+    answer.again = found is not None or op is not None
+    if found is not None:
+        _tell_first(answer, found)
+        _tell_error(answer, found, one, other)
+    if op is not None:
+        _tell_op(answer, op, one, other)
+    if not answer.again:
+        _tell_equal(answer, None if answer.first_step is None else FirstDifference(answer.first_step, None, {}))
+
+
+def _tell_op(answer: Divergence, op: FirstOp, one: Seen, other: Seen) -> None:
+    answer.found, answer.op, answer.source_line = op.kind, op.op, op.source_line
+    answer.argument, answer.phase, answer.module = op.argument, op.phase, op.module
+    answer.forward_line = op.forward_line
+    folders = one.folder, other.folder
+    answer.op_growth = errors_between.grown_over_ops(one.ops, other.ops, folders)
+    if op.tensor is not None and (answer.first_quantity == "parameter" or op.phase == "optimizer"):
+        answer.tensor = op.tensor
+
+
+def _tell_error(answer: Divergence, found: FirstDifference, one: Seen, other: Seen) -> None:
+    place = found.step, found.quantity, found.tensor
+    rows = [_row_of(seen, place) for seen in (one, other)]
+    if rows[0] is None or rows[1] is None:
+        return
+    values = [errors_between.Values(seen.folder).read(row) for seen, row in zip((one, other), rows, strict=True) if row]
+    if values[0] is None or values[1] is None:
+        return
+    apart = errors_between.apart(values[0], values[1])
+    if apart is not None:
+        answer.max_abs_error, answer.max_relative_error = apart.absolute, apart.relative
+
+
+def _tell_verdict(answer: Divergence) -> None:
+    if answer.tolerance is None or not answer.growth:
+        return
+    measured = [grown for grown in answer.growth if grown.what in ("loss", "output", "parameter")]
+    answer.max_relative_error = max((grown.relative for grown in measured), default=None)
+    if answer.max_relative_error is not None and answer.max_relative_error <= answer.tolerance:
+        answer.verdict = compare.EQUIVALENT
+
+
+def _between(one: Seen, other: Seen) -> FirstDifference | None:
+    return divergence.first_difference(divergence.keyed(one.fingerprints), divergence.keyed(other.fingerprints))
+
+
+def _row_of(seen: Seen, place: Key) -> dict[str, Any] | None:
+    return next((row for row in seen.fingerprints if (row["step"], row["quantity"], row["tensor"]) == place), None)
+
+
+def _recorded(home: Home, run_id: str) -> dict[Key, str]:
+    return divergence.keyed(
+        queries.rows(home, "SELECT step, quantity, tensor, xxh3 FROM fingerprints WHERE run_id = $run", {"run": run_id})
+    )
+
+
+def _newest_replay(home: Home, run_id: str) -> str | None:
+    found = queries.rows(
+        home,
+        "SELECT run_id FROM runs WHERE replay_of = $run AND state = 'COMPLETED' "
+        "AND run_id IN (SELECT run_id FROM fingerprints) ORDER BY started_at DESC LIMIT 1",
+        {"run": run_id},
+    )
+    return str(found[0]["run_id"]) if found else None
+
+
+def _equal_so_far(home: Home, answer: Divergence, one: str, other: str) -> Divergence:
+    """Of runs whose fingerprints are all equal, look at what they made."""
+    products = [
+        {
+            row["slot"]: row["digest"]
+            for row in queries.rows(home, "SELECT slot, digest FROM run_outputs WHERE run_id = $run", {"run": run})
+        }
+        for run in (one, other)
+    ]
+    differing = [slot for slot in products[0] if products[1].get(slot, products[0][slot]) != products[0][slot]]
+    if differing:
+        answer.reason = f"every fingerprint that both have is equal, and the product {', '.join(differing)} is not"
+        answer.first_quantity = "product"
+    else:
+        answer.verdict = compare.IDENTICAL
+    return answer
+
+
+def _differences(home: Home, one: str, other: str) -> list[dict[str, Any]]:
+    """Return what the records of two runs say that may be the cause."""
+    found = compare_runs(home, [one, other])
+    told = [
+        {"part": each.part, "name": each.name, "values": list(each.values)}
+        for each in found.differences
+        if each.part in _CAUSES
+    ]
+    code = [{"part": "code", "name": file.path, "values": [file.change]} for each in found.code for file in each.files]
+    return [*code, *told]

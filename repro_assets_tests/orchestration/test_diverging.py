@@ -1,0 +1,74 @@
+"""Where two runs part, from the records of assets and by executing them again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from repro_assets.errors import InvalidValue
+from repro_assets.replay.diverging import Divergence, diverge
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def log(tmp_path: Any) -> Any:
+    with (tmp_path / "diverge.log").open("wb") as file:
+        yield file
+
+
+def made(project: Any, **config: Any) -> str:
+    answer = project.run(module="small.looping", selection=["model"], assets={"model": config})
+    assert answer["state"] == "COMPLETED", answer
+    return str(answer["products"][0]["run_id"])
+
+
+def place(found: Divergence) -> tuple[Any, ...]:
+    line = (found.source_line or "").rpartition("/")[2]
+    return found.verdict, found.first_step, found.first_quantity, found.tensor, found.op, line
+
+
+def line_of(project: Any, text: str) -> str:
+    lines = (project.root / "small" / "looping.py").read_text().splitlines()
+    (number,) = (number for number, line in enumerate(lines, 1) if text in line)
+    return f"looping.py:{number}"
+
+
+def test_another_learning_rate_from_a_step_on_is_found_at_that_step_in_the_optimizer(project: Any, log: Any) -> None:
+    one, other = made(project), made(project, rate_from_six=0.05)
+    coarse = diverge(project.home, one, other, execute=False)
+    assert (coarse.first_step, coarse.last_equal_step, coarse.first_quantity) == (8, 4, "loss")
+    found = diverge(project.home, one, other, log=log)
+    assert place(found) == (
+        "diverged", 6, "parameter", "inner.weight", "aten.add_.Tensor", line_of(project, "optimizer.step()"),
+    )  # fmt: skip
+    assert (found.found, found.argument, found.phase) == ("input", "alpha: -0.1 and -0.05", "optimizer")
+    assert found.last_equal_step == 5
+    assert found.max_abs_error and found.max_abs_error > 0
+    assert {"part": "config", "name": "rate_from_six", "values": [0.1, 0.05]} in found.differences
+    # The checkpoints of step 4 differ, because the configs do; the executions are on record and gave no version.
+    again = project.rows("SELECT state, replay_of FROM runs WHERE replay_of IS NOT NULL")
+    assert {row["replay_of"] for row in again} == {one, other}
+    assert {row["state"] for row in again} == {"INTERRUPTED"}
+    assert project.rows("SELECT count(*) AS n FROM replays") == [{"n": 0}]
+
+
+def test_an_op_that_breaks_its_promise_is_found_by_executing_one_run_twice(project: Any, log: Any) -> None:
+    run = made(project, noisy_from=7)
+    found = diverge(project.home, run, log=log)
+    assert place(found) == (
+        "diverged", 7, "loss", "loss", "small.noisy.default", line_of(project, "values = noisy(values)"),
+    )  # fmt: skip
+    assert (found.found, found.phase, found.module) == ("op", "forward", "Model")
+    clean = made(project)
+    assert diverge(project.home, clean, log=log).verdict == "identical"
+    same = diverge(project.home, clean, made(project, force=True))
+    assert (same.verdict, same.first_step) == ("identical", None)
+
+
+def test_runs_without_fingerprints_in_common_are_refused_where_nothing_is_executed(project: Any) -> None:
+    one = made(project)
+    other = project.run(selection=["plain/up"])["products"][0]["run_id"]
+    with pytest.raises(InvalidValue, match="share no fingerprints"):
+        diverge(project.home, one, other, execute=False)
