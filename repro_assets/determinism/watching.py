@@ -89,6 +89,10 @@ class Watch:
         for quantity, value in quantities.items():
             self._noted.setdefault(quantity, []).append(value)
 
+    def wants(self, step: int) -> bool:
+        """Tell whether `step` will be looked at, so that what it takes is worth noting."""
+        return self.probe.wants(step) if self.probe is not None else self._cadence.is_due(step)
+
     def start(self, step: int) -> None:
         """Look at the state after `step`, from which the training begins."""
         if self.probe is not None:
@@ -134,6 +138,11 @@ class Watch:
                 self._work, self._steps = self._work / 2, self._steps / 2
         self._noted.clear()
         self._began = time.perf_counter()
+
+    def finish(self, step: int) -> None:
+        """Fingerprint the state after the last step, where that was not known when it was made."""
+        if self.probe is None:
+            self._fingerprint(step)
 
     def close(self) -> None:
         """Watch no more."""

@@ -61,9 +61,9 @@ class FirstOp:
         ``op`` (equal inputs, other outputs), ``input`` (an input that no op wrote), ``other op`` (the code took another
         way) or ``uninitialised memory``.
     argument : str or None
-        The input that differs, with its two values where they are no tensors.
+        The input that differs, with its two values where they are no tensors; of other ops, both names.
     tensor : str or None
-        Name of a parameter or gradient that it read or wrote, where it did.
+        Name of the parameter or gradient that differs, or that it wrote.
     one, other : mapping
         The two lines of the trace; `other` is None where there is none.
     """
@@ -125,32 +125,51 @@ def first_op(one: Sequence[Row], other: Sequence[Row]) -> FirstOp | None:
     one, other : sequence of mapping
         Lines of `repro_assets.determinism.op_tracing`, of the same steps.
     """
-    for left, right in itertools.zip_longest(one, other):
+    for place, (left, right) in enumerate(itertools.zip_longest(one, other)):
         if left is None or right is None:
             return _found(OTHER_OP, left or right, None)
         if left["op"] != right["op"] or left["step"] != right["step"]:
-            return _found(OTHER_OP, left, right, argument=f"{left['op']} and {right['op']}")
+            row = _added(one, other, place)
+            return _found(OTHER_OP, row, right, argument=f"{left['op']} and {right['op']}")
         argument = _first_argument(left["in"], right["in"])
         if argument is not None:
-            return _found(INPUT, left, right, argument=argument)
+            return _found(INPUT, left, right, argument=argument[0], tensor=argument[1])
         if any(_differs(mine, theirs) for mine, theirs in zip(left["out"], right["out"], strict=False)):
             read_blank = any(part.get("blank") for part in _flat(left["in"]))
             return _found(UNINITIALISED if read_blank else OP, left, right)
     return None
 
 
-def _first_argument(one: Sequence[Row], other: Sequence[Row]) -> str | None:
+def _added(one: Sequence[Row], other: Sequence[Row], place: int) -> Row:
+    """Return the op that only one of two traces has, which part at `place`: the one after which they soonest agree."""
+    until: list[tuple[int, Sequence[Row]]] = []
+    for mine, theirs in ((one, other), (other, one)):
+        wanted = theirs[place]
+        ahead = itertools.takewhile(lambda row, step=wanted["step"]: row["step"] == step, mine[place:])
+        distance = next((number for number, row in enumerate(ahead) if row["op"] == wanted["op"]), None)
+        if distance is not None:
+            until.append((distance, mine[place : place + distance]))
+    if not until:
+        return one[place]
+    _, added = min(until, key=lambda found: found[0])
+    # What only makes room for a result says less than what computes it.
+    return next((row for row in added if "empty" not in row["op"]), added[0])
+
+
+def _first_argument(one: Sequence[Row], other: Sequence[Row]) -> tuple[str, str | None] | None:
+    """Return the argument that differs, with its values where they are no tensors, and the name of its tensor."""
     for left, right in itertools.zip_longest(one, other):
         if left is None or right is None:
-            return str((left or right)["arg"])
+            return str((left or right)["arg"]), None
         if "parts" in left and "parts" in right:
             pairs = list(itertools.zip_longest(left["parts"], right["parts"]))
-            if any(mine is None or theirs is None or _differs(mine, theirs) for mine, theirs in pairs):
-                return str(left["arg"])
+            differing = [mine or theirs for mine, theirs in pairs if not mine or not theirs or _differs(mine, theirs)]
+            if differing:
+                return str(left["arg"]), differing[0].get("name")
         elif _differs(left, right):
             if "value" in left and "value" in right:
-                return f"{left['arg']}: {_number(left['value'])} and {_number(right['value'])}"
-            return str(left["arg"])
+                return f"{left['arg']}: {_number(left['value'])} and {_number(right['value'])}", None
+            return str(left["arg"]), left.get("name")
     return None
 
 
@@ -173,8 +192,8 @@ def _flat(arguments: Iterable[Row]) -> Iterable[Row]:
         yield from one.get("parts") or [one]
 
 
-def _found(kind: str, one: Row, other: Row | None, argument: str | None = None) -> FirstOp:
-    named = [part["name"] for part in (*_flat(one["out"]), *_flat(one["in"])) if part.get("name")]
+def _found(kind: str, one: Row, other: Row | None, argument: str | None = None, tensor: str | None = None) -> FirstOp:
+    named = [part["name"] for part in _flat(one["out"]) if part.get("name")]
     return FirstOp(
         kind=kind,
         step=one["step"],
@@ -184,7 +203,7 @@ def _found(kind: str, one: Row, other: Row | None, argument: str | None = None) 
         source_line=one.get("source"),
         forward_line=one.get("forward_line"),
         argument=argument,
-        tensor=named[0] if named else None,
+        tensor=tensor or (named[0] if named else None),
         one=one,
         other=other,
     )

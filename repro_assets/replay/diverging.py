@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from repro_assets.catalog import queries
 from repro_assets.determinism.probe import Orders
+from repro_assets.determinism.quantities import RNG
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.inspection.comparison import compare_runs
 from repro_assets.replay import compare, divergence, errors_between, looking
@@ -162,7 +163,7 @@ def _look_closer(pair: _Pair, answer: Divergence, recorded: FirstDifference | No
     before = recorded.last_equal if recorded is not None else None
     last = recorded.step if recorded is not None and not whole else None
     found = recorded
-    if last is None or last - (before or 0) > TRACED_STEPS:
+    if whole or (steps if last is None else last) - (before or 0) > TRACED_STEPS or not steps:
         begin, checkpoint = _beginning(pair, before)
         every = max(1, ((last or steps) - begin) // KEPT_STEPS)
         seen = pair.look(Orders("", begin, last, every=every, checkpoint=checkpoint))
@@ -177,13 +178,19 @@ def _look_closer(pair: _Pair, answer: Divergence, recorded: FirstDifference | No
         _tell_first(answer, found)
         _tell_error(answer, found, *seen)
         before, last = found.last_equal, found.step
-    assert last is not None and found is not None
-    if last > 0:
+    if last is None or last > 0:
         begin, checkpoint = _beginning(pair, before)
         first = max(begin, before or 0)
         traced = pair.look(Orders("", first, last, trace=first + 1, every=1, checkpoint=checkpoint))
         _tell_traced(answer, *traced)
     _tell_verdict(answer)
+
+
+def between(one: Seen, other: Seen) -> Divergence:
+    """Say where two executions part of which all was seen, ops included."""
+    answer = Divergence(compare.DIVERGED, [])
+    _tell_traced(answer, one, other)
+    return answer
 
 
 def _beginning(pair: _Pair, before: int | None) -> tuple[int, str | None]:
@@ -215,7 +222,9 @@ def _tell_equal(answer: Divergence, recorded: FirstDifference | None) -> None:
 
 def _tell_traced(answer: Divergence, one: Seen, other: Seen) -> None:
     found = _between(one, other)
-    op = divergence.first_op(one.ops, other.ops)
+    # What differs before it has not changed anything that a step hands on.
+    since = 0 if found is None else found.step
+    op = divergence.first_op(*([row for row in seen.ops if row["step"] >= since] for seen in (one, other)))
     answer.again = found is not None or op is not None
     if found is not None:
         _tell_first(answer, found)
@@ -232,11 +241,13 @@ def _tell_op(answer: Divergence, op: FirstOp, one: Seen, other: Seen) -> None:
     answer.forward_line = op.forward_line
     folders = one.folder, other.folder
     answer.op_growth = errors_between.grown_over_ops(one.ops, other.ops, folders)
-    if op.tensor is not None and (answer.first_quantity == "parameter" or op.phase == "optimizer"):
+    if op.tensor is not None and op.kind != divergence.OTHER_OP:
         answer.tensor = op.tensor
 
 
 def _tell_error(answer: Divergence, found: FirstDifference, one: Seen, other: Seen) -> None:
+    if found.quantity == RNG:
+        return
     place = found.step, found.quantity, found.tensor
     rows = [_row_of(seen, place) for seen in (one, other)]
     if rows[0] is None or rows[1] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import NoReturn
 
 from repro_assets.artifacts.handle import Artifact
@@ -35,6 +36,7 @@ class Begun:
         self.inputs: dict[str, Artifact] = {}
         self.made: set[str] = set()
         self.mirroring: Mirroring | None = None
+        self._stack = ExitStack()
         self._begun: Run | None = None
         self._reads_from: Home | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from repro_assets.determinism.probe import Enough
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED
 from repro_assets.tracking.opened import Reached, Signalled
 
@@ -14,11 +15,9 @@ class Stopped(Exception):
 
 def state_of(error: BaseException | None) -> str:
     """Return the state in which a body ends that an error leaves; None stands for no error."""
-    if error is None or (
-        isinstance(error, SystemExit) and not isinstance(error, (Signalled, Reached)) and not error.code
-    ):
+    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit, Signalled, Reached, Enough)
+    if error is None or (isinstance(error, SystemExit) and not isinstance(error, stops) and not error.code):
         return COMPLETED
-    stops: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit, Signalled, Reached)
     cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", None)
     if cancelled is not None:
         stops += (cancelled,)

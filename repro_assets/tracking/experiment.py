@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -120,7 +120,6 @@ class Experiment(Outputs):
         self.is_owned = True
         self._given_home = home
         self._captured: Captured | None = None
-        self._stack = ExitStack()
         self._endings: list[Ending] = []
         self._process = 0
         self._log_metric: Callable[..., None] = self._refuse

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
@@ -19,6 +19,9 @@ from repro_assets.tracking import media
 from repro_assets.tracking.configuration import config_of
 from repro_assets.tracking.inputs import Inputs
 from repro_assets.tracking.opened import Reached, opened
+
+if TYPE_CHECKING:
+    from repro_assets.tracking.watched import Watched
 
 
 class Outputs(Inputs):
@@ -139,6 +142,34 @@ class Outputs(Inputs):
         saved = self.run.checkpoint(kind, name, value, step=step, metrics=metrics)
         self._has_made(f"checkpoint_{kind}_{name}")
         return saved
+
+    def watch(
+        self,
+        model: Any,
+        optimizer: Any = None,
+        *,
+        every: int = 0,
+        gradients: bool = False,
+        generators: Mapping[str, Any] | None = None,
+    ) -> Watched:
+        """Fingerprint a PyTorch training from here to the experiment's end.
+
+        Parameters
+        ----------
+        model, optimizer : Module and Optimizer
+            The steps are those of the optimizer; without one, call `Watched.step` after each.
+        every : int
+            Steps between fingerprints; 0 for as many as cost at most 2 % of the time.
+        gradients : bool
+            Fingerprint the gradients too.
+        generators : mapping, optional
+            Named generators beside the global ones.
+        """
+        from repro_assets.tracking.watched import Watched
+
+        watched = Watched(self.run, model, optimizer, every=every, gradients=gradients, generators=generators)
+        self._stack.callback(watched.close)
+        return watched
 
     def keep_result(self, value: Any) -> Artifact:
         """Keep what a function returned as the output ``result``.
