@@ -280,13 +280,6 @@ def clipping(kit: Kit, side: int) -> None:
 def weight_decay(kit: Kit, side: int) -> None:
     kit.optimizer.param_groups[0]["weight_decay"] = 0.01 * side
 
-    def update(step: int, loss: Tensor) -> None:
-        kit.optimizer.zero_grad()
-        loss.backward()
-        kit.optimizer.step()  # FAULT: weight_decay
-
-    kit.update = update  # type: ignore[method-assign]
-
 
 @fault(
     "the optimizer's state is lost, as by a resume without it",
@@ -347,13 +340,6 @@ def not_zeroed(kit: Kit, side: int) -> None:
 @fault("a hyperparameter comes from a variable", 1, "parameter", "0.weight", "input", "aten.add_.Tensor")
 def rate_of_variable(kit: Kit, side: int) -> None:
     kit.optimizer.param_groups[0]["lr"] = float(os.environ["PLANTED_RATE"])
-
-    def update(step: int, loss: Tensor) -> None:
-        kit.optimizer.zero_grad()
-        loss.backward()
-        kit.optimizer.step()  # FAULT: rate_of_variable
-
-    kit.update = update  # type: ignore[method-assign]
 
 
 def with_dropout(kit: Kit, side: int) -> None:

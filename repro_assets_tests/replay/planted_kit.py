@@ -61,7 +61,7 @@ class Kit:
     def update(self, step: int, loss: Tensor) -> None:
         self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()  # FAULT: lost_momentum
+        self.optimizer.step()  # FAULT: lost_momentum, weight_decay, rate_of_variable
 
     def train(self) -> None:
         seen = Watched(SimpleNamespace(log_fingerprints=lambda *_: None), self.model, self.optimizer)  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ class Kit:
                 self.begin(step)
                 chosen = self.order(step)
                 rows, labels = self.batch(step, chosen)
-                loss = self.loss(step, self.model(rows), labels)  # the model is called
+                loss = self.loss(step, self.model(rows), labels)  # FAULT: where the model is called
                 seen.note(batch=chosen, loss=loss)
                 self.update(step, loss)
         finally:
