@@ -16,6 +16,7 @@ SUBJECTS = (
     "checkpoints",
     "checkpointing",
     "fingerprints",
+    "fingerprinting",
     "monitor",
     "experience",
     "ranks",

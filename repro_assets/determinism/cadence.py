@@ -7,6 +7,8 @@ training has `DENSITY` to twice as many for each doubling of its length; the las
 
 from __future__ import annotations
 
+from collections import deque
+
 SHARE = 0.01
 """Half of what is promised (2 %): of the costs that are not measured here, the greatest is the cache's."""
 DENSITY = 16
@@ -35,7 +37,7 @@ class Cadence:
         self._every = every
         self._share = share
         self._interval = 1
-        self._cost: float | None = None
+        self._costs: deque[float] = deque(maxlen=3)
 
     def is_due(self, step: int) -> bool:
         """Tell whether the state after `step` is fingerprinted; that of the last one is, whatever this says."""
@@ -44,8 +46,14 @@ class Cadence:
         sparse = 1 << max(0, (step // DENSITY).bit_length() - 1)
         return step % max(sparse, self._interval) == 0
 
-    def learn(self, cost: float, work: float) -> None:
-        """Take in what one fingerprint took, and a step without it, in seconds."""
-        self._cost = cost if self._cost is None else (self._cost + cost) / 2
-        if work > 0:
-            self._interval = power_of_two(self._cost / (self._share * work))
+    def cost(self, seconds: float) -> None:
+        """Take in what one fingerprint took."""
+        self._costs.append(seconds)
+
+    def adapt(self, work: float) -> None:
+        """Take in what a step takes without fingerprints, in seconds."""
+        if not self._costs or work <= 0:
+            return
+        wanted = power_of_two(min(self._costs) / (self._share * work))
+        # The first fingerprint of a process takes longer than all others.
+        self._interval = min(wanted, DENSITY) if len(self._costs) == 1 else wanted

@@ -130,12 +130,11 @@ class Watch:
         now = time.perf_counter()
         if self._began is not None:
             self._work, self._steps = self._work + now - self._began, self._steps + 1
+            self._cadence.adapt(self._work / self._steps)
         if last or self._cadence.is_due(step):
             self._fingerprint(step)
-            if self._steps:
-                self._cadence.learn(time.perf_counter() - now, self._work / self._steps)
-                # The first steps are the slowest; what was measured before counts less and less.
-                self._work, self._steps = self._work / 2, self._steps / 2
+            # The first steps are the slowest; what was measured before counts less and less.
+            self._work, self._steps = self._work / 2, self._steps / 2
         self._noted.clear()
         self._began = time.perf_counter()
 
@@ -153,9 +152,11 @@ class Watch:
             self.probe.flush()
 
     def _fingerprint(self, step: int) -> None:
-        self.newest = step
+        began = time.perf_counter()
         for quantity, tensors in self._quantities(self._gradients):
             self._keep(step, tensors, quantity)
+        self._cadence.cost(time.perf_counter() - began)
+        self.newest = step
 
     def _see(self, step: int) -> None:
         assert self.probe is not None
