@@ -144,9 +144,9 @@ def _added(one: Sequence[Row], other: Sequence[Row], place: int) -> Row:
     """Return the op that only one of two traces has, which part at `place`: the one after which they soonest agree."""
     until: list[tuple[int, Sequence[Row]]] = []
     for mine, theirs in ((one, other), (other, one)):
-        wanted = theirs[place]
-        ahead = itertools.takewhile(lambda row, step=wanted["step"]: row["step"] == step, mine[place:])
-        distance = next((number for number, row in enumerate(ahead) if row["op"] == wanted["op"]), None)
+        wanted = theirs[place]["step"], theirs[place]["op"]
+        ahead = enumerate((row["step"], row["op"]) for row in mine[place:])
+        distance = next((number for number, row in ahead if row == wanted), None)
         if distance is not None:
             until.append((distance, mine[place : place + distance]))
     if not until:
