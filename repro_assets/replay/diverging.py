@@ -22,7 +22,7 @@ from repro_assets.replay import compare, divergence, errors_between, looking
 from repro_assets.replay.divergence import FirstDifference, FirstOp, Key
 from repro_assets.replay.errors_between import Grown
 from repro_assets.replay.looking import Seen
-from repro_assets.replay.plan import Recorded
+from repro_assets.replay.records import Asked
 from repro_assets.store.home import Home
 
 TRACED_STEPS = 32
@@ -69,8 +69,8 @@ class _Pair:
     """Two runs that are executed again, in a folder for all that is seen."""
 
     home: Home
-    one: Recorded
-    other: Recorded
+    one: Asked
+    other: Asked
     work: Path
     timeout: float | None
     log: IO[bytes] | None

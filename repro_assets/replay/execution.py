@@ -12,6 +12,10 @@ class ReplayFailed(ReproError):
     """The process of a replay ended without a result."""
 
 
+class TooLong(ReplayFailed):
+    """It was ended because it took too long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Executed:
     """What came of an execution.
@@ -31,9 +35,9 @@ class Executed:
     notes: list[str] = field(default_factory=list)
 
 
-def too_long(timeout: float | None) -> ReplayFailed:
+def too_long(timeout: float | None) -> TooLong:
     """Return the error of a replay that took too long; the records of what it did until then stay."""
-    return ReplayFailed(
+    return TooLong(
         f"the replay took more than {timeout:g} s and was ended",
         "give a longer --timeout; what it did until then is on record: repro runs list",
     )

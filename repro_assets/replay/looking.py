@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from repro_assets.artifacts import repository
 from repro_assets.determinism.probe import Orders
 from repro_assets.errors import CheckFailed
-from repro_assets.identity.digest import Digest
-from repro_assets.replay import launch
-from repro_assets.replay.plan import Recorded, Result, check_replayable, make_plan
-from repro_assets.replay.records import recorded_runs
+from repro_assets.replay import dagster_runs, tracked_runs
+from repro_assets.replay.environments import CURRENT, surroundings
+from repro_assets.replay.execution import ReplayFailed, TooLong
+from repro_assets.replay.needs import check_asked
+from repro_assets.replay.records import Asked, asked_for
 from repro_assets.store.home import Home
 
 
@@ -41,21 +42,21 @@ class Seen:
     ops: list[dict[str, Any]] = field(default_factory=list)
 
 
-def executable(home: Home, run_id: str) -> Recorded:
-    """Return the record of the one run that is to be executed again.
+def executable(home: Home, run_id: str) -> Asked:
+    """Return what executes a run again, by itself.
 
     Raises
     ------
-    InvalidValue, MissingVariable
+    InvalidValue, MissingVariable, MissingObject
         If it cannot be, with the reason.
     """
-    runs = recorded_runs(home, run_id)
-    check_replayable(runs, os.environ)
-    return runs[0]
+    asked = asked_for(home, run_id)
+    check_asked(home, asked, os.environ)
+    return asked
 
 
 def look(
-    home: Home, run: Recorded, work: Path, orders: Orders, *, timeout: float | None, log: IO[bytes] | None
+    home: Home, asked: Asked, work: Path, orders: Orders, *, timeout: float | None, log: IO[bytes] | None
 ) -> Seen:
     """Execute a run again and return what was seen.
 
@@ -63,10 +64,10 @@ def look(
     ----------
     home : Home
         The store.
-    run : Recorded
+    asked : Asked
         The run.
     work : Path
-        An empty folder, which has to stay as long as the values are read.
+        A folder that is not there yet, and has to stay as long as the values are read.
     orders : Orders
         What is wanted; their folder is made here.
     timeout : float, optional
@@ -81,29 +82,47 @@ def look(
     CheckFailed
         If it ended before it came to a step that is wanted, or nothing watches its training.
     """
-    folder, tree = work / "seen", work / "tree"
+    folder, place = work / "seen", work / "execution"
     folder.mkdir(parents=True)
-    repository.by_digest(home, Digest.parse(str(run.source)), name="source tree").lay_out(tree)
-    make_plan([run], home=home.root, tree=tree, parent=str(uuid.uuid4())).write(work / "plan.json")
+    place.mkdir()
     variables = replace(orders, folder=str(folder)).written(work / "orders.json")
-    failed: launch.ReplayFailed | None = None
-    try:
-        launch._execute(work, tree, {**launch._environment(home, tree, run), **variables}, timeout, log)
-    except launch.ReplayFailed as error:
-        # It ends without a result where it has seen enough.
-        failed = error
+    raised: dict[str, str] | None = None
+    with _in_variables(variables):
+        found = surroundings(home, asked.entry or asked.runs[0], CURRENT, None, None)
+        try:
+            if asked.entry is None:
+                executed = dagster_runs.execute(home, asked.runs, place, found, timeout, log)
+            else:
+                executed = tracked_runs.execute(home, asked, place, found, timeout, log)
+            raised = executed.result.error
+        except TooLong:
+            raise
+        except ReplayFailed as error:
+            # It ends without a result where it has seen enough.
+            raised = {"type": "ReplayFailed", "message": error.message}
     seen = read(folder)
-    if not seen.fingerprints or (failed is not None and "more than" in failed.message):
-        if failed is not None and seen.fingerprints:
-            raise failed
-        answer = work / "result.json"
-        raised = Result.read(answer).error if answer.is_file() else None
+    if not seen.fingerprints:
         said = f": {raised['type']}: {raised['message']}" if raised else ""
         raise CheckFailed(
-            f"executing run {run.run_id} again showed no step of a training{said}",
+            f"executing run {asked.run_id} again showed no step of a training{said}",
             "its source needs a Loop of this project's, or Experiment.watch",
         )
     return seen
+
+
+@contextmanager
+def _in_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process, of which an execution is given all."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def read(folder: Path) -> Seen:

@@ -41,7 +41,7 @@ def artifact(home: Home, kind: str) -> Artifact:
 def test_it_has_every_kind_of_record() -> None:
     later = {"version_deleted", "run_deleted", "checkpoint_deleted", "artifact_evicted", "packages_used"}
     later |= {"run_traced", "readings_missing", "run_resumed", "work_reused", "curriculum_changed", "training_event"}
-    later |= {"experiences_inserted", "experience_snapshot", "run_tagged", "run_noted", "console"}
+    later |= {"experiences_inserted", "experience_snapshot", "run_tagged", "run_noted", "console", "fingerprints_kept"}
     later |= {"notebook_cells"}
     assert [type(payload) for payload in store_v1.records()] == [
         kind for name, kind in PAYLOADS.items() if name not in later

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from repro_assets.cli.app import main
 from repro_assets.errors import InvalidValue
 from repro_assets.replay.diverging import Divergence, diverge
+from repro_assets.store.home import VARIABLE
 
 pytestmark = pytest.mark.slow
 
@@ -35,10 +39,15 @@ def line_of(project: Any, text: str) -> str:
     return f"looping.py:{number}"
 
 
-def test_another_learning_rate_from_a_step_on_is_found_at_that_step_in_the_optimizer(project: Any, log: Any) -> None:
+def test_another_learning_rate_from_a_step_on_is_found_at_that_step_in_the_optimizer(
+    project: Any, log: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, other = made(project), made(project, rate_from_six=0.05)
     coarse = diverge(project.home, one, other, execute=False)
     assert (coarse.first_step, coarse.last_equal_step, coarse.first_quantity) == (8, 4, "loss")
+    monkeypatch.setenv(VARIABLE, str(project.home.root))
+    assert main(["diverge", one, other, "--no-execute", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["first_step"] == 8
     found = diverge(project.home, one, other, log=log)
     assert place(found) == (
         "diverged", 6, "parameter", "inner.weight", "aten.add_.Tensor", line_of(project, "optimizer.step()"),
@@ -72,3 +81,18 @@ def test_runs_without_fingerprints_in_common_are_refused_where_nothing_is_execut
     other = project.run(selection=["plain/up"])["products"][0]["run_id"]
     with pytest.raises(InvalidValue, match="share no fingerprints"):
         diverge(project.home, one, other, execute=False)
+
+
+@pytest.mark.soak
+def test_within_a_tolerance_two_settings_are_equivalent_and_the_growth_is_drawn(
+    project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = made(project), made(project, rate_from_six=0.1000001)
+    monkeypatch.setenv(VARIABLE, str(project.home.root))
+    plot = tmp_path / "growth.svg"
+    assert main(["diverge", one, other, "--tolerance", "1e-3", "--plot", str(plot), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["verdict"], answer["first_step"], answer["op"]) == ("equivalent", 6, "aten.add_.Tensor")
+    assert 0 < answer["max_relative_error"] < 1e-3
+    assert {each["step"] for each in answer["growth"]} >= set(range(5, 13))
+    assert plot.read_text().startswith("<?xml")
