@@ -78,12 +78,12 @@ def due(cadence: Cadence, steps: int) -> set[int]:
 
 def test_two_runs_share_the_steps_of_the_coarser_interval_and_a_fixed_one_is_kept() -> None:
     fast, slow = Cadence(), Cadence()
-    for cadence, work in ((fast, 1.0), (slow, 0.01)):
+    for cadence, work in ((fast, 1.0), (slow, 0.02)):
         cadence.cost(0.9)
         cadence.cost(0.001)
         cadence.adapt(work)
     assert due(fast, 31) == set(range(1, 32)), "what costs nothing is looked at at every step"
-    assert due(slow, 31) == {16}, "a tenth of a step is spent at most once in ten, and rounded up to sixteen"
+    assert due(slow, 31) == {16}, "a twentieth of a step is spent at most once in ten steps, rounded up to sixteen"
     assert due(slow, 4096) < due(fast, 4096)
     assert len(due(fast, 4096)) < 200, "a long training is looked at more rarely"
     assert due(Cadence(every=15), 40) == {15, 30}
