@@ -1,9 +1,10 @@
 """Where two executions part: pure decisions over fingerprints, traced ops and values; nothing is executed here.
 
 Laws: only steps and quantities that both have are compared; of several quantities that differ at the first step the
-first in the order of cause and effect is named. An op is the first one where op, inputs or outputs differ: with equal
-inputs it computed otherwise, with other inputs the difference came in from outside torch, because no earlier op wrote
-it. What uninitialised memory holds is compared nowhere.
+first in the order of cause and effect is named; a generator that nobody draws from is none of a training's. An op is
+the first one where op, inputs or outputs differ: with equal inputs it computed otherwise, with other inputs the
+difference came in from outside torch, because no earlier op wrote it. What uninitialised memory holds is compared
+nowhere.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from repro_assets.determinism.quantities import rank_of
+from repro_assets.determinism.quantities import RNG, rank_of
 
 Key = tuple[int, str, str]
 """Step, quantity, tensor."""
@@ -91,9 +92,10 @@ def first_difference(one: Mapping[Key, str], other: Mapping[Key, str]) -> FirstD
     there = [{(step, quantity) for step, quantity, _ in side} for side in (one, other)]
     both = there[0] & there[1]
     steps = sorted({step for step, _ in both})
+    drawn_from = _moved(one) | _moved(other)
     names: dict[tuple[int, str], dict[str, None]] = {}
     for step, quantity, tensor in itertools.chain(one, other):
-        if (step, quantity) in both:
+        if (step, quantity) in both and (quantity != RNG or tensor in drawn_from):
             names.setdefault((step, quantity), {})[tensor] = None
     before = None
     for step in steps:
@@ -101,7 +103,7 @@ def first_difference(one: Mapping[Key, str], other: Mapping[Key, str]) -> FirstD
         for quantity in sorted((quantity for at, quantity in both if at == step), key=rank_of):
             found = [
                 tensor
-                for tensor in names[step, quantity]
+                for tensor in names.get((step, quantity), ())
                 if one.get((step, quantity, tensor)) != other.get((step, quantity, tensor))
             ]
             if found:
@@ -110,6 +112,15 @@ def first_difference(one: Mapping[Key, str], other: Mapping[Key, str]) -> FirstD
             return FirstDifference(step, before, differing)
         before = step
     return None
+
+
+def _moved(fingerprints: Mapping[Key, str]) -> set[str]:
+    """Return the generators that somebody draws from: whose state is not the same after all steps."""
+    states: dict[str, set[str]] = {}
+    for (_, quantity, tensor), state in fingerprints.items():
+        if quantity == RNG:
+            states.setdefault(tensor, set()).add(state)
+    return {tensor for tensor, found in states.items() if len(found) > 1}
 
 
 def steps_of(fingerprints: Mapping[Key, str]) -> list[int]:

@@ -55,9 +55,7 @@ def executable(home: Home, run_id: str) -> Asked:
     return asked
 
 
-def look(
-    home: Home, asked: Asked, work: Path, orders: Orders, *, timeout: float | None, log: IO[bytes] | None
-) -> Seen:
+def look(home: Home, asked: Asked, work: Path, orders: Orders, *, timeout: float | None, log: IO[bytes] | None) -> Seen:
     """Execute a run again and return what was seen.
 
     Parameters

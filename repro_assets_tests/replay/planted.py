@@ -346,12 +346,13 @@ def with_dropout(kit: Kit, side: int) -> None:
     kit.take(nn.Sequential(*kit.model, nn.Dropout(0.2)))  # type: ignore[misc]
 
 
+def unused_generators(kit: Kit, side: int) -> None:
+    random.seed()
+    np.random.seed()
+
+
 def with_adam(kit: Kit, side: int) -> None:
     kit.optimizer = torch.optim.AdamW(kit.model.parameters(), lr=0.01)
-
-
-def clipping_of_neither(kit: Kit, side: int) -> None:
-    clipping(kit, 0)
 
 
 def with_noise(kit: Kit, side: int) -> None:
@@ -364,7 +365,8 @@ CLEAN: dict[str, Callable[[Kit, int], None]] = {
     "with_dropout": with_dropout,
     "with_adam": with_adam,
     "with_noise": with_noise,
-    "with_clipping": clipping_of_neither,
+    "unused_generators": unused_generators,
+    "with_clipping": lambda kit, side: clipping(kit, 0),
 }
 
 
