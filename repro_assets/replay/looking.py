@@ -51,7 +51,7 @@ def executable(home: Home, run_id: str) -> Asked:
         If it cannot be, with the reason.
     """
     asked = asked_for(home, run_id)
-    check_asked(home, asked, os.environ)
+    check_asked(home, asked, os.environ, products=False)
     return asked
 
 

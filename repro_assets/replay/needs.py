@@ -19,7 +19,9 @@ from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
 
 
-def check_asked(home: Home, asked: Asked, variables: Mapping[str, str], *, environment: bool = False) -> None:
+def check_asked(
+    home: Home, asked: Asked, variables: Mapping[str, str], *, environment: bool = False, products: bool = True
+) -> None:
     """Refuse, before anything is started, what cannot be replayed.
 
     Parameters
@@ -32,6 +34,8 @@ def check_asked(home: Home, asked: Asked, variables: Mapping[str, str], *, envir
         Those of this process.
     environment : bool
         Whether the recorded environment is needed.
+    products : bool
+        Whether what it made is compared, so that there has to be something.
 
     Raises
     ------
@@ -46,7 +50,8 @@ def check_asked(home: Home, asked: Asked, variables: Mapping[str, str], *, envir
         raise InvalidValue("there is no run of an asset to replay here", "name a run of: repro runs list")
     for run in [asked.entry] if asked.entry is not None else asked.runs:
         _check_record(run, variables)
-    _check_products(asked)
+    if products:
+        _check_products(asked)
     check_objects(home, asked.family or asked.runs, environment=environment)
 
 
