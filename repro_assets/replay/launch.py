@@ -90,7 +90,7 @@ def replay(
             if told is not None:
                 for line in filter(None, [found.sentence(), *found.notes]):
                     told(line)
-            left = None if timeout is None else max(timeout - (time.monotonic() - began), 0.001)
+            left = timeout if timeout is None or not parts else max(timeout - (time.monotonic() - began), 0.001)
             parts.append(_replayed(home, asked, compared, found, tolerance, left, log, told))
     return joined(run_id, parts, time.monotonic() - began, environment)
 

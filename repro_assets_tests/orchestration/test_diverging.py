@@ -63,6 +63,7 @@ def test_another_learning_rate_from_a_step_on_is_found_at_that_step_in_the_optim
     assert project.rows("SELECT count(*) AS n FROM replays") == [{"n": 0}]
 
 
+@pytest.mark.soak
 def test_an_op_that_breaks_its_promise_is_found_by_executing_one_run_twice(project: Any, log: Any) -> None:
     run = made(project, noisy_from=7)
     found = diverge(project.home, run, log=log)

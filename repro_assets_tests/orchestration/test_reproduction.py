@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from repro_assets.orchestration.instance import open_instance
-from repro_assets.orchestration.replaying import REPRODUCES, replay_and_show
+from repro_assets.orchestration.replaying import REPRODUCES
 from repro_assets.orchestration.reproduction import promises_kept, replay_job, sample, sample_job
 
 pytestmark = pytest.mark.slow
@@ -61,8 +61,7 @@ def test_a_verdict_is_a_check_a_job_fails_by_it_and_a_broken_promise_is_said_onc
 
 
 def test_a_sample_is_of_recent_runs_and_another_one_each_day(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [project.run(selection=["plain/up"], settings={"seed": seed}) for seed in range(3)]
-    runs = {product["run_id"] for answer in answers for product in answer["products"]}
+    runs = {product["run_id"] for product in project.run(job="chain")["products"]}
     now = dt.datetime.now(dt.UTC)
     day = dt.timedelta(days=1)
     assert set(sample(project.home, 10, day, now)) == runs
@@ -75,7 +74,6 @@ def test_a_sample_is_of_recent_runs_and_another_one_each_day(project: Any, monke
     assert done.success
     replayed = project.rows("SELECT original_run, verdict FROM replays")
     assert [row["verdict"] for row in replayed] == ["identical"]
-    assert replay_and_show(project.home, replayed[0]["original_run"]).verdict == "identical"
 
 
 def test_the_check_replays_where_it_is_asked_for_by_itself(project: Any) -> None:
