@@ -1,7 +1,7 @@
 """What a person may call an artifact, and which one that is.
 
 ``NAME`` (newest version not made by a trial), ``NAME:v3``, ``NAME@alias``, a display name (``model-<run_id>``,
-``RUN/checkpoint_step_1000``), ``sha256:…``, an unambiguous digest prefix of 8 or more, or the path of a file.
+``RUN/checkpoint_step_1000``, ``RUN/notes.txt``), ``sha256:…``, an unambiguous digest prefix of 8 or more, or the path of a file.
 
 What the store's own folders answer (`artifacts.repository.by_name`) needs no catalog; the rest is asked of a refreshed
 one.
@@ -20,6 +20,8 @@ from repro_assets.errors import AmbiguousName, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.home import Home
+
+_MOST_SHOWN = 5
 
 
 def resolve_artifact(home: Home, text: str, *, deleted: bool = False) -> Artifact:
@@ -84,14 +86,17 @@ def _alias(home: Home, collection: str, alias: str) -> Artifact:
 
 
 def _displayed(home: Home, text: str) -> Artifact | None:
-    run, separator, checkpoint = text.rpartition("/")
+    run, separator, rest = text.partition("/")
     if separator:
+        # Of a file's path the first folder is no run: a part of an id counts from 8 digits on.
         rows = queries.rows(
             home,
-            "SELECT digest, run_id FROM (SELECT name, digest, run_id FROM checkpoints "
-            "UNION ALL SELECT name, digest, run_id FROM experience_snapshots) "
-            "WHERE name = ? AND starts_with(run_id, ?)",
-            [checkpoint, run],
+            "SELECT digest, run_id FROM (SELECT run_id || '/' || name AS shown, digest, run_id FROM checkpoints "
+            "UNION ALL SELECT run_id || '/' || name, digest, run_id FROM experience_snapshots "
+            "UNION ALL SELECT name, digest, run_id FROM run_outputs) "
+            "WHERE shown = $text OR (len($run) >= 8 AND starts_with(run_id, $run) AND shown = run_id || '/' || $rest) "
+            "ORDER BY digest",
+            {"text": text, "run": run, "rest": rest},
         )
     else:
         rows = queries.rows(home, "SELECT digest, run_id FROM run_outputs WHERE name = ?", [text])
@@ -122,7 +127,8 @@ def _file(home: Home, text: str) -> Artifact | None:
 def _one(home: Home, text: str, rows: list[dict[str, object]]) -> Artifact | None:
     digests = {str(row["digest"]) for row in rows}
     if len(digests) > 1:
-        raise AmbiguousName(f"{text!r} fits {len(digests)} artifacts", "write more of the digest")
+        shown = ", ".join(sorted(digests)[:_MOST_SHOWN]) + (", …" if len(digests) > _MOST_SHOWN else "")
+        raise AmbiguousName(f"{text!r} fits {len(digests)} artifacts", f"give the digest of one: {shown}")
     if not digests:
         return None
     run = rows[0].get("run_id") if len(rows) == 1 else None
