@@ -1,7 +1,8 @@
 """Which listed paths are no source.
 
-Laws: the outermost folder that is left out decides, with its reason. A store is known by its marker file, and its
-``raw/`` is source, because committed inputs lie there. ``.reproignore`` in the root speaks gitignore's language; such
+Laws: the outermost folder that is left out decides, with its reason. A store is known by its marker file; what it holds
+itself is left out, and what else lies in its folder, such as ``raw/`` or a package, is a person's and source.
+``.reproignore`` in the root speaks gitignore's language; such
 files in folders below are ordinary files.
 """
 
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from repro_assets.errors import InvalidInput
-from repro_assets.store.home import MARKER
+from repro_assets.store.home import IGNORING, MARKER, own_names
 
 _NEVER = {".venv": "a virtual environment", "__pycache__": "compiled Python", ".git": "git's own folder"}
 _OUTPUTS = frozenset({"outputs", "multirun", "wandb", "mlruns"})
-_STORE = "a store's own folder, but for its raw/"
+_STORE = "what a store holds itself; other files in its folder are source"
+_OF_STORES = own_names()
 _ROOT = "."
 
 
@@ -52,21 +54,19 @@ class Exclusions:
         parts = path.split("/")
         for depth, part in enumerate(parts):
             folder = "/".join(parts[:depth])
-            if folder not in self._judged:
-                self._judged[folder] = self._judge(folder, parts[depth - 1] if depth else "")
-            judged = self._judged[folder]
+            judged = self._judgement(folder)
             if judged is None:
                 continue
             reason, even_tracked = judged
-            if reason == _STORE and part == "raw" and len(parts) > depth + 1:
+            if reason == _STORE and part not in _OF_STORES and (tracked or part != IGNORING):
                 continue
             if even_tracked or not tracked:
                 return folder or _ROOT, reason
         return None
 
     def is_store(self, folder: str) -> bool:
-        """Whether `folder`, relative to the root, is left out as a store, so that its ``raw/`` may be source."""
-        judged = self._judged.get(folder)
+        """Whether `folder`, relative to the root, holds a store, so that each name in it is judged by itself."""
+        judged = self._judgement(folder)
         return judged is not None and judged[0] == _STORE
 
     def reason(self, path: str, tracked: bool) -> str | None:
@@ -79,6 +79,11 @@ class Exclusions:
     def is_named(self, path: str) -> bool:
         """Whether ``.reproignore`` names `path`."""
         return self._patterns is not None and bool(self._patterns.match_file(path))
+
+    def _judgement(self, folder: str) -> tuple[str, bool] | None:
+        if folder not in self._judged:
+            self._judged[folder] = self._judge(folder, folder.rpartition("/")[2])
+        return self._judged[folder]
 
     def _judge(self, folder: str, name: str) -> tuple[str, bool] | None:
         """Reason to leave `folder` out, and whether it also holds for what git tracks."""

@@ -6,7 +6,7 @@ not taken is in ``left_out`` with the reason, a folder once for all below it. No
 finds something, and a file is read again only in the state in which it was scanned. A path that looks like a credential
 is left out too, and named without it.
 
-Left out are stores (a folder that holds the marker file, but not its ``raw/``), virtual environments, ``__pycache__``,
+Left out are what a store holds itself (not what else lies in its folder, such as ``raw/`` or a package), virtual environments, ``__pycache__``,
 what ``.reproignore`` in the root names (gitignore syntax), files over the limit, and untracked ``outputs/ multirun/
 wandb/ mlruns/``: where they are tracked, or are Python packages, somebody has declared them to be source. Of a git
 repository below (a submodule, or one that merely lies there) the files are taken as if they were part of this one.
@@ -203,7 +203,8 @@ class _Capture:
     def _take(self, relative: str, tracked: bool) -> bool:
         """Take one listed path or say why not; True unless a folder that is left out holds it."""
         relative = relative.rstrip("/")
-        folder = relative.rpartition("/")[0], tracked
+        place = relative.rpartition("/")[0]
+        folder = relative if self.rules.is_store(place) else place, tracked
         if folder not in self.verdicts:
             self.verdicts[folder] = self.rules.folder_of(relative, tracked)
         verdict = self.verdicts[folder]
@@ -297,7 +298,7 @@ class _Capture:
                     yield relative
                 continue
             verdict = self.rules.folder_of(relative + "/.", tracked=False)
-            if verdict is None or (verdict[0] == relative and self.rules.is_store(relative)):
+            if verdict is None:
                 yield from self._walk(relative + "/", Path(entry.path))
             else:
                 self.left_out[_shown(verdict[0]) + "/"] = verdict[1]

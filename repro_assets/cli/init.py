@@ -18,10 +18,14 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a store, or find the one that is there."""
+    import os
+
     from repro_assets.cli.rendering import print_json, print_line
     from repro_assets.errors import NoStore
-    from repro_assets.store.home import MARKER, find_store, make_store
+    from repro_assets.store.home import MARKER, VARIABLE, find_store, make_store
 
+    if folder is None and os.environ.get(VARIABLE):
+        folder = Path(os.environ[VARIABLE])
     try:
         home = find_store(make=True) if folder is None else make_store(folder)
     except NoStore:

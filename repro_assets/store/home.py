@@ -29,8 +29,11 @@ MERGED_FORMAT = 2
 """That of a store of which a part of the journal is merged; who does not know merges must not collect there."""
 _NEW_FORMAT = 1
 VARIABLE = "REPRO_HOME"
+IGNORING = ".gitignore"
+"""The file in a new store's folder that hides the store, and itself, from git."""
 PROJECT_MARKS = ("workspace.yaml", "pyproject.toml", ".git")
 """Any of these makes a folder a project's top."""
+_NO_OTHERS = frozenset({"raw", IGNORING, ".gitkeep", "lost+found"})
 _UNSEALED = frozenset({"format", "store_id"})
 
 
@@ -131,6 +134,7 @@ def make_store(root: Path) -> Home:
     _refuse_file(root)
     if not (root / MARKER).is_file():
         content = sealed.seal({"format": _NEW_FORMAT, "store_id": uuid.uuid4().hex})
+        _hide(root)
         # Exclusively: of two processes that make one store, the first one's id stays.
         durable.write_file(root / MARKER, [content], Home(root).temporary, exclusive=True)
         try:
@@ -139,6 +143,21 @@ def make_store(root: Path) -> Home:
         except OSError as error:
             raise from_os_error(error, root) from error
     return open_store(root)
+
+
+def _hide(root: Path) -> None:
+    """Have git leave alone what the store in `root` will hold, unless a person's own file says what it leaves alone.
+
+    It hides itself, too, so that a clean worktree stays clean.
+    """
+    lines = ["# The store is no part of the repository; what else lies in this folder may be.", f"/{IGNORING}"]
+    lines += [f"/{name}" for name in sorted(own_names())]
+    try:
+        durable.write_file(
+            root / IGNORING, ["".join(f"{line}\n" for line in lines).encode()], Home(root).temporary, exclusive=True
+        )
+    except OSError as error:
+        raise from_os_error(error, root) from error
 
 
 def open_store(root: Path) -> Home:
@@ -210,17 +229,22 @@ def find_store(start: Path | None = None, *, make: bool = False) -> Home:
         Where to look from; the current folder if left out.
     make : bool
         Make the store where it belongs (``REPRO_HOME``, else ``data`` beside one of `PROJECT_MARKS`) if none is
-        found.
+        found. A folder that ``REPRO_HOME`` names must be new or empty for
+        that, or be a project's ``data``.
 
     Raises
     ------
     NoStore
-        If there is none, and `make` is false or there is no project to make it in.
+        If there is none, and `make` is false, there is no project to make it in, or the folder that ``REPRO_HOME``
+        names is no project's ``data`` and has other things in it.
     """
     named = os.environ.get(VARIABLE)
     if named:
         root = Path(named).expanduser().absolute()
-        return open_store(root) if (root / MARKER).is_file() or not make else make_store(root)
+        if make and not (root / MARKER).is_file():
+            _refuse_other_things(root)
+            return make_store(root)
+        return open_store(root)
     folder = (start or Path.cwd()).absolute()
     for candidate in (folder, *folder.parents):
         for root in (candidate, candidate / "data"):
@@ -230,6 +254,24 @@ def find_store(start: Path | None = None, *, make: bool = False) -> Home:
     if project is not None:
         return make_store(project / "data")
     raise NoStore(f"no store was found from {folder} upwards", f"set {VARIABLE} or run: repro init")
+
+
+def _refuse_other_things(root: Path) -> None:
+    """Refuse a folder in which a store would stand among somebody's files, unless that is asked for by its name."""
+    _refuse_file(root)
+    if root.name == "data" and any((root.parent / mark).exists() for mark in PROJECT_MARKS):
+        return
+    try:
+        others = sorted({path.name for path in root.iterdir()} - own_names() - _NO_OTHERS)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise from_os_error(error, root) from error
+    if others:
+        raise NoStore(
+            f"{VARIABLE} names {root}, which is no store and has {others[0]} in it",
+            f"name another folder, or make a store there all the same: repro init {root}",
+        )
 
 
 def _refuse_file(root: Path) -> None:
@@ -254,11 +296,12 @@ def store_of(path: Path) -> Path | None:
     """Return the folder of the store whose marker or own place `path` is, or is in; None for any other path."""
     target = path.expanduser().resolve()
     for root in target.parents:
-        if (root / MARKER).is_file() and target.relative_to(root).parts[0] in _own_names():
+        if (root / MARKER).is_file() and target.relative_to(root).parts[0] in own_names():
             return root
     return None
 
 
-def _own_names() -> set[str]:
+def own_names() -> frozenset[str]:
+    """Return the names of the files and folders by which a store fills its folder; others in it are a person's."""
     places = (getattr(Home(Path()), name) for name, kind in vars(Home).items() if isinstance(kind, property))
-    return {MARKER, "retention.json", "repack.json", *(place.parts[0] for place in places if place.parts)}
+    return frozenset({MARKER, "retention.json", "repack.json", *(place.parts[0] for place in places if place.parts)})

@@ -19,6 +19,7 @@ from repro_assets.capture.level import Level
 from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.source import capture_source
 from repro_assets.errors import InvalidInput, InvalidValue, SourceChanged
+from repro_assets.store.home import make_store
 from repro_assets.store.sources import Stamp, read_stable
 
 MARKER = "repro-store.json"
@@ -71,6 +72,18 @@ def test_a_store_is_left_out_but_for_its_raw_inputs(repository: Path, with_git: 
     capture = capture_source(repository)
     assert [path for path in paths(capture) if path.startswith("data/")] == ["data/raw/in.csv"]
     assert set(reasons(capture)) == {"data/", "data/raw/deep/"}
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_a_package_in_the_folder_of_a_store_is_source(repository: Path, with_git: bool) -> None:
+    make_store(repository / "data")
+    write(repository, {"data/__init__.py": "", "data/loader.py": "rows = 1\n", "data/sub/journal/x.py": ""})
+    write(repository, {"data/journal/x.jsonl": "{}", "data/cache/x.py": ""})
+    if not with_git:
+        (repository / ".git").rename(repository.parent / "elsewhere")
+    capture = capture_source(repository)
+    found = [path for path in paths(capture) if path.startswith("data/")]
+    assert found == ["data/__init__.py", "data/loader.py", "data/sub/journal/x.py"]
 
 
 def test_tracked_outputs_and_packages_of_that_name_are_source(repository: Path) -> None:

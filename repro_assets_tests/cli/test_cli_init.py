@@ -42,6 +42,16 @@ def test_a_store_cannot_be_a_file(repro, tmp_path, monkeypatch, words):
         assert "is a file, not a folder" in said.err
 
 
+def test_a_store_among_somebodys_files_is_made_by_init_alone(repro, tmp_path, monkeypatch):
+    (tmp_path / "thesis.txt").write_text("mine")
+    monkeypatch.setenv("REPRO_HOME", str(tmp_path))
+    said = repro("artifacts", "put", tmp_path / "thesis.txt", "--name", "thesis")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert f"repro init {tmp_path}" in said.err
+    assert repro("init").code == 0
+    assert repro("artifacts", "put", tmp_path / "thesis.txt", "--name", "thesis").code == 0
+
+
 def test_init_twice_changes_nothing(repro, tmp_path):
     first = repro("init", tmp_path / "s", "--json")
     marker = Path(first.document["marker"])

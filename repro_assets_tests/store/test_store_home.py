@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -75,6 +76,46 @@ def test_a_store_that_the_variable_names_and_is_not_there_is_not_replaced_by_ano
     with pytest.raises(NoStore, match="elsewhere"):
         find_store(tmp_path)
     assert find_store(tmp_path, make=True) == Home(tmp_path / "elsewhere")
+
+
+def test_no_store_is_made_among_somebodys_files_unless_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    monkeypatch.setenv("REPRO_HOME", str(folder))
+    with pytest.raises(NoStore, match=r"thesis\.txt") as refused:
+        find_store(tmp_path, make=True)
+    assert refused.value.remedy.endswith(f"repro init {folder}")
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+    make_store(folder)
+    assert find_store(tmp_path, make=True).root == folder
+    # The data of a project is where its store belongs, whoever names it.
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    (project / "pyproject.toml").touch()
+    (project / "data" / "loader.py").touch()
+    monkeypatch.setenv("REPRO_HOME", str(project / "data"))
+    assert find_store(tmp_path, make=True).root == project / "data"
+
+
+def test_git_sees_nothing_of_a_store_and_all_that_is_beside_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    home = make_store(tmp_path / "data")
+    for name in ("objects/ab/c", "journal/x.jsonl", "catalog.duckdb", "raw/in.csv", "loader.py", "sub/objects/x"):
+        (home.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (home.root / name).touch()
+    seen = subprocess.run(
+        ["git", "-C", str(tmp_path), "ls-files", "-o", "--exclude-standard"], check=True, capture_output=True, text=True
+    )
+    assert seen.stdout.split() == ["data/loader.py", "data/raw/in.csv", "data/sub/objects/x"]
+
+
+def test_a_persons_own_file_says_what_git_leaves_alone(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("*\n")
+    make_store(tmp_path)
+    assert (tmp_path / ".gitignore").read_text() == "*\n"
 
 
 @pytest.mark.parametrize("sign", ["workspace.yaml", "pyproject.toml", ".git"])
