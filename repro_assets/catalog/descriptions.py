@@ -19,16 +19,26 @@ _JSON_COLUMNS = (
     "differences", "left_out", "variables", "unavailable", "attributes",
 )  # fmt: skip
 SPANS_SHOWN = 10
+INPUT_NAME = (
+    "coalesce((SELECT min(o.name) FROM run_outputs o WHERE o.run_id = i.made_by AND o.digest = i.digest), "
+    "i.read_as, n.name)"
+)
+"""What an input `i` was when it was read; `n` is its row of `artifact_names`."""
 _LISTED = """
     SELECT coalesce(v.collection || ':v' || v.version, n.name) AS name, v.collection, v.version, a.digest, a.kind,
-        a.size, a.parts, v.trial, coalesce(v.run_id, made.run_id) AS run_id, coalesce(v.time, a.stored_at) AS time,
+        a.size, a.parts, v.trial,
+        CASE WHEN v.version IS NULL OR v.run_id IS NOT NULL OR made.time <= v.time
+            THEN coalesce(v.run_id, made.run_id) END AS run_id, coalesce(v.time, a.stored_at) AS time,
         (SELECT list(l.alias ORDER BY l.alias) FROM aliases l
          WHERE l.collection = v.collection AND l.version = v.version) AS aliases
     FROM artifacts a
     LEFT JOIN (SELECT * FROM versions ANTI JOIN deleted_versions USING (collection, version)) v USING (digest)
     LEFT JOIN artifact_names n USING (digest)
-    LEFT JOIN (SELECT digest, first(run_id ORDER BY time, run_id) AS run_id FROM run_outputs GROUP BY digest) made
-        USING (digest)
+    LEFT JOIN (
+        -- A run that had read the same content did not make it.
+        SELECT digest, first(run_id ORDER BY time, run_id) AS run_id, min(time) AS time
+        FROM run_outputs ANTI JOIN run_inputs USING (run_id, digest) GROUP BY digest
+    ) made USING (digest)
     WHERE a.digest IN (SELECT digest FROM held) OR n.name IS NULL
 """
 
@@ -112,8 +122,8 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             for row in of_run("SELECT name, version FROM used_packages WHERE run_id = $run ORDER BY lower(name)")
         }
         record["inputs"] = of_run(
-            "SELECT i.* EXCLUDE (run_id, record), n.name FROM run_inputs i LEFT JOIN artifact_names n USING (digest) "
-            "WHERE i.run_id = $run ORDER BY slot, partition, digest"
+            f"SELECT i.* EXCLUDE (run_id, record, read_as), {INPUT_NAME} AS name FROM run_inputs i "
+            "LEFT JOIN artifact_names n USING (digest) WHERE i.run_id = $run ORDER BY slot, partition, digest"
         )
         for name, table, order in (
             ("outputs", "run_outputs", "slot, partition, digest"),

@@ -208,11 +208,12 @@ def settle(runs: str) -> str:
         state = d.state, state_source = d.state_source, dagster_status = d.status, job = coalesce(runs.job, d.job),
         started_at = d.started_at, ended_at = d.ended_at, seconds = epoch(d.ended_at) - epoch(d.started_at),
         error_type = d.error_type, error_message = d.error_message, error_trace = d.error_trace,
-        edited_sources = d.edited_sources
+        edited_sources = d.edited_sources, warnings = coalesce(d.warnings, runs.warnings)
     FROM (
         WITH wanted AS MATERIALIZED (SELECT DISTINCT run_id FROM ({runs})),
         starts AS (
-            SELECT run_id, min(time) AS time FROM journal.run_starts SEMI JOIN wanted USING (run_id) GROUP BY run_id
+            SELECT run_id, min(time) AS time, arg_min(warnings, (time, record)) AS warnings
+            FROM journal.run_starts SEMI JOIN wanted USING (run_id) GROUP BY run_id
         ),
         ends AS (
             SELECT * FROM journal.run_ends SEMI JOIN wanted USING (run_id)
@@ -246,7 +247,8 @@ def settle(runs: str) -> str:
                 ELSE ends.time END AS ended_at,
             coalesce(parents.error_type, ends.error_type) AS error_type,
             coalesce(parents.error_message, ends.error_message) AS error_message,
-            coalesce(parents.error_trace, ends.error_trace) AS error_trace, ends.edited_sources
+            coalesce(parents.error_trace, ends.error_trace) AS error_trace, ends.edited_sources,
+            list_concat(starts.warnings, coalesce(ends.warnings, [])) AS warnings
         FROM wanted LEFT JOIN starts USING (run_id) LEFT JOIN ends USING (run_id)
             LEFT JOIN parents USING (run_id) LEFT JOIN alive USING (run_id)
     ) d
@@ -255,7 +257,8 @@ def settle(runs: str) -> str:
         OR runs.dagster_status IS DISTINCT FROM d.status OR runs.started_at IS DISTINCT FROM d.started_at
         OR runs.ended_at IS DISTINCT FROM d.ended_at OR runs.error_type IS DISTINCT FROM d.error_type
         OR runs.error_message IS DISTINCT FROM d.error_message OR runs.error_trace IS DISTINCT FROM d.error_trace
-        OR runs.edited_sources IS DISTINCT FROM d.edited_sources)
+        OR runs.edited_sources IS DISTINCT FROM d.edited_sources
+        OR runs.warnings IS DISTINCT FROM coalesce(d.warnings, runs.warnings))
     """
 
 

@@ -263,7 +263,13 @@ def _(payload: run_records.RunStarted, record: Record, time: int) -> Iterator[Ta
     yield "runs", row
     yield (
         "journal.run_starts",
-        {"run_id": row["run_id"], "record": record.id, "segment": record.segment, "time": time},
+        {
+            "run_id": row["run_id"],
+            "record": record.id,
+            "segment": record.segment,
+            "warnings": row["warnings"],
+            "time": time,
+        },
     )
     if payload.source is not None or facts:
         yield (

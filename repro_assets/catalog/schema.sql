@@ -70,12 +70,14 @@ CREATE TABLE journal.run_starts (
     run_id VARCHAR NOT NULL,
     record VARCHAR NOT NULL,
     segment VARCHAR NOT NULL,
+    warnings VARCHAR[] NOT NULL,
     time TIMESTAMP NOT NULL
 );
 COMMENT ON TABLE journal.run_starts IS 'Every start record; a run that is announced by several processes has several.';
 COMMENT ON COLUMN journal.run_starts.run_id IS 'The run.';
 COMMENT ON COLUMN journal.run_starts.record IS 'Id of the record, segment:number.';
 COMMENT ON COLUMN journal.run_starts.segment IS 'Segment whose process announced the run.';
+COMMENT ON COLUMN journal.run_starts.warnings IS 'Warnings given at the start.';
 COMMENT ON COLUMN journal.run_starts.time IS 'When, UTC.';
 
 CREATE TABLE journal.run_ends (
@@ -86,7 +88,8 @@ CREATE TABLE journal.run_ends (
     error_type VARCHAR,
     error_message VARCHAR,
     error_trace VARCHAR,
-    edited_sources VARCHAR[] NOT NULL
+    edited_sources VARCHAR[] NOT NULL,
+    warnings VARCHAR[] NOT NULL
 );
 COMMENT ON TABLE journal.run_ends IS 'Every end record; the latest counts.';
 COMMENT ON COLUMN journal.run_ends.run_id IS 'The run.';
@@ -97,6 +100,7 @@ COMMENT ON COLUMN journal.run_ends.error_type IS 'Class of the error.';
 COMMENT ON COLUMN journal.run_ends.error_message IS 'Its message.';
 COMMENT ON COLUMN journal.run_ends.error_trace IS 'Its trace.';
 COMMENT ON COLUMN journal.run_ends.edited_sources IS 'Source files that were edited while the run was executing.';
+COMMENT ON COLUMN journal.run_ends.warnings IS 'Warnings given after the start.';
 
 CREATE TABLE journal.parent_states (
     run_id VARCHAR NOT NULL,
@@ -232,7 +236,7 @@ COMMENT ON COLUMN runs.config IS 'Configuration as resolved.';
 COMMENT ON COLUMN runs.mode IS 'Settings that change bits, as asked for.';
 COMMENT ON COLUMN runs.settings IS 'Settings that change bits, as found.';
 COMMENT ON COLUMN runs.plan IS 'What a replay needs beside source, environment and inputs.';
-COMMENT ON COLUMN runs.warnings IS 'Warnings given at the start.';
+COMMENT ON COLUMN runs.warnings IS 'Warnings given at the start, then those that came later, once the run has ended.';
 COMMENT ON COLUMN runs.edited_sources IS 'Source files that were edited while it was executing.';
 COMMENT ON COLUMN runs.host_facts IS 'What identifies the host, what the libraries that were loaded said of themselves, and which readings were missing; no part of an identity.';
 COMMENT ON COLUMN runs.record IS 'Id of the start record.';
@@ -560,6 +564,7 @@ CREATE TABLE run_inputs (
     partition VARCHAR,
     made_by VARCHAR,
     pinned BOOLEAN NOT NULL,
+    read_as VARCHAR,
     record VARCHAR NOT NULL,
     time TIMESTAMP NOT NULL
 );
@@ -571,6 +576,7 @@ COMMENT ON COLUMN run_inputs.asset IS 'Asset key it came from.';
 COMMENT ON COLUMN run_inputs.partition IS 'Partition it came from.';
 COMMENT ON COLUMN run_inputs.made_by IS 'Run that wrote it, where known.';
 COMMENT ON COLUMN run_inputs.pinned IS 'True where the person chose it.';
+COMMENT ON COLUMN run_inputs.read_as IS 'Version as which it was read, collection:vN, where no run wrote it.';
 COMMENT ON COLUMN run_inputs.record IS 'Id of the record.';
 COMMENT ON COLUMN run_inputs.time IS 'When it was loaded, UTC.';
 

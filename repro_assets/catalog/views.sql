@@ -167,10 +167,18 @@ FROM (
     UNION ALL SELECT digest, run_id || '/' || name, 1, time FROM experience_snapshots
     UNION ALL SELECT digest, run_id || '/fingerprints_' || first, 1, time FROM fingerprint_tables
     UNION ALL SELECT digest, name, 2, time FROM evaluations
-    UNION ALL SELECT digest, collection || ':v' || version, 3, time FROM versions
+    -- What came from outside before a run wrote the same bytes is called as what came.
+    UNION ALL SELECT digest, collection || ':v' || version,
+        CASE WHEN run_id IS NULL AND time <= coalesce(made.first, 'infinity') THEN -1 ELSE 3 END, time
+    FROM versions LEFT JOIN (
+        SELECT digest, min(time) AS first FROM (
+            SELECT digest, time FROM run_outputs UNION ALL SELECT digest, time FROM checkpoints
+            UNION ALL SELECT digest, time FROM experience_snapshots
+        ) GROUP BY digest
+    ) made USING (digest)
 )
 GROUP BY digest;
-COMMENT ON VIEW artifact_names IS 'One name for each artifact that has any: the first that a run gave it, else its first version.';
+COMMENT ON VIEW artifact_names IS 'One name for each artifact that has any: its first version where it came from outside before a run wrote it, else the first that a run gave it, else its first version.';
 COMMENT ON COLUMN artifact_names.digest IS 'The artifact.';
 COMMENT ON COLUMN artifact_names.name IS 'The name.';
 
@@ -236,7 +244,7 @@ COMMENT ON COLUMN audit.record IS 'Id of the record.';
 CREATE VIEW provenance AS
 SELECT
     o.name AS model,
-    coalesce(made.name, n.name, i.asset, i.digest) AS input,
+    coalesce(made.name, i.read_as, n.name, i.asset, i.digest) AS input,
     r.commit,
     coalesce(h.gpu, h.cpu) AS hardware,
     r.seed,

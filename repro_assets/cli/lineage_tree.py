@@ -31,14 +31,14 @@ def tree_of(graph: Graph, root: str, *, upstream: bool) -> Tree:
     waiting = [(root, tree, 0)]
     while waiting:
         key, branch, depth = waiting.pop()
-        near = list(edges.get(key, ()))
+        near = list(_came_from(graph, key) if upstream else edges.get(key, ()))
         if near and depth == DEEPEST:
             branch.add(Text("… (name this one to go on)", "dim"))
             continue
         added = []
         for item in near:
             label = _label(graph, item)
-            again = item in shown and bool(edges.get(item))
+            again = item in shown and bool(_came_from(graph, item) if upstream else edges.get(item))
             child = branch.add(Text.assemble(label, ("  (shown above)", "dim")) if again else label)
             if item not in shown:
                 shown.add(item)
@@ -60,11 +60,16 @@ def rows_of(graph: Graph, root: str, *, upstream: bool, downstream: bool) -> lis
             "name": node.name,
             "id": mark(node),
             "facts": ", ".join(_facts(node)),
-            "came from": [graph.nodes[near].name for near in graph.backward.get(key, ())],
+            "came from": [graph.nodes[near].name for near in _came_from(graph, key)],
         }
         for key, distance in sorted(steps.items(), key=lambda item: item[1])
         for node in (graph.nodes[key],)
     ]
+
+
+def _came_from(graph: Graph, key: str) -> list[str]:
+    """Return what a node came from at once, but for a run that had read the same content and passed it on."""
+    return [near for near in graph.backward.get(key, ()) if key not in graph.backward.get(near, ())]
 
 
 def mark(node: Node) -> str:

@@ -92,7 +92,8 @@ class ReadingsMissing(Payload):
 
 @dataclass(frozen=True, slots=True)
 class RunInput(Payload):
-    """A run read an artifact. `made_by` is the run that wrote it, where known."""
+    """A run read an artifact. `made_by` is the run that wrote it, where known; `read_as` is what it was read as,
+    ``NAME:v3``, where no run wrote it."""
 
     kind: ClassVar[str] = "run_input"
     run_id: str
@@ -102,6 +103,7 @@ class RunInput(Payload):
     partition: str | None = None
     made_by: str | None = None
     pinned: bool = False
+    read_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,13 +356,15 @@ class ReplayMade(Payload):
 
 @dataclass(frozen=True, slots=True)
 class RunEnded(Payload):
-    """A run is over. `state` is COMPLETED, FAILED or INTERRUPTED (cancelled); `error` has type, message, trace."""
+    """A run is over. `state` is COMPLETED, FAILED or INTERRUPTED (cancelled); `error` has type, message, trace;
+    `warnings` are those that came after the start."""
 
     kind: ClassVar[str] = "run_ended"
     run_id: str
     state: str
     error: dict[str, str] | None = None
     edited_sources: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

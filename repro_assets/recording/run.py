@@ -176,9 +176,9 @@ class Run:
         pinned: bool = False,
     ) -> None:
         """Record that the run reads an artifact."""
-        self._record(
-            run_records.RunInput(self.run_id, slot, str(artifact.digest), asset, partition, artifact.run_id, pinned)
-        )
+        read_as = str(artifact) if artifact.run_id is None and artifact.version is not None else None
+        digest, maker = str(artifact.digest), artifact.run_id
+        self._record(run_records.RunInput(self.run_id, slot, digest, asset, partition, maker, pinned, read_as))
         if slot == RESUME:
             self.resumed_from = str(artifact.digest)
 
@@ -362,7 +362,11 @@ class Run:
                     used.packages_used(self.run_id, self.home.cache / "environment"),
                     *console.kept(self.home, self.run_id, self._console),
                     run_records.RunEnded(
-                        self.run_id, state, None if error is None else describe(error), self.edited_sources
+                        self.run_id,
+                        state,
+                        None if error is None else describe(error),
+                        self.edited_sources,
+                        self.warnings[len(self.started.warnings) :],
                     ),
                 )
             except BaseException:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from repro_assets.catalog.descriptions import fresh_command, opened
+from repro_assets.catalog.descriptions import INPUT_NAME, fresh_command, opened
 from repro_assets.catalog.queries import Rows, read_rows, resolve_run_on
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ _OF_RUNS = {
     "seeds": ("SELECT run_id, name, seed FROM seeds", "name = 'root' DESC, name"),
     "used_packages": ("SELECT run_id, name, version FROM used_packages", "lower(name)"),
     "inputs": (
-        "SELECT i.* EXCLUDE (record), n.name FROM run_inputs i LEFT JOIN artifact_names n USING (digest)",
+        f"SELECT i.* EXCLUDE (record, read_as), {INPUT_NAME} AS name FROM run_inputs i "
+        "LEFT JOIN artifact_names n USING (digest)",
         "slot, partition, digest",
     ),
     "outputs": ("SELECT * EXCLUDE (record) FROM run_outputs", "slot, partition, digest"),

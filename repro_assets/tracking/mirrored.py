@@ -81,5 +81,7 @@ def ended(run: Run, mirroring: Mirroring, state: str) -> None:
 
 def _say(run: Run, text: str) -> None:
     if run.state is None:
+        # With the end of the run it is on record among the run's warnings, too.
+        run.warnings.append(text)
         run.log_event("mirror", run.newest_step or 0, said=text)
     warnings.warn(text, MirrorWarning, stacklevel=2)
