@@ -56,6 +56,8 @@ class Mirror(Protocol):
     ----------
     name : str
         What it is called in warnings.
+
+    A mirror that may have ``start_seconds`` gets so many seconds to begin, however short the run is.
     """
 
     name: str

@@ -5,7 +5,8 @@ stops neither the run nor another mirror. What cannot be written now is tried ag
 full queue takes nothing more, and counts it; what no trying would write, such as an artifact whose bytes are gone, is
 counted and left out; the run is warned once for each sort of trouble, and once more at the end
 with what each mirror lacks. Ending is bounded in time: it tries once more, and gives up at its limit or where that try
-fails. A forked child feeds none of its parent's mirrors.
+fails; a tool that says how long it may take to begin, such as a database that makes its tables, gets that first. A
+forked child feeds none of its parent's mirrors.
 
 Limits: the thread shares Python's interpreter with the run, so what a tool computes in Python takes time from it
 (importing it, most of all). Points that were in hand when a tool stopped answering may have arrived though they are
@@ -88,6 +89,8 @@ class Mirroring:
     def end(self, state: str, timeout_s: float = END_SECONDS) -> list[str]:
         """Write what waits and how the run ended, in so many seconds at most.
 
+        A mirror that has not begun yet and has ``start_seconds`` has so many more for that.
+
         Returns
         -------
         list of str
@@ -134,6 +137,7 @@ class _Feed:
         self._line: str | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._begun = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"repro-mirror-{mirror.name}", daemon=True)
         self._thread.start()
 
@@ -176,6 +180,11 @@ class _Feed:
 
     def ended(self, limit: float) -> str | None:
         """Wait for the thread until `limit`, and return what the mirror lacks."""
+        start_seconds: float = getattr(self._mirror, "start_seconds", 0.0)
+        if start_seconds and not self._begun.is_set():
+            before = time.monotonic()
+            self._begun.wait(start_seconds)
+            limit += time.monotonic() - before
         self._thread.join(max(limit - time.monotonic(), 0.0))
         with self._lock:
             if self._thread.is_alive() and not self._given_up:
@@ -211,7 +220,9 @@ class _Feed:
                     item.write(self._mirror)
                 else:
                     self._mirror.metrics(item.points or [])
+                self._begun.set()
             except Exception as error:  # noqa: BLE001 - whatever a tool raises must not reach the run
+                self._begun.set()
                 if _is_final(error):
                     self._refused(item, error)
                     continue

@@ -33,6 +33,8 @@ LONGEST_NAME = 250
 LONGEST_PARAM = 6000
 LONGEST_TAG = 5000
 PROBE_SECONDS = 5.0
+TABLE_SECONDS = 60.0
+"""For making the tables of a new database: some seconds of computing, more where the machine is busy."""
 STATES = {"COMPLETED": "FINISHED", "FAILED": "FAILED", "INTERRUPTED": "KILLED"}
 # MLflow takes a name for a path: no part of it may be empty, or be a step up. (`\w` is Unicode's, there as well.)
 _FORBIDDEN = r"[^\w\-. :/]|(?:^|(?<=/))\.{1,2}(?=/|$)|^\.\.|^/|/(?=/|$)"
@@ -59,6 +61,12 @@ class MLflow:
         self._steps = Steps()
         self._names = Names(_FORBIDDEN, LONGEST_NAME)
         self._params: dict[str, str] = {}
+
+    @property
+    def start_seconds(self) -> float:
+        """Seconds that a database gets to begin; a server has its tables."""
+        place = self._uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        return 0.0 if place.startswith(("http://", "https://", "databricks")) else TABLE_SECONDS
 
     def start(self, run: MirroredRun) -> None:
         """Make the experiment, where there is none, and the run."""

@@ -17,6 +17,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.errors import MachineError
 from repro_assets.mirrors.mirror import MirroredRun, Refused
 from repro_assets.mirrors.mirroring import Mirroring
+from repro_assets.mirrors.mlflow_mirror import TABLE_SECONDS, MLflow
 from repro_assets.recording.readings import Point
 from repro_assets.store.home import make_store
 
@@ -154,6 +155,27 @@ def test_a_tool_that_hangs_holds_up_neither_the_run_nor_another_tool(released: t
     assert time.monotonic() - began < 60
     assert "the mirror hanging lacks 10 of 10 points, how the run ended: it does not answer" in line
     assert there.points == _points(10)
+
+
+def test_a_tool_that_makes_its_tables_gets_the_time_for_that_before_the_end_counts(released: threading.Event) -> None:
+    class Database(Listing):
+        start_seconds = 60.0
+
+    mirror = Database()
+    mirror.trouble = _held_up("start", released)
+    mirroring = Mirroring([mirror], RUN, print)
+    mirroring.metrics(_points(10))
+    threading.Timer(1.0, released.set).start()
+    assert mirroring.end("COMPLETED", timeout_s=0.9) == []
+    assert mirror.points == _points(10)
+
+
+def test_of_mlflows_places_only_a_database_gets_time_for_its_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert MLflow().start_seconds == MLflow("sqlite:///new.db").start_seconds == TABLE_SECONDS
+    assert MLflow("http://127.0.0.1:1").start_seconds == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://host")
+    assert MLflow().start_seconds == 0
 
 
 def test_what_a_full_queue_does_not_take_is_counted(released: threading.Event) -> None:

@@ -282,6 +282,8 @@ def test_a_mirror_that_is_away_is_an_event_and_no_error(project, runs):
         run.log_metric("loss", 1.0, 0)
     assert runs()[0]["state"] == "COMPLETED"
     said = queries.rows(project, "SELECT details FROM events WHERE event = 'mirror'")
+    (row,) = runs()
+    assert any("lacks" in line for line in row["warnings"])
     assert "1 of 1 points" in str(said)
 
 
