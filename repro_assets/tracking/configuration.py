@@ -1,19 +1,24 @@
 """A configuration or an argument of any form, as JSON has it.
 
-Laws: nothing is dropped and nothing is cut: what JSON cannot hold is described by its type and the SHA-256 of its
-`repr`, or of its content where it is an array, and stands in its place; a form that is not known is refused by its
-type. A foreign library is only looked at where it has been imported.
+Laws: nothing is dropped and nothing is cut: what JSON cannot hold is described in its place by its type and its text
+where that is the whole of it (a time, a decimal number), else the SHA-256 of its content where that is known (arrays,
+tables, sets, what has a ``state_dict``), else that of its `repr`; a form that is not known is refused by its type. A
+foreign library is only looked at where it has been imported.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
+import decimal
 import enum
+import fractions
 import hashlib
 import json
 import re
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -22,6 +27,8 @@ from repro_assets.errors import InvalidInput, InvalidValue
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DEPTH = 100
+_SHOWN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, fractions.Fraction, uuid.UUID)
+_MEMBERS = frozenset({"type", "dtype", "shape", "sha256", "repr_sha256", "repr_failed", "value"})
 
 
 def config_of(given: Any) -> dict[str, Any]:
@@ -59,8 +66,10 @@ def plain_argument(value: Any, *, _depth: int = 0) -> Any:
     Returns
     -------
     object
-        Scalars, lists and dictionaries as they are; of anything else a dictionary with ``type`` and, of an array,
-        ``dtype``, ``shape`` and ``sha256`` of its bytes, else ``repr_sha256`` of its `repr` without addresses.
+        Scalars, lists and dictionaries as they are; of anything else a dictionary with ``type`` and, of a time or a
+        decimal number, ``value``; of an array ``dtype``, ``shape`` and ``sha256`` of its bytes; of what else has a
+        known content (`repro_assets.determinism.leaves`) ``sha256`` of that; and ``repr_sha256`` of its `repr` without
+        addresses where the content is not known, or is the state of an object.
     """
     if value is None or isinstance(value, (bool, str)):
         return value if not isinstance(value, enum.Enum) else plain_argument(value.value)
@@ -77,8 +86,16 @@ def plain_argument(value: Any, *, _depth: int = 0) -> Any:
         return {str(name): plain_argument(item, _depth=_depth + 1) for name, item in fields.items()}
     if isinstance(value, (list, tuple)):
         return [plain_argument(item, _depth=_depth + 1) for item in value]
+    if isinstance(value, _SHOWN):
+        text = value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
+        return {"type": _type(value), "value": text}
     array = _array(value)
     return array if array is not None else _described(value)
+
+
+def is_described(plain: Any) -> bool:
+    """Tell whether what `plain_argument` returned is a description in the place of a value."""
+    return isinstance(plain, dict) and "type" in plain and len(plain) > 1 and plain.keys() <= _MEMBERS
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -160,11 +177,30 @@ def _content(value: Any, dtype: str, shape: list[int], data: bytes) -> dict[str,
 
 def _described(value: Any) -> dict[str, Any]:
     """Describe what JSON cannot hold; where it lies in memory is no part of what it is."""
+    content = _content_digest(value)
+    if content is not None and not hasattr(value, "state_dict"):
+        return {"type": _type(value), "sha256": content}
+    # A state is not all of an object: how it was made, such as the rate of a dropout, is in its text.
+    known = {} if content is None else {"sha256": content}
     try:
         text = repr(value)
     except Exception as error:  # noqa: BLE001 (the object's own method may raise anything; it is said)
-        return {"type": _type(value), "repr_failed": f"{type(error).__name__}: {error}"}
-    return {"type": _type(value), "repr_sha256": hashlib.sha256(_ADDRESS.sub("", text).encode()).hexdigest()}
+        return {"type": _type(value), **known, "repr_failed": f"{type(error).__name__}: {error}"}
+    shown = _ADDRESS.sub("", text).encode("utf-8", "surrogatepass")
+    return {"type": _type(value), **known, "repr_sha256": hashlib.sha256(shown).hexdigest()}
+
+
+def _content_digest(value: Any) -> str | None:
+    """Return the SHA-256 of what a value holds; None where that is not known, or its own methods fail."""
+    from repro_assets.determinism.leaves import leaves
+
+    found = hashlib.sha256()
+    try:
+        for leaf in leaves(value):
+            found.update(leaf.encoded())
+    except Exception:  # noqa: BLE001 (its `repr` stands for it, and says so by its name)
+        return None
+    return found.hexdigest()
 
 
 def _type(value: Any) -> str:

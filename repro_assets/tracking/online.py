@@ -16,7 +16,7 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds.block_list import Segments
 from repro_assets.errors import InvalidValue
 from repro_assets.recording.experiences import ExperienceRecorder
-from repro_assets.tracking.configuration import plain_argument
+from repro_assets.tracking.configuration import is_described, plain_argument
 from repro_assets.tracking.experiment import Experiment
 
 BLOCK = 1024
@@ -164,6 +164,6 @@ def _line(document: dict[str, Any]) -> bytes:
 def _listed(name: object, value: Any) -> Any:
     found = value.tolist() if hasattr(value, "tolist") else value
     plain = plain_argument(found)
-    if isinstance(plain, dict) and "repr_sha256" in plain:
+    if is_described(plain) and not isinstance(found, Mapping):
         raise InvalidValue(f"the field {name!r} of an experience cannot be a {type(value).__name__}", "give JSON")
     return plain

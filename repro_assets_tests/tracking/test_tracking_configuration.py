@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
+import decimal
 import enum
+import fractions
 import json
+import uuid
 from pathlib import Path
 
 import numpy
+import pandas
 import pydantic
 import pytest
 import torch
@@ -106,3 +111,34 @@ def test_a_configuration_that_holds_itself_ends():
     held: dict[str, object] = {}
     held["self"] = held
     assert "repr_sha256" in json.dumps(config_of(held))
+
+
+def _frame() -> pandas.DataFrame:
+    return pandas.DataFrame({"x": range(1000), "y": ["a"] * 1000})
+
+
+def test_one_cell_in_the_middle_of_a_table_is_another_description():
+    changed = _frame()
+    changed.loc[500, "x"] = -1
+    assert plain_argument(_frame()) == plain_argument(_frame()) != plain_argument(changed)
+    assert plain_argument(_frame()["x"]) == plain_argument(_frame()["x"]) != plain_argument(changed["x"])
+    assert plain_argument(_frame()).keys() == {"type", "sha256"}
+
+
+def test_one_weight_or_another_dropout_is_another_module():
+    first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    second.load_state_dict(first.state_dict())
+    assert plain_argument(first) == plain_argument(second)
+    with torch.no_grad():
+        second.weight[0, 0] += 1
+    assert plain_argument(first) != plain_argument(second)
+    assert plain_argument(torch.nn.Dropout(0.1)) != plain_argument(torch.nn.Dropout(0.2))
+
+
+def test_sets_and_times_are_values():
+    many = [f"name {number}" for number in range(100)]
+    assert plain_argument(set(many)) == plain_argument(set(reversed(many))) != plain_argument({*many[1:]})
+    moment = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
+    assert plain_argument(moment) == {"type": "datetime.datetime", "value": "2026-01-02T03:04:05.000006+00:00"}
+    assert plain_argument(decimal.Decimal("0.10"))["value"] == "0.10"
+    json.dumps(plain_argument([{1, 2}, moment, moment - moment, uuid.UUID(int=0), fractions.Fraction(1, 3)]))
