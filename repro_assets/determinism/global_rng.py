@@ -2,7 +2,7 @@
 
 Laws: `seeded_globals` leaves all of them as it found them, also when the body raises; `set_global_seed` does not. Each
 generator is a consumer of its own: ``global/python``, ``global/numpy``, ``global/torch``, ``global/cuda``. What is not
-installed is left out.
+installed is left out; torch is seeded when it is imported (`repro_assets.determinism.late_torch`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+from repro_assets.determinism.late_torch import loaded_torch, scope_before_import, seed_torch, seed_when_imported
 from repro_assets.determinism.mode import LateSetting, SettingWarning, refuse
 from repro_assets.determinism.process_start import hash_seed_in_effect
 from repro_assets.determinism.rng_states import load_rng_states, save_rng_states
@@ -62,17 +63,25 @@ def set_global_seed(seed: int, *, strict: bool = False) -> Seeds:
 
 
 def seed_globals(seeds: Seeds) -> None:
-    """Seed the global generators from `seeds`: those of what is installed."""
-    seed_host_globals(seeds)
-    if _is_installed("torch"):
-        import torch
-
-        # torch keeps it for later where CUDA has not started yet.
-        torch.cuda.manual_seed_all(seeds.derive("global/cuda"))
+    """Seed the global generators from `seeds`: those of what is installed; torch's when it is imported."""
+    torch = loaded_torch()
+    _seed_python_and_numpy(seeds)
+    if torch is not None:
+        seed_torch(torch, seeds)
+    elif _is_installed("torch"):
+        seed_when_imported(seeds)
 
 
 def seed_host_globals(seeds: Seeds) -> None:
     """Seed those that draw on the CPU."""
+    _seed_python_and_numpy(seeds)
+    if _is_installed("torch"):
+        import torch
+
+        torch.default_generator.manual_seed(seeds.derive("global/torch"))
+
+
+def _seed_python_and_numpy(seeds: Seeds) -> None:
     random.seed(seeds.derive("global/python"))
     if _is_installed("numpy"):
         import numpy
@@ -80,10 +89,6 @@ def seed_host_globals(seeds: Seeds) -> None:
         # The legacy seeding takes 32 bits a word; two words hold all that was derived.
         derived = seeds.derive("global/numpy")
         numpy.random.seed([derived & 0xFFFFFFFF, derived >> 32])
-    if _is_installed("torch"):
-        import torch
-
-        torch.default_generator.manual_seed(seeds.derive("global/torch"))
 
 
 @contextmanager
@@ -102,7 +107,7 @@ def seeded_globals(seeds: Seeds) -> Iterator[None]:
 
 @contextmanager
 def _restored() -> Iterator[None]:
-    if _is_installed("torch"):
+    if loaded_torch() is not None:
         before = save_rng_states()
         try:
             yield
@@ -113,7 +118,8 @@ def _restored() -> Iterator[None]:
     numpy_random = importlib.import_module("numpy.random") if _is_installed("numpy") else None
     of_numpy = numpy_random.get_state() if numpy_random is not None else None
     try:
-        yield
+        with scope_before_import():
+            yield
     finally:
         random.setstate(of_python)
         if numpy_random is not None:
