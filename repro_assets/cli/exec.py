@@ -51,6 +51,8 @@ def exec_(
                 ],
             }
         )
+    for line in done.warnings:
+        say(f"note: {line}")
     if done.reason is not None:
         say_error(done.reason)
     say(f"run {done.run_id}: {done.state}, {len(done.products)} products (see: repro runs show {done.run_id})")

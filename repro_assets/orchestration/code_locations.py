@@ -21,6 +21,10 @@ WORKSPACES = ("workspace.yaml", "workspace.yml")
 _KEYS = {"python_module": "module_name", "python_package": "package_name", "python_file": "relative_path"}
 
 
+class NoDefinitions(InvalidInput):
+    """A folder names no definitions, so there is nothing that Dagster could execute."""
+
+
 def code_location(root: Path | None = None) -> tuple[str, str]:
     """Return module and attribute of the definitions of a project.
 
@@ -31,8 +35,10 @@ def code_location(root: Path | None = None) -> tuple[str, str]:
 
     Raises
     ------
+    NoDefinitions
+        If none are named.
     InvalidInput
-        If the folder belongs to no project, a file does not read, or names several code locations.
+        If a file does not read, or names several code locations.
     """
     root = root or project_root()
     named = _of_pyproject(root / "pyproject.toml")
@@ -45,7 +51,7 @@ def code_location(root: Path | None = None) -> tuple[str, str]:
             return "definitions", ATTRIBUTE
     # A recipe's code is looked up in the project, so our own definitions are of use only where our own source lies.
     if not (root / DEFAULT_MODULE.replace(".", "/")).with_suffix(".py").is_file():
-        raise InvalidInput(
+        raise NoDefinitions(
             f"{root} is no project: no definitions are named in it",
             "go to the project's folder, or name the module under [tool.dagster] module_name in pyproject.toml",
         )

@@ -24,7 +24,7 @@ from repro_assets.determinism.process_start import hash_seed_in_effect
 from repro_assets.errors import NoStore, ReproError, from_os_error
 from repro_assets.journal.merged import forms, read_journal
 from repro_assets.journal.segments import Damage
-from repro_assets.orchestration.code_locations import code_location
+from repro_assets.orchestration.code_locations import NoDefinitions, code_location
 from repro_assets.orchestration.request import environment
 from repro_assets.recording.capturing import project_root, source_folders
 from repro_assets.store.home import VARIABLE, Home, find_store
@@ -212,7 +212,10 @@ def _dagster_storage(home: Home) -> Finding:
 
 
 def _code_location(home: Home | None) -> Finding:
-    module, attribute = code_location()
+    try:
+        module, attribute = code_location()
+    except NoDefinitions:
+        return Finding("code location", OK, "none (fine where only scripts, commands and notebooks are tracked)")
     path = os.pathsep.join(map(str, source_folders(project_root())))
     program = f"import importlib; getattr(importlib.import_module({module!r}), {attribute!r})"
     process = subprocess.run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import reprlib
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from repro_assets.errors import InvalidValue
 from repro_assets.journal.metrics import Metrics
 
 POINTS_AT_ONCE = 4096
+_LONGEST = 100
 
 
 @dataclass(slots=True)
@@ -49,13 +51,22 @@ def point_of(name: str, value: float, step: int | None) -> Point:
     Raises
     ------
     InvalidValue
-        If `value` is no number or `step` is no integer.
+        If `name` is no text that UTF-8 can hold, `value` is no number or `step` is no integer.
     """
     try:
+        named = str(name)
+        named.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"a metric cannot be called {name!r}: it is no text of UTF-8", "name it otherwise") from error
+    if not named:
+        raise InvalidValue("a metric has no name", "give one, such as 'loss'")
+    try:
         place = None if step is None else operator.index(step)
-        return str(name), place, float(value), time.time_ns()
+        return named, place, float(value), time.time_ns()
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {value!r}: {error}") from error
+        given = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else reprlib.repr(value)
+        why = str(error) if len(str(error)) < _LONGEST else type(error).__name__
+        raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {given}: {why}") from error
 
 
 def records_of(run_id: str, points: Sequence[Point], samples: Sequence[Point]) -> list[Metrics]:

@@ -138,13 +138,13 @@ class Run:
         Raises
         ------
         InvalidValue
-            If the run has ended, `value` is no number or `step` is no integer.
+            If the run has ended, `name` is no text, `value` is no number or `step` is no integer.
         MachineError
             If the buffer is full and cannot be written; nothing is lost.
         """
         if self.state is not None or self._forked:
             self._take()
-        if type(value) is float and type(step) is int and type(name) is str:
+        if type(value) is float and type(step) is int and type(name) is str and name and name.isascii():
             self._points.append((name, step, value, time.time_ns()))
         else:
             point = point_of(name, value, step)
@@ -353,21 +353,17 @@ class Run:
                 return
             if self.spans_dropped:
                 self.log_readings({"spans_dropped": self.spans_dropped})
+            failure = None if error is None else describe(error)
+            late = self.warnings[len(self.started.warnings) :]
             # From here on metrics are refused, so that none is taken that no flush will see.
             self.state = state
             try:
                 self.flush()
                 self._journal.append(
                     run_records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
-                    used.packages_used(self.run_id, self.home.cache / "environment"),
+                    *used.packages_used(self.started, self.home.cache / "environment"),
                     *console.kept(self.home, self.run_id, self._console),
-                    run_records.RunEnded(
-                        self.run_id,
-                        state,
-                        None if error is None else describe(error),
-                        self.edited_sources,
-                        self.warnings[len(self.started.warnings) :],
-                    ),
+                    run_records.RunEnded(self.run_id, state, failure, self.edited_sources, late),
                 )
             except BaseException:
                 self.state = None

@@ -4,6 +4,8 @@ Laws: what counts is what the run's process had imported when the run ended, who
 decided bits. A forked child adds what it alone imported, in a segment of its own, when it leaves. Nothing is imported,
 and no program is started, to find out.
 
+Of a command nothing is recorded, because this process is not the one that computes.
+
 Limit: a child that was not forked (multiprocessing's ``spawn``, a subprocess) is not seen, nor is one that leaves by
 ``os._exit`` or a signal.
 """
@@ -15,7 +17,7 @@ import os
 import sys
 from pathlib import Path
 
-from repro_assets.journal.run_records import PackagesUsed
+from repro_assets.journal.run_records import PackagesUsed, RunStarted
 from repro_assets.journal.segments import journal_at
 
 
@@ -63,9 +65,14 @@ watch = _open_runs.watch
 forget = _open_runs.forget
 
 
-def packages_used(run_id: str, cache: Path | None = None) -> PackagesUsed:
-    """Return the record of what this process has imported until now; for `cache` see `used_distributions`."""
-    return PackagesUsed(run_id, _distributions(set(sys.modules), cache))
+def packages_used(started: RunStarted, cache: Path | None = None) -> list[PackagesUsed]:
+    """Return the record of what this process has imported until now; for `cache` see `used_distributions`.
+
+    Of a command there is none: what it imports it imports in a process of its own.
+    """
+    if started.run_kind == "command":
+        return []
+    return [PackagesUsed(started.run_id, _distributions(set(sys.modules), cache))]
 
 
 def _distributions(modules: set[str], cache: Path | None = None) -> dict[str, str]:

@@ -39,7 +39,7 @@ def track_artifacts(
     ----------
     inputs : sequence or mapping
         Names of artifacts (``NAME``, ``NAME:v3``, ``NAME@alias``, a digest): a mapping by parameter, a sequence for the
-        parameters in their order. A caller who gives the argument himself is given way to.
+        parameters in their order. A caller who gives the argument himself is given way to, with a warning of the run.
     outputs : sequence of str
         Collections of what it returns: of one, the value; of several, the members of a tuple by position or of a
         mapping by name.
@@ -61,6 +61,8 @@ def track_artifacts(
     UnknownName
         At the call, if an artifact is not known.
     """
+    if callable(inputs):
+        raise InvalidValue("track_artifacts is used without parentheses", "write: @track_artifacts()")
     wanted = [outputs] if isinstance(outputs, str) else list(outputs)
 
     def decorate(function: Callable[Given, Answer]) -> Callable[..., Answer]:
@@ -74,6 +76,9 @@ def track_artifacts(
                 for parameter, text in named.items():
                     if parameter not in partly:
                         kwargs[parameter] = experiment.use_artifact(text).load()
+                    else:
+                        given_instead = f"{function.__name__} was given its argument {parameter} by the caller"
+                        experiment.run.warnings.append(f"{given_instead}: the artifact {text} was not read")
                 if capture_args:
                     given = {
                         name: value
@@ -124,7 +129,9 @@ def checkpoint(
         At the decoration if `frequency` is another word or under 1, or `save_best` has no metric; at the call if no
         argument has a state, or the metric is not among what was returned or is no number.
     """
-    if isinstance(frequency, bool) or (isinstance(frequency, int) and frequency < 1):
+    if callable(frequency):
+        raise InvalidValue("checkpoint is used without parentheses", "write: @checkpoint()")
+    if not isinstance(frequency, str) and (type(frequency) is not int or frequency < 1):
         raise InvalidValue(f"a checkpoint cannot be made every {frequency!r} calls", "epoch, step, or 1 or more")
     if isinstance(frequency, str) and frequency not in ("epoch", "step"):
         raise InvalidValue(f"{frequency!r} is no frequency", "epoch, step, or a number of calls")

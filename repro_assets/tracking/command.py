@@ -92,6 +92,8 @@ class Executed:
         What it made, by path.
     reason : str or None
         Why it did not complete.
+    warnings : list of str
+        What is not known of its files.
     """
 
     run_id: str
@@ -99,6 +101,7 @@ class Executed:
     exit_code: int
     products: dict[str, Artifact]
     reason: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
 
 def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO) -> Executed:
@@ -135,11 +138,12 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
     run_id, parent = new_run_id(), opened.parent_run()
     pins = pins_for(run_id, name, parent, _config(command), None)
     captured = capture(home, command.level, root, with_source=pins is None)
+    said = watched.warnings(command.inputs)
     with ExitStack() as stack:
         files = {stream: stack.enter_context(_console(home, stream)) for stream in ("stdout", "stderr")}
         run = begin(
             home,
-            _started(command, name, root, captured, pins, (run_id, parent), watched.warnings(command.inputs)),
+            _started(command, name, root, captured, pins, (run_id, parent), said),
             streams={stream: file.fileno() for stream, file in files.items()},
         )
         try:
@@ -156,7 +160,7 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
         state, reason = _state(words, ended, lacking)
         run.log_params({"exit_code": ended.code})
         run.end(state, None if reason is None else CommandFailed(reason))
-    return Executed(run.run_id, state, ended.code or (1 if lacking else 0), products, reason)
+    return Executed(run.run_id, state, ended.code or (1 if lacking else 0), products, reason, said)
 
 
 class CommandFailed(Exception):
@@ -204,7 +208,7 @@ def _started(
         name=name,
         parent_run_id=ids[1],
         experiment=command.project,
-        tags=command.tags,
+        tags=list(dict.fromkeys(command.tags)),
         capture_level=command.level.value,
         config=_config(command),
         plan={
@@ -240,6 +244,8 @@ def _other_python(word: str) -> str | None:
     """Return the path of the Python that a program is, where it has other packages than this one."""
     found = shutil.which(word)
     if found is None:
+        if os.sep in word and Path(word).is_file():
+            raise InvalidValue(f"{word} may not be executed", f"chmod +x {word}, or name its interpreter before it")
         raise InvalidValue(f"there is no program {word!r}", "check its name, or give its path")
     path = Path(found).absolute()
     if not path.name.startswith("python") or path.parent == Path(sys.executable).absolute().parent:
@@ -263,7 +269,12 @@ def _console(home: Home, stream: str) -> Iterator[IO[bytes]]:
 def _executed(run: Run, words: Sequence[str], files: Mapping[str, IO[bytes]], out: Mapping[str, BinaryIO]) -> _Ended:
     told: list[int] = []
     variables = {**os.environ, opened.RUN: run.run_id, opened.STORE: str(run.home.root)}
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables) as process:
+    try:
+        started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables)
+    except OSError as error:
+        remedy = "check its first line, or name its interpreter before it"
+        raise InvalidValue(f"{words[0]} cannot be executed: {error.strerror}", remedy) from error
+    with started as process:
         pipes = {"stdout": process.stdout, "stderr": process.stderr}
         threads = [
             threading.Thread(target=_passed_on, args=(pipes[stream], files[stream], out[stream]), daemon=True)

@@ -97,6 +97,8 @@ def refuse_patterns(folder: Path, patterns: Sequence[str]) -> None:
 def outputs_of(home: Home, folder: Path, patterns: Sequence[str]) -> dict[str, list[Path]]:
     """Return what fits each pattern, by name; `**` stands for any folders.
 
+    A folder of which something within fits, too, is not kept beside it: it would be there twice.
+
     Raises
     ------
     InvalidValue
@@ -108,7 +110,8 @@ def outputs_of(home: Home, folder: Path, patterns: Sequence[str]) -> dict[str, l
         held = [path for path in paths if _holds_store(home, path)]
         if held:
             raise InvalidValue(f"the output {pattern!r} holds the store in {home.root}", "name what lies beside it")
-        found[pattern] = paths
+        above = {parent for path in paths for parent in path.parents}
+        found[pattern] = [path for path in paths if path not in above]
     return found
 
 

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from repro_assets.capture.level import Level
 from repro_assets.errors import InvalidValue
 from repro_assets.recording.enclosing import enclosing_run
+from repro_assets.recording.redaction import redact
 from repro_assets.tracking import arguments, opened
 from repro_assets.tracking.experiment import Experiment
 
@@ -89,6 +90,12 @@ def _keep_result(experiment: Experiment, answer: Any) -> None:
             if isinstance(value, (int, float)) and not isinstance(value, bool)
         }
         experiment.log_metrics({key: value for key, value in numbers.items() if key not in experiment.run.last_metrics})
+    _, secrets = redact(answer, "result")
+    if secrets:
+        # An artifact's bytes are its identity: nothing can be taken out of them.
+        experiment.log_param("result", answer)
+        experiment.run.warnings.append(f"the result is not kept: {secrets[0]}")
+        return
     try:
         experiment.keep_result(answer)
     except InvalidValue as error:

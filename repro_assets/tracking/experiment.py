@@ -101,9 +101,11 @@ class Experiment(Outputs):
         trial: bool = False,
         home: Home | None = None,
     ) -> None:
+        if not (name is None or isinstance(name, str)):
+            raise InvalidValue(f"an experiment cannot be called {name!r}", "give its name as text")
         super().__init__(name or program.name())
         self.project = project
-        self.tags = [tags] if isinstance(tags, str) else list(tags)
+        self.tags = list(dict.fromkeys([tags] if isinstance(tags, str) else tags))
         self.notes = notes
         self.config = config_of(config)
         self.seeds = None if seed is None else Seeds(seed)
@@ -383,6 +385,9 @@ class Experiment(Outputs):
         reason = None if error is None else redact_message(str(error) or type(error).__name__)
         while self._endings:
             self._endings.pop()(state, reason)
+
+    def __repr__(self) -> str:
+        return showing.line(self)
 
     def _repr_html_(self) -> str:
         return showing.html(self)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import operator
+import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds.block_list import Segments
@@ -47,8 +49,9 @@ class OnlineExperiment(Experiment):
         self, name: str | None = None, *, snapshot_every: int = 0, snapshot_count: int = 0, **options: Any
     ) -> None:
         super().__init__(name, **options)
-        if snapshot_every < 0 or snapshot_count < 0:
-            raise InvalidValue("a snapshot cannot be made every -1", "0 for none, or 1 or more")
+        for every in (snapshot_every, snapshot_count):
+            if type(every) is not int or every < 0:
+                raise InvalidValue(f"a snapshot cannot be made every {every!r}", "0 for none, or 1 or more")
         self._every = snapshot_every
         self._count = snapshot_count
         self._recorder: ExperienceRecorder | None = None
@@ -111,6 +114,11 @@ class OnlineExperiment(Experiment):
         InvalidValue
             If there is no such experience, or a figure is out of range.
         """
+        _refuse_other(experience_id, "the id of an experience", SupportsIndex)
+        experience_id = operator.index(experience_id)
+        for what, figure in (("a reward", reward), ("a confidence", confidence), ("a divergence", kl_divergence)):
+            if figure is not None or what != "a divergence":
+                _refuse_other(figure, what, SupportsFloat)
         if not 0 <= experience_id < self.experiences:
             raise InvalidValue(
                 f"there is no experience {experience_id}", f"log it first; there are {self.experiences} so far"
@@ -152,6 +160,11 @@ class OnlineExperiment(Experiment):
 def buffer_lines(buffer: Segments) -> list[dict[str, Any]]:
     """Return the experiences and updates of a loaded snapshot, in the order in which they were logged."""
     return [json.loads(line) for block in buffer.blocks for line in block.splitlines()]
+
+
+def _refuse_other(value: Any, what: str, form: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, form):
+        raise InvalidValue(f"{what} cannot be {reprlib.repr(value)}", "give a number")
 
 
 def _line(document: dict[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ have no versions. A store is never kept in itself.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ class Outputs(Inputs):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record one point of several metrics, as `log_metric` does."""
+        if not isinstance(metrics, Mapping):
+            raise InvalidValue(f"metrics cannot be a {type(metrics).__name__}", "give a mapping of names to numbers")
         self.run.log_metrics(metrics, step)
 
     def log_param(self, name: str, value: Any) -> None:
@@ -71,6 +74,10 @@ class Outputs(Inputs):
             value = Path(value)
         if isinstance(value, Path):
             value = self._checked(value)
+        elif not isinstance(value, Artifact) and hasattr(value, "state_dict"):
+            raise InvalidValue(
+                f"an artifact cannot be a {type(value).__name__}", "keep it with track_model, or keep its state_dict()"
+            )
         check_new_name(name)
         self.use_parents(parents)
         stored = value if isinstance(value, Artifact) else repository.put(self.home, value, kind, name=name)
@@ -98,8 +105,16 @@ class Outputs(Inputs):
         return self._kept(collection, stored, display if display not in taken else f"{display}-{name}", collection)
 
     def log_text(self, text: str, name: str, step: int | None = None) -> Artifact:
-        """Keep a text."""
-        return self._belonging(text.encode(), f"{name}.txt", step)
+        """Keep a text.
+
+        Raises
+        ------
+        InvalidValue
+            If it is none, or the run has kept another one under this name and step, as for tables, figures and images.
+        """
+        if not isinstance(text, str):
+            raise InvalidValue(f"a text cannot be a {type(text).__name__}", "log_artifact keeps bytes and values")
+        return self._belonging(text.encode("utf-8", "backslashreplace"), f"{name}.txt", step)
 
     def log_table(self, rows: Any, name: str, step: int | None = None) -> Artifact:
         """Keep a table: a DataFrame, columns by name, or a list of rows."""
@@ -137,10 +152,21 @@ class Outputs(Inputs):
             `step` if left out.
         metrics : mapping, optional
             Figures at this step, by which the best can be found.
+
+        Raises
+        ------
+        InvalidValue
+            If the run has another checkpoint of this name, or no kind of artifact holds the value.
         """
-        name = step if identifier is None else identifier
-        saved = self.run.checkpoint(kind, name, value, step=step, metrics=metrics)
-        self._has_made(f"checkpoint_{kind}_{name}")
+        identifier = step if identifier is None else identifier
+        name = f"checkpoint_{kind}_{identifier}"
+        if name in self.run.checkpoints:
+            stored = value if isinstance(value, Artifact) else repository.put(self.home, value)
+            if self.run.checkpoints[name] == str(stored.digest):
+                return dataclasses.replace(stored, name=f"{self.run.run_id}/{name}")
+            raise InvalidValue(f"the run has another {name} already", "give another step or identifier")
+        saved = self.run.checkpoint(kind, identifier, value, step=step, metrics=metrics)
+        self._has_made(name)
         return saved
 
     def watch(
@@ -184,6 +210,11 @@ class Outputs(Inputs):
     def _belonging(self, value: Any, name: str, step: int | None) -> Artifact:
         slot = name if step is None else f"{name}@{step}"
         stored = repository.put(self.home, value, name=slot)
+        before = self.run.outputs.get(slot)
+        if before is not None:
+            if before.digest == stored.digest:
+                return before
+            raise InvalidValue(f"the run has kept another {slot!r} already", "give another name, or a step")
         return self._kept(slot, stored, f"{self.run.run_id}/{slot}", None)
 
     def _kept(self, slot: str, stored: Artifact, display: str, collection: str | None) -> Artifact:

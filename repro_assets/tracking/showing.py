@@ -61,8 +61,16 @@ def write(experiment: Experiment, path: Path) -> Path:
         text = yaml.safe_dump(document(experiment), sort_keys=False, allow_unicode=True)
     else:
         raise InvalidValue(f"{path.name} is neither JSON nor YAML", "end its name with .json or .yaml")
-    outside.write(path, text.encode())
+    # What is no Unicode text, such as a file's name of other bytes, is written as its escape.
+    outside.write(path, text.encode("utf-8", "backslashreplace"))
     return path
+
+
+def line(experiment: Experiment) -> str:
+    """Return the line that a terminal shows."""
+    if experiment.state is None and not experiment.is_open:
+        return f"<experiment {experiment.name!r}, not begun>"
+    return f"<experiment {experiment.name!r}, run {experiment.run_id}: {experiment.state or 'RUNNING'}>"
 
 
 def html(experiment: Experiment) -> str:

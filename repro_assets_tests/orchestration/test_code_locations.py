@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from repro_assets.errors import InvalidInput
-from repro_assets.orchestration.code_locations import code_location, module_of
+from repro_assets.orchestration.code_locations import NoDefinitions, code_location, module_of
+from repro_assets.orchestration.diagnosis import diagnose
 from repro_assets.recording.capturing import source_folders
 
 
@@ -42,6 +43,17 @@ def test_a_workspace_that_names_none_is_refused(tmp_path: Path, text: str, said:
     (tmp_path / "workspace.yaml").write_text(text)
     with pytest.raises(InvalidInput, match=said):
         code_location(tmp_path)
+
+
+def test_a_project_that_only_tracks_is_well_without_definitions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'theirs'\nversion = '1'\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoDefinitions, match="no definitions are named"):
+        code_location()
+    (found,) = [finding for finding in diagnose() if finding.check == "code location"]
+    assert (found.status, found.detail[:4]) == ("ok", "none")
 
 
 def test_a_file_called_definitions_needs_no_word(tmp_path: Path) -> None:

@@ -58,6 +58,36 @@ def tracked(start):
     return execute
 
 
+def test_a_folder_is_no_product_beside_what_fits_in_it_and_what_is_not_known_is_said(project, tracked, runs):
+    made = "import pathlib as p; p.Path('outs/a/b').mkdir(parents=True); p.Path('outs/a/b/y').touch(); p.Path('outs/x').touch()"
+    (project.root.parent / "given").mkdir()
+    options = ("--output", "outs/**", "--tag", "t1", "--tag", "t1")
+    code, _, err = tracked(*options, "--", sys.executable, "-c", made, "given")
+    assert code == 0, err
+    slots = queries.rows(project, "SELECT slot FROM run_outputs ORDER BY slot")
+    assert [row["slot"] for row in slots] == ["outs/a/b/y", "outs/x"]
+    assert "given is no input of this record" in err
+    (row,) = runs()
+    assert row["tags"] == ["t1"]
+    # What this process has imported says nothing of a command.
+    assert queries.rows(project, "SELECT name FROM used_packages") == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "said"), [(0o644, "#!/bin/sh\n", "may not be executed"), (0o755, "", "cannot be executed")]
+)
+def test_a_file_that_cannot_be_executed_is_named_with_the_reason(project, tracked, mode, text, said):
+    path = project.root.parent / "train.bin"
+    path.write_text(text)
+    path.chmod(mode)
+    code, _, err = tracked("--", "./train.bin")
+    lines = [line for line in err.splitlines() if "train.bin" in line]
+    assert code == 2, err
+    assert said in err
+    assert len(lines) == 1
+    assert "Traceback" not in err
+
+
 def test_a_command_leaves_a_whole_record(project, tracked, runs):
     options = ("--output", "model.*", "--tag", "first", "--project", "p")
     code, out, err = tracked(*options, "--", sys.executable, "train.py", "rows.csv", "--out=n")
