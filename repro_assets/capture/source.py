@@ -6,10 +6,11 @@ not taken is in ``left_out`` with the reason, a folder once for all below it. No
 finds something, and a file is read again only in the state in which it was scanned. A path that looks like a credential
 is left out too, and named without it.
 
-Left out are what a store holds itself (not what else lies in its folder, such as ``raw/`` or a package), virtual environments, ``__pycache__``,
-what ``.reproignore`` in the root names (gitignore syntax), files over the limit, and untracked ``outputs/ multirun/
-wandb/ mlruns/``: where they are tracked, or are Python packages, somebody has declared them to be source. Of a git
-repository below (a submodule, or one that merely lies there) the files are taken as if they were part of this one.
+Left out are what a store holds itself (not what else lies in its folder, such as ``raw/`` or a package), virtual
+environments, ``__pycache__``, what ``.reproignore`` in the root names (gitignore syntax), files over the limit, and
+untracked ``outputs/ multirun/ wandb/ mlruns/``: where they are tracked, or are Python packages, somebody has declared
+them to be source. Of a git repository below (a submodule, or one that merely lies there) the files are taken as if they
+were part of this one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a person may call an artifact, and which one that is.
 
 ``NAME`` (newest version not made by a trial), ``NAME:v3``, ``NAME@alias``, a display name (``model-<run_id>``,
-``RUN/checkpoint_step_1000``, ``RUN/notes.txt``), ``sha256:…``, an unambiguous digest prefix of 8 or more, or the path of a file.
+``RUN/checkpoint_step_1000``, ``RUN/notes.txt``), ``sha256:…``, an unambiguous digest prefix of 8 or more, or the path
+of a file.
 
 What the store's own folders answer (`artifacts.repository.by_name`) needs no catalog; the rest is asked of a refreshed
 one.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -49,7 +49,7 @@ class _Finder:
         self.waiting: list[_Waiting] = []
         self._looking = False
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> Any:
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name != "torch" or self._looking:
             return None
         self._looking = True

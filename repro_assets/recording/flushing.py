@@ -14,6 +14,7 @@ import threading
 import time
 from typing import Protocol
 
+from repro_assets.errors import MachineError
 from repro_assets.journal.segments import HEARTBEAT_SECONDS
 
 FLUSH_SECONDS = 0.5
@@ -76,7 +77,11 @@ class Flusher:
 
     def _flush_all(self) -> None:
         for run in list(self._runs):
-            run.flush()
+            try:
+                run.flush()
+            except MachineError as error:
+                # Nobody is left to catch it.
+                print(f"error: what was logged last is not on record: {error}", file=sys.stderr)
 
     def _after_fork(self) -> None:
         # The open runs are the parent's until the child logs to one.

@@ -57,7 +57,9 @@ def point_of(name: str, value: float, step: int | None) -> Point:
         named = str(name)
         named.encode()
     except UnicodeEncodeError as error:
-        raise InvalidValue(f"a metric cannot be called {name!r}: it is no text of UTF-8", "name it otherwise") from error
+        raise InvalidValue(
+            f"a metric cannot be called {name!r}: it is no text of UTF-8", "name it otherwise"
+        ) from error
     if not named:
         raise InvalidValue("a metric has no name", "give one, such as 'loss'")
     try:

@@ -32,7 +32,7 @@ from repro_assets.store.home import Home, find_store, make_store, open_store
 from repro_assets.tracking import mirrored, opened, program, showing
 from repro_assets.tracking.captures import note_end, start_facts
 from repro_assets.tracking.configuration import config_of
-from repro_assets.tracking.endings import Stopped, state_of
+from repro_assets.tracking.endings import Stopped, not_recorded, state_of, tell_lost
 from repro_assets.tracking.outputs import Outputs
 from repro_assets.tracking.pinned import pinned, pins_for, pins_of, top
 
@@ -201,7 +201,7 @@ class Experiment(Outputs):
         InvalidValue
             If it has not begun, or `state` is another word.
         MachineError
-            If the end cannot be recorded.
+            If the end cannot be recorded; the run is shown as INTERRUPTED then, once the process is gone.
         """
         if state not in (COMPLETED, FAILED, INTERRUPTED):
             raise InvalidValue(f"{state!r} is no state of an end", f"{COMPLETED}, {FAILED} or {INTERRUPTED}")
@@ -376,15 +376,21 @@ class Experiment(Outputs):
             # The monitor's last look, and the random state that was there before.
             self._stack.close()
         finally:
-            note_end(run, self._captured, self.pins)
-            if self.mirroring is not None:
-                mirrored.ended(run, self.mirroring, state)
-            run.end(state, error)
-            self.state = state
+            lost = not_recorded(run, lambda: self._record_end(run, state, error))
+            self.state = state if lost is None else INTERRUPTED
             opened.opened.remove(self)
+        if lost is not None:
+            tell_lost(lost, error)
+            return
         reason = None if error is None else redact_message(str(error) or type(error).__name__)
         while self._endings:
             self._endings.pop()(state, reason)
+
+    def _record_end(self, run: Run, state: str, error: BaseException | None) -> None:
+        note_end(run, self._captured, self.pins)
+        if self.mirroring is not None:
+            mirrored.ended(run, self.mirroring, state)
+        run.end(state, error)
 
     def __repr__(self) -> str:
         return showing.line(self)

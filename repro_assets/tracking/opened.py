@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from repro_assets.errors import MachineError
+
 if TYPE_CHECKING:
     from repro_assets.tracking.experiment import Experiment
 
@@ -131,7 +133,11 @@ class _Opened:
 
     def _end_all(self) -> None:
         for experiment in list(reversed(self._experiments)):
-            experiment.finish_with(self.error)
+            try:
+                experiment.finish_with(self.error)
+            except MachineError as error:
+                # Nobody is left to catch it, and a trace of the way here would say nothing more.
+                print(f"error: {error}", file=sys.stderr)
 
     def _after_fork(self) -> None:
         # What they are told now is not theirs to end; the child's own begin anew.

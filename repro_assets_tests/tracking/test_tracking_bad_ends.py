@@ -14,6 +14,7 @@ import pytest
 from repro_assets import Experiment, reproducible
 from repro_assets.artifacts import repository
 from repro_assets.catalog import queries
+from repro_assets.store.home import open_store
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = {"capture_source": False, "capture_environment": False, "monitor": None}
@@ -142,3 +143,54 @@ def test_a_credential_in_a_configuration_of_any_form_is_replaced_and_named(proje
         holding = [path for path in project.root.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
         assert holding == []
     assert TOKEN not in str(run.document())
+
+
+FULL = """
+import pathlib, sys
+from repro_assets import Experiment
+from repro_assets.store.home import make_store
+
+disk = pathlib.Path(sys.argv[1])
+
+def fill():
+    with (disk / "filler").open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+
+run = Experiment("fit", home=make_store(disk / "store"), capture_source=False, capture_environment=False, monitor=None)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "last", "state"),
+    [
+        ("with run:\n    run.log_metric('a', 1)\n    fill()", 1, "DiskFull", "INTERRUPTED"),
+        ("with run:\n    fill()\n    raise ValueError('mine')", 1, "ValueError: mine", "INTERRUPTED"),
+        (
+            "try:\n    with run:\n        fill()\nexcept OSError: pass\nexcept Exception as error:\n"
+            "    print(type(error).__name__, run)\n(disk / 'filler').unlink()\nprint('goes on')",
+            0, "", "INTERRUPTED",
+        ),
+        ("run.start()\nfill()", 0, "error: the end of run", "INTERRUPTED"),
+    ],
+)  # fmt: skip
+def test_a_full_disk_at_the_end_is_one_error_and_never_in_the_place_of_the_bodys_own(
+    small_disk, script, body, code, last, state
+):
+    process = script(FULL + body, str(small_disk))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert err.count("Traceback") == code, err
+    assert "Exception ignored" not in err
+    assert err.count("is not on record") == (1 if last else 0)
+    if last:
+        assert any(last in line for line in err.splitlines()[-3:]), err
+    else:
+        assert out.splitlines()[0].startswith("DiskFull <experiment 'fit', run ")
+        assert out.splitlines()[1] == "goes on"
+    (small_disk / "filler").unlink(missing_ok=True)
+    (row,) = queries.rows(open_store(small_disk / "store"), "SELECT state FROM runs")
+    assert row["state"] == state

@@ -74,7 +74,13 @@ def test_what_a_file_system_calls_a_file_can_be_written(project, tmp_path):
 
 @pytest.mark.parametrize(
     ("identifier", "reward", "confidence", "divergence"),
-    [("nope", 0.5, 0.5, None), (0, "much", 0.5, None), (0, 0.5, None, None), (0, 0.5, 0.5, "far"), (1.0, 0.5, 0.5, None)],
+    [
+        ("nope", 0.5, 0.5, None),
+        (0, "much", 0.5, None),
+        (0, 0.5, None, None),
+        (0, 0.5, 0.5, "far"),
+        (1.0, 0.5, 0.5, None),
+    ],
 )
 def test_an_update_takes_numbers(project, identifier, reward, confidence, divergence):
     with OnlineExperiment("learn", **QUICK) as run:
