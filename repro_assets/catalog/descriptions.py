@@ -39,7 +39,8 @@ _LISTED = """
         SELECT digest, first(run_id ORDER BY time, run_id) AS run_id, min(time) AS time
         FROM run_outputs ANTI JOIN run_inputs USING (run_id, digest) GROUP BY digest
     ) made USING (digest)
-    WHERE a.digest IN (SELECT digest FROM held) OR n.name IS NULL
+    WHERE (a.digest IN (SELECT digest FROM held) OR n.name IS NULL)
+        AND ($internal OR a.digest NOT IN (SELECT digest FROM internal_artifacts))
 """
 
 
@@ -173,7 +174,7 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
     return record
 
 
-def list_artifacts(home: Home, type: str | None = None) -> Rows:
+def list_artifacts(home: Home, type: str | None = None, *, internal: bool = False) -> Rows:
     """Return artifacts, newest first, once for each version that they are.
 
     Parameters
@@ -182,6 +183,8 @@ def list_artifacts(home: Home, type: str | None = None) -> Rows:
         The store.
     type : str, optional
         A kind (``tensors``, ``table``, …), or the first word of names (``model``, ``dataset``, ``checkpoint``, …).
+    internal : bool
+        Also source trees, diffs and environment documents, which describe runs.
     """
     chosen = (
         "WHERE kind = $type OR regexp_extract(coalesce(collection, ''), '^[^-_]+') = $type "
@@ -193,7 +196,7 @@ def list_artifacts(home: Home, type: str | None = None) -> Rows:
         home,
         f"SELECT * FROM ({_LISTED}) {chosen if type is not None else ''} "
         "ORDER BY time DESC, collection, version DESC, digest",
-        None if type is None else {"type": type},
+        {"internal": internal} if type is None else {"internal": internal, "type": type},
     )
 
 

@@ -155,9 +155,18 @@ UNION SELECT digest FROM experience_inserts SEMI JOIN kept USING (run_id)
 UNION SELECT digest FROM experience_snapshots SEMI JOIN kept USING (run_id)
 UNION SELECT digest FROM fingerprint_tables SEMI JOIN kept USING (run_id)
 UNION SELECT environment FROM runs SEMI JOIN kept USING (run_id) WHERE environment IS NOT NULL
-UNION SELECT source FROM runs SEMI JOIN kept USING (run_id) WHERE source IS NOT NULL;
+UNION SELECT source FROM runs SEMI JOIN kept USING (run_id) WHERE source IS NOT NULL
+UNION SELECT diff FROM sources SEMI JOIN kept USING (run_id) WHERE diff IS NOT NULL;
 COMMENT ON VIEW held IS 'Artifacts that something keeps: a version, or a run that was not deleted.';
 COMMENT ON COLUMN held.digest IS 'The artifact.';
+
+CREATE VIEW internal_artifacts AS
+SELECT digest FROM (
+    SELECT environment AS digest FROM runs UNION SELECT source FROM runs UNION SELECT diff FROM sources
+) WHERE digest IS NOT NULL
+EXCEPT (SELECT digest FROM run_inputs UNION ALL SELECT digest FROM run_outputs UNION ALL SELECT digest FROM versions);
+COMMENT ON VIEW internal_artifacts IS 'Source trees, their diffs and environment documents, which describe runs and carry no data; but for what is data as well: what a run read or wrote, or what has a version.';
+COMMENT ON COLUMN internal_artifacts.digest IS 'The artifact.';
 
 CREATE VIEW artifact_names AS
 SELECT digest, first(name ORDER BY rank, time, name) AS name

@@ -60,6 +60,9 @@ def list_(
     type: Annotated[
         str | None, typer.Option(metavar="T", help="A kind (table, …) or the first word of names (model, …).")
     ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also what describes runs: source trees, diffs, environment documents.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List artifacts, newest first, once for each version."""
@@ -67,7 +70,7 @@ def list_(
     from repro_assets.cli.answering import settled
     from repro_assets.cli.rendering import print_json, print_table, short, size
 
-    found = list_artifacts(settled(), type)
+    found = list_artifacts(settled(), type, internal=every)
     if as_json:
         print_json(found)
     else:

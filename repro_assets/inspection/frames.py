@@ -100,13 +100,15 @@ def runs(where: str | None = None, limit: int | None = None, *, home: Home | Non
     return pandas.concat([frame, *parts], axis=1)
 
 
-def list_artifacts(type: str | None = None, *, home: Home | None = None) -> pandas.DataFrame:
+def list_artifacts(type: str | None = None, *, internal: bool = False, home: Home | None = None) -> pandas.DataFrame:
     """Return artifacts, newest first, once for each version that they are.
 
     Parameters
     ----------
     type : str, optional
         A kind (``tensors``, ``table``, …), or the first word of names (``model``, ``dataset``, ``checkpoint``, …).
+    internal : bool
+        Also source trees, diffs and environment documents, which describe runs.
     home : Home, optional
         The store; that of this folder, or of ``REPRO_HOME``, if left out.
 
@@ -115,7 +117,7 @@ def list_artifacts(type: str | None = None, *, home: Home | None = None) -> pand
     NoStore
         If there is no store.
     """
-    return frame_of(descriptions.list_artifacts(home or find_store(), type), _ARTIFACT_COLUMNS)
+    return frame_of(descriptions.list_artifacts(home or find_store(), type, internal=internal), _ARTIFACT_COLUMNS)
 
 
 def frame_of(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pandas.DataFrame:

@@ -16,19 +16,14 @@ from repro_assets.store.home import Home
 
 RUNS = "SELECT run_id AS key FROM runs WHERE coalesce(run_kind, '') <> 'parent'"
 """The runs of the graph: parent runs only group."""
-ARTIFACTS = """
-    SELECT digest AS key FROM artifacts ANTI JOIN (
-        (SELECT environment AS digest FROM runs UNION ALL SELECT source FROM runs)
-        EXCEPT (SELECT digest FROM run_inputs UNION ALL SELECT digest FROM run_outputs)
-    ) USING (digest)
-"""
-"""The artifacts of the graph: source trees and environment documents describe, and carry no data."""
+ARTIFACTS = "SELECT digest AS key FROM artifacts ANTI JOIN internal_artifacts USING (digest)"
+"""The artifacts of the graph: source trees, diffs and environment documents describe, and carry no data."""
 
 
 def read_graph(home: Home) -> Graph:
     """Return the lineage of everything in the catalog, refreshed first.
 
-    Parent runs, source trees and environment documents are not part of it: they group and describe, and carry no data.
+    Parent runs, source trees, their diffs and environment documents are not part of it: they group and describe, and carry no data.
 
     Raises
     ------

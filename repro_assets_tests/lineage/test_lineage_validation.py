@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from repro_assets.artifacts import repository
+from repro_assets.catalog.descriptions import list_artifacts
 from repro_assets.identity.digest import Digest
 from repro_assets.journal import artifact_records, run_records
 from repro_assets.journal.segments import journal_at
@@ -54,6 +55,25 @@ def test_bytes_that_are_gone_and_artifacts_that_nobody_uses_are_named(home, chai
     assert not report.valid
     journal_at(home.journal).append(artifact_records.ArtifactEvicted(diamond["left"], "run-left", "a:1"))
     assert validate(home).valid
+
+
+def test_what_describes_a_run_is_no_orphan_and_listed_only_when_asked_for(home):
+    values = {
+        name: str(repository.put(home, {"is": name}).digest) for name in ("environment", "source", "diff", "data")
+    }
+    facts = {"dirty": True, "diff": values["diff"]}
+    started = run_records.RunStarted(
+        "run-a", "script", "a", environment=values["environment"], source=values["source"], source_facts=facts
+    )
+    output = run_records.RunOutput("run-a", "data", values["data"], "run-a/data")
+    journal_at(home.journal).append(started, output, run_records.RunEnded("run-a", "COMPLETED"))
+    assert validate(home).orphans == []
+    assert [row["digest"] for row in list_artifacts(home)] == [values["data"]]
+    assert {row["digest"] for row in list_artifacts(home, internal=True)} == set(values.values())
+    # What is data as well is a node, and listed.
+    repository.claim(repository.by_digest(home, Digest.parse(values["diff"])), "kept")
+    assert {row["digest"] for row in list_artifacts(home)} == {values["data"], values["diff"]}
+    assert values["diff"] in read_graph(home).nodes
 
 
 def test_bytes_that_nothing_keeps_may_be_gone(home, chain, diamond):
