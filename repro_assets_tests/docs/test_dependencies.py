@@ -17,8 +17,6 @@ PROJECT = Path(__file__).parents[2]
 PAGE = PROJECT / "docs" / "dependencies.md"
 CONSTRAINTS = PROJECT / "constraints.txt"
 TESTS = "the tests only"
-# The module `pynvml` lies in nvidia-ml-py, which the distribution pynvml brings.
-PROVIDERS = {"nvidia-ml-py": "pynvml"}
 # Several distributions share the package; the longest of these names that fits says which one a module is in.
 SHARED = {
     "opentelemetry": "opentelemetry-api",
@@ -68,7 +66,7 @@ def _imports(folder: Path) -> dict[str, dict[str, bool]]:
                 fitting = [name for name in SHARED if f"{module}.".startswith(f"{name}.")]
                 for distribution in [SHARED[max(fitting, key=len)]] if fitting else providers.get(top, []):
                     name = canonicalize_name(distribution)
-                    parts = found.setdefault(PROVIDERS.get(name, name), {})
+                    parts = found.setdefault(name, {})
                     parts[part] = parts.get(part, True) and lazy
     return found
 
