@@ -1,6 +1,6 @@
 """A scikit-learn script: a decorator makes a run of the call, of its arguments and of the figures that it returns."""
 
-import sys
+import argparse
 
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
@@ -32,5 +32,7 @@ def fit(folds: int, strengths: list[float], seed: int = 0) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    for name, value in fit(int(sys.argv[1]), [0.01, 0.1, 1.0]).items():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folds", type=int, nargs="?", default=3, choices=range(2, 11), help="of the cross-validation")
+    for name, value in fit(parser.parse_args().folds, [0.01, 0.1, 1.0]).items():
         print(name, value)

@@ -23,7 +23,8 @@ ARTIFACTS = "SELECT digest AS key FROM artifacts ANTI JOIN internal_artifacts US
 def read_graph(home: Home) -> Graph:
     """Return the lineage of everything in the catalog, refreshed first.
 
-    Parent runs, source trees, their diffs and environment documents are not part of it: they group and describe, and carry no data.
+    Parent runs, source trees, their diffs and environment documents are not part of it: they group and describe, and
+    carry no data.
 
     Raises
     ------
