@@ -82,7 +82,7 @@ def replay(
         check_asked(home, asked, os.environ, environment=environment == RECREATE)
     began = time.monotonic()
     tracers.start(home)
-    parts = []
+    parts: list[Report] = []
     with tracing.span(f"replay {run_id}", home=home):
         for asked in chain:
             compared = [run for run in asked.runs if run.products]
