@@ -197,7 +197,7 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
 
 def _best_of_few(connection: duckdb.DuckDBPyConnection, metric: str, mode: str, counts: str, limit: int) -> Rows | None:
     """Return the best runs where they are found among those with the best few values, without a join; else None."""
-    few = 2 * limit + _SPARE
+    few = min(2 * limit + _SPARE, _GREATEST_LIMIT)
     points = connection.execute(
         f"SELECT run_id, value, step, {_RANK} FROM metrics_last WHERE name = $metric AND NOT isnan(value) "
         f"ORDER BY 4 LIMIT {few}",

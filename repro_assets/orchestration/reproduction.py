@@ -44,7 +44,7 @@ class SampleConfig(dg.Config):
     timeout: float = Field(default=3600, gt=0, description="Seconds after which each is ended.")
 
 
-@dg.op(name="replay", description="Executes a recorded run again and gives the verdict.")
+@dg.op(name="replay_run", description="Executes a recorded run again and gives the verdict.")
 def replay_op(context: dg.OpExecutionContext, config: ReplayConfig) -> None:
     """Replay one run; fail where the verdict is bad."""
     try:
@@ -67,7 +67,7 @@ def replay_op(context: dg.OpExecutionContext, config: ReplayConfig) -> None:
     _refuse_broken([report])
 
 
-@dg.op(name="replay_sample", description="Executes some of the recent runs again and gives the verdicts.")
+@dg.op(name="replay_recent_runs", description="Executes some of the recent runs again and gives the verdicts.")
 def sample_op(context: dg.OpExecutionContext, config: SampleConfig) -> None:
     """Replay a sample of recent runs, other ones each day; fail where a verdict is bad."""
     home = find_store(make=True)

@@ -1,7 +1,7 @@
 """What a file of a known format holds, so that two files are compared by value and not only by bytes.
 
-Laws: the format is told by the name's ending; nothing in a file is executed (no pickle is opened); a file that does not
-read as what its name says is its bytes.
+Laws: the format is told by the name's ending; no pickle is opened, so files of ``torch.save`` are bytes; a file that
+does not read as what its name says is its bytes.
 """
 
 from __future__ import annotations
@@ -61,12 +61,6 @@ def _numpy(data: bytes) -> Any:
     return dict(found) if hasattr(found, "files") else found
 
 
-def _torch(data: bytes) -> Any:
-    import torch
-
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-
-
 def _safetensors(data: bytes) -> Any:
     from safetensors.torch import load
 
@@ -81,8 +75,5 @@ _READERS: dict[str, Callable[[bytes], Any]] = {
     ".parquet": _parquet,
     ".npy": _numpy,
     ".npz": _numpy,
-    ".pt": _torch,
-    ".pth": _torch,
-    ".ckpt": _torch,
     ".safetensors": _safetensors,
 }

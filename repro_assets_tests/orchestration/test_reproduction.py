@@ -41,7 +41,7 @@ def test_a_verdict_is_a_check_a_job_fails_by_it_and_a_broken_promise_is_said_onc
     monkeypatch.chdir(project.root)
 
     def executed(run: str) -> dg.ExecuteInProcessResult:
-        config = {"ops": {"replay": {"config": {"run": run}}}}
+        config = {"ops": {"replay_run": {"config": {"run": run}}}}
         return replay_job.execute_in_process(run_config=config, raise_on_error=False)
 
     assert executed(kept).success
@@ -70,7 +70,7 @@ def test_a_sample_is_of_recent_runs_and_another_one_each_day(project: Any, monke
     assert len(orders) > 1
     monkeypatch.setenv("REPRO_HOME", str(project.home.root))
     monkeypatch.chdir(project.root)
-    done = sample_job.execute_in_process(run_config={"ops": {"replay_sample": {"config": {"count": 1}}}})
+    done = sample_job.execute_in_process(run_config={"ops": {"replay_recent_runs": {"config": {"count": 1}}}})
     assert done.success
     replayed = project.rows("SELECT original_run, verdict FROM replays")
     assert [row["verdict"] for row in replayed] == ["identical"]
