@@ -73,8 +73,9 @@ CACHES: dict[str, Callable[[Home], bool]] = {
 }
 """What can be deleted at any time: whether its reader does without."""
 ELSEWHERE = (
-    "repro-store.json", ".gitignore", "packs/*.pack", "packs/*.idx", "objects/*", "journal/*.jsonl", "journal/*.merged", "names/*/*",
-    "leases/*", "cache/sources/*.json", "catalog.duckdb", "cache/catalog/catalog.duckdb", "cache/catalog.lock",
+    "repro-store.json", ".gitignore", "packs/*.pack", "packs/*.idx", "objects/*", "journal/*.jsonl", "journal/*.merged",
+    "names/*/*", "leases/*", "cache/sources/*.json", "catalog.duckdb", "cache/catalog/catalog.duckdb",
+    "cache/catalog.lock",
 )  # fmt: skip
 """What other tests flip; the lock is empty, and what git is told is read by git alone."""
 HERE = (*STEERING, *CACHES, "trash/*", "cache/fsck-full", "cache/remotes/*/*.idx")

@@ -271,7 +271,7 @@ time.sleep(60)
 def test_a_fork_in_the_middle_of_another_threads_append_leaves_the_child_no_lock(
     start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    # Each journal is new, so that forks meet the opening of a segment as well as appends.
+    # Each journal is new: forks meet the opening of a segment as well as appends.
     process = start("""
 journals = [Journal(Path(sys.argv[1])) for _ in range(40)]
 def append_all():
@@ -279,12 +279,14 @@ def append_all():
         journal.append(Params("run", {"number": number}))
 thread = threading.Thread(target=append_all)
 thread.start()
-children = []
+children, (begun, begin) = [], os.pipe()
 while thread.is_alive() and len(children) < 60:
     child = os.fork()
     if child == 0:
+        os.write(begin, b".")
         signal.pause()
     children.append(child)
+    os.read(begun, 1)  # On a busy machine it might not have left the fork yet.
 thread.join()
 print(*children, flush=True)
 time.sleep(60)
