@@ -277,9 +277,8 @@ journals = [Journal(Path(sys.argv[1])) for _ in range(40)]
 def append_all():
     for number, journal in enumerate(journals):
         journal.append(Params("run", {"number": number}))
-thread = threading.Thread(target=append_all)
+thread, children, (begun, begin) = threading.Thread(target=append_all), [], os.pipe()
 thread.start()
-children, (begun, begin) = [], os.pipe()
 while thread.is_alive() and len(children) < 60:
     child = os.fork()
     if child == 0:

@@ -321,7 +321,8 @@ def test_definitions_have_our_parts_and_theirs() -> None:
     graph = found.resolve_asset_graph()
     assert {key.asset_key.to_user_string() for key in graph.asset_check_keys} == {"table", "two"}
     assert found.resolve_job_def("all_of_it")
-    assert len(list(found.sensors or ())) == 5
+    assert len(list(found.sensors or ())) == 6
+    assert found.resolve_job_def("replay") and [each.name for each in found.schedules or ()] == ["nightly_replays"]
     assert isinstance((found.resources or {})["repro"], Repro)
 
 

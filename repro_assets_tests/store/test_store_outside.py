@@ -10,7 +10,7 @@ import pytest
 
 from repro_assets.errors import InvalidValue, MachineError
 from repro_assets.store import outside
-from repro_assets.store.home import Home
+from repro_assets.store.home import MARKER, Home
 
 
 def test_a_file_is_replaced_and_a_link_stays_a_link(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_pipe_is_written_to(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_store_is_refused(home: Home) -> None:
-    marker = next(path for path in home.root.iterdir() if path.is_file())
+    marker = home.root / MARKER
     content = marker.read_bytes()
 
     with pytest.raises(InvalidValue, match="store"):
