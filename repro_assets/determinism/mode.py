@@ -7,13 +7,13 @@ assumed.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 
 from repro_assets.determinism.process_start import hash_seed_in_effect, variables_at_start
+from repro_assets.determinism.process_variables import variables_set
 from repro_assets.determinism.torch_settings import (
     cuda_runs,
     float32_precision,
@@ -323,19 +323,13 @@ def _late_workspace(mode: Mode, start: dict[str, str]) -> Iterator[LateSetting]:
 @contextmanager
 def _variables(wanted: dict[str, str]) -> Iterator[None]:
     global _workspace_of_cuda
-    before = {name: os.environ.get(name) for name in wanted}
     running = cuda_runs()
-    os.environ.update(wanted)
     try:
-        yield
+        with variables_set(wanted):
+            yield
     finally:
         if cuda_runs() and not running:
             _workspace_of_cuda = wanted["CUBLAS_WORKSPACE_CONFIG"]
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from Dagster's page and no process of ours stands above the steps.
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from collections.abc import Iterator
 
 import dagster as dg
 
+from repro_assets.determinism.process_variables import variables_set
 from repro_assets.journal.run_records import RunTraced
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing
@@ -30,16 +30,8 @@ def of_run(home: Home, run: dg.DagsterRun) -> Iterator[None]:
     ):
         if top.trace_id is not None and top.span_id is not None:
             journal_at(home.journal).append(RunTraced(run.run_id, top.trace_id, top.span_id))
-        before = {name: os.environ.get(name) for name in tracing.VARIABLES}
-        os.environ.update(tracing.process_environment())
-        try:
+        with variables_set(tracing.process_environment()):
             yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
 
 
 @contextlib.contextmanager

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 from repro_assets.determinism.probe import Orders
+from repro_assets.determinism.process_variables import variables_set
 from repro_assets.errors import CheckFailed
 from repro_assets.replay import dagster_runs, tracked_runs
 from repro_assets.replay.environments import CURRENT, surroundings
@@ -85,7 +84,7 @@ def look(home: Home, asked: Asked, work: Path, orders: Orders, *, timeout: float
     place.mkdir()
     variables = replace(orders, folder=str(folder)).written(work / "orders.json")
     raised: dict[str, str] | None = None
-    with _in_variables(variables):
+    with variables_set(variables):
         found = surroundings(home, asked.entry or asked.runs[0], CURRENT, None, None)
         try:
             if asked.entry is None:
@@ -106,21 +105,6 @@ def look(home: Home, asked: Asked, work: Path, orders: Orders, *, timeout: float
             "its source needs a Loop of this project's, or Experiment.watch",
         )
     return seen
-
-
-@contextmanager
-def _in_variables(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process, of which an execution is given all."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def read(folder: Path) -> Seen:
