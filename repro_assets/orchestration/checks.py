@@ -18,9 +18,9 @@ from repro_assets.errors import ReproError, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import CheckMade
 from repro_assets.journal.segments import journal_at
-from repro_assets.orchestration.replaying import REPRODUCES, passes, said_of
+from repro_assets.orchestration.replaying import REPRODUCES, passes, record_checks, said_of
 from repro_assets.orchestration.resource import Repro
-from repro_assets.orchestration.versions import read_event
+from repro_assets.orchestration.versions import UpstreamEvent, read_event
 from repro_assets.replay.launch import replay
 from repro_assets.store.home import Home
 
@@ -100,43 +100,45 @@ def _replayed(
     context: dg.AssetCheckExecutionContext, home: Home, keys: list[dg.AssetKey]
 ) -> Iterator[dg.AssetCheckResult]:
     """Execute the runs that made assets again, but for those that this very run has materialized."""
-    before = {key for key in keys if _materialized_by(context.instance, key) != context.run.run_id}
-    for key, made in _made(context.instance, home, before).items():
+    for key in keys:
+        name, newest = key.to_user_string(), _newest(context.instance, key)
+        if newest is not None and newest.run_id == context.run.run_id:
+            continue
         try:
-            if isinstance(made, ReproError):
-                raise made
-            if made.made_by is None:
-                raise UnknownName(f"nobody recorded what made {key.to_user_string()}")
-            (record,) = replay(home, made.made_by).records
+            made_by = _event(key, newest).made_by
+            if made_by is None:
+                raise UnknownName(f"nobody recorded what made {name}")
+            report = replay(home, made_by)
         except ReproError as error:
             metadata: dict[str, Any] = {"reason": str(error)}
-            journal_at(home.journal).append(CheckMade(REPRODUCES, False, None, key.to_user_string(), details=metadata))
+            journal_at(home.journal).append(
+                CheckMade(REPRODUCES, False, None, name, details=metadata, parent_run_id=context.run.run_id)
+            )
             yield dg.AssetCheckResult(passed=False, asset_key=key, check_name=REPRODUCES, metadata=metadata)
             continue
-        metadata = said_of(record)
-        journal_at(home.journal).append(
-            CheckMade(
-                REPRODUCES, passes(record), made.made_by, key.to_user_string(), details=metadata,
-                parent_run_id=context.run.run_id,
-            )
-        )  # fmt: skip
-        yield dg.AssetCheckResult(passed=passes(record), asset_key=key, check_name=REPRODUCES, metadata=metadata)
+        for asset, _, record in record_checks(home, report, context.run.run_id):
+            if asset == name:
+                passed, metadata = passes(record), said_of(record)
+                yield dg.AssetCheckResult(passed=passed, asset_key=key, check_name=REPRODUCES, metadata=metadata)
 
 
-def _materialized_by(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+def _newest(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.EventLogRecord | None:
     records = instance.fetch_materializations(key, limit=1).records
-    return records[0].run_id if records else None
+    return records[0] if records else None
+
+
+def _event(key: dg.AssetKey, record: dg.EventLogRecord | None) -> UpstreamEvent:
+    if record is None:
+        raise UnknownName(f"{key.to_user_string()} has never been materialized")
+    return read_event(record)
 
 
 def _made(instance: dg.DagsterInstance, home: Home, keys: set[dg.AssetKey]) -> dict[dg.AssetKey, Made | ReproError]:
     found: dict[dg.AssetKey, Made | ReproError] = {}
     with queries.connect(home) as connection:
         for key in keys:
-            records = instance.fetch_materializations(key, limit=1).records
             try:
-                if not records:
-                    raise UnknownName(f"{key.to_user_string()} has never been materialized")
-                event = read_event(records[0])
+                event = _event(key, _newest(instance, key))
             except ReproError as error:
                 found[key] = error
                 continue

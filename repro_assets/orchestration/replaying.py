@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import IO, Any
 
 import dagster as dg
@@ -38,8 +37,20 @@ def replay_and_show(
     return report
 
 
-def record_checks(home: Home, report: Report) -> Iterator[tuple[str, str | None, ReplayMade]]:
-    """Record the verdicts as checks; yield asset, partition and verdict of each product of an asset."""
+def record_checks(
+    home: Home, report: Report, dagster_run: str | None = None
+) -> list[tuple[str, str | None, ReplayMade]]:
+    """Record the verdicts as checks; return asset, partition and verdict of each product of an asset.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    report : Report
+        The answer of the replay.
+    dagster_run : str, optional
+        The run of Dagster that asked for it.
+    """
     wanted = {record.original_run: record for record in report.records}
     made = queries.rows(
         home,
@@ -48,14 +59,21 @@ def record_checks(home: Home, report: Report) -> Iterator[tuple[str, str | None,
         {"runs": list(wanted)},
     )
     found = [(str(row["asset"]), row["partition"], wanted[row["run_id"]]) for row in made]
-    if found:
-        journal_at(home.journal).append(
-            *(
-                CheckMade(REPRODUCES, passes(record), record.original_run, asset, partition, details=said_of(record))
-                for asset, partition, record in found
-            )
+    checks = [
+        CheckMade(
+            REPRODUCES,
+            passes(record),
+            record.original_run,
+            asset,
+            partition,
+            details=said_of(record),
+            parent_run_id=dagster_run,
         )
-    yield from found
+        for asset, partition, record in found
+    ]
+    if checks:
+        journal_at(home.journal).append(*checks)
+    return found
 
 
 def passes(record: ReplayMade) -> bool:
