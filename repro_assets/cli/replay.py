@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,7 +78,7 @@ def replay(
             ("name", "verdict", "original", "replayed"),
         )
         for product in document["products"]:
-            _show_deviations(product, print_table, say)
+            _show_deviations(product)
         if document["differences"]:
             print_table(document["differences"], title="\nsettings that differ")
         reason = f": {document['reason']}" if document["reason"] else ""
@@ -88,8 +87,11 @@ def replay(
     return _CODES[report.verdict]
 
 
-def _show_deviations(product: dict[str, Any], print_table: Callable[..., None], say: Callable[[str], None]) -> None:
+def _show_deviations(product: dict[str, Any]) -> None:
     """Show what differs within a product, in its own order."""
+    from repro_assets.cli.answering import say
+    from repro_assets.cli.rendering import print_table
+
     found = product.get("deviations") or []
     if product.get("unmeasured"):
         say(f"{product['name']}: the two cannot be compared by value: {product['unmeasured']}")

@@ -151,7 +151,7 @@ class OpTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _of_tensor(self, argument: str, tensor: Tensor, keep: bool) -> dict[str, Any]:
         found: dict[str, Any] = {"arg": argument} if argument else {}
         try:
-            if _storage(tensor) in self._blank:
+            if (storage := _storage(tensor)) and storage in self._blank:
                 return {**found, "blank": True}
             found["tensor"] = fingerprint_of(tensor)
             name = self._names.get(tensor.data_ptr())
