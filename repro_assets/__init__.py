@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from repro_assets.inspection.comparison import RunComparison, compare_runs
     from repro_assets.inspection.frames import list_artifacts, query, runs
     from repro_assets.inspection.recorded import RecordedRun, artifact, run
+    from repro_assets.interchange.formats import Exported, export, take_in
     from repro_assets.recording.annotations import note_run, tag_run
     from repro_assets.recording.run import Run
     from repro_assets.replay.restoring import restore_environment
@@ -49,6 +50,7 @@ __all__ = [
     "DataFingerprint",
     "Difference",
     "Experiment",
+    "Exported",
     "Home",
     "LateSetting",
     "Lineage",
@@ -71,6 +73,7 @@ __all__ = [
     "diff_environments",
     "diff_fingerprints",
     "enable_deterministic_mode",
+    "export",
     "find_store",
     "fingerprint_data",
     "fingerprint_model",
@@ -93,6 +96,7 @@ __all__ = [
     "set_global_seed",
     "settings_record",
     "tag_run",
+    "take_in",
     "track_artifacts",
     "validate_environment",
     "validate_lineage",
@@ -104,6 +108,7 @@ _MODULES = {
     "DataFingerprint": "determinism.data_fingerprints",
     "Difference": "determinism.fingerprint_differences",
     "Experiment": "tracking.experiment",
+    "Exported": "interchange.formats",
     "Home": "store.home",
     "LateSetting": "determinism.mode",
     "Lineage": "inspection.ancestry",
@@ -126,6 +131,7 @@ _MODULES = {
     "diff_environments": "capture.comparison",
     "diff_fingerprints": "determinism.fingerprint_differences",
     "enable_deterministic_mode": "determinism.mode",
+    "export": "interchange.formats",
     "find_store": "store.home",
     "fingerprint_data": "determinism.data_fingerprints",
     "fingerprint_model": "determinism.model_fingerprints",
@@ -148,6 +154,7 @@ _MODULES = {
     "set_global_seed": "determinism.global_rng",
     "settings_record": "determinism.settings",
     "tag_run": "recording.annotations",
+    "take_in": "interchange.formats",
     "track_artifacts": "tracking.artifact_decorators",
     "validate_environment": "capture.requirements",
     "validate_lineage": "inspection.ancestry",

@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+
 
 def plain(value: Any) -> Any:
     """Return a value as JSON has it."""
@@ -55,3 +57,15 @@ def words(value: Any) -> str:
     if isinstance(value, (Mapping, list, tuple)):
         return json.dumps(plain(value), ensure_ascii=False)
     return str(value)
+
+
+def size(count: int | None) -> str | None:
+    """Return a number of bytes in binary units."""
+    if count is None:
+        return None
+    amount = float(count)
+    for unit in _SIZES:
+        if amount < 1024 or unit == _SIZES[-1]:
+            break
+        amount /= 1024
+    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"

@@ -61,12 +61,12 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         ``notes`` (all, newest first, with account and host), ``params``, ``metrics`` (last, smallest, greatest and best
         values and their steps), ``system`` (mean and greatest of what the machine did), ``missing_readings`` (sensor to
         reason), ``trace_id``, ``slowest_spans`` (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``,
-        ``resumed`` (what it went on from), ``resumed_by`` (what went on from it), ``experience_snapshots``,
-        ``evaluations``, ``curriculum``, ``checks``, ``replays``, ``consoles`` (what it wrote to stdout and stderr),
-        ``seeds``, ``used_packages`` (name to version), ``source_facts``, ``environment_summary``, ``error`` (None or
-        type, message, trace), ``children`` (runs under a parent run) and ``command``, which executes the run again from
-        its record; for an asset also ``fresh_command``, which materializes it again from the working tree with the same
-        settings.
+        ``imported_from`` (the tool that recorded it), ``resumed`` (what it went on from), ``resumed_by`` (what went on
+        from it), ``experience_snapshots``, ``evaluations``, ``curriculum``, ``checks``, ``replays``, ``consoles`` (what
+        it wrote to stdout and stderr), ``seeds``, ``used_packages`` (name to version), ``source_facts``,
+        ``environment_summary``, ``error`` (None or type, message, trace), ``children`` (runs under a parent run) and
+        ``command``, which executes the run again from its record; for an asset also ``fresh_command``, which
+        materializes it again from the working tree with the same settings.
 
     Raises
     ------
@@ -134,6 +134,7 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             ("curriculum", "curriculum", "step, time"),
             ("checks", "checks", "time, name"),
             ("resumed", "resumes", "time"),
+            ("imported_from", "run_imports", "time"),
             ("consoles", "consoles", "stream"),
         ):
             record[name] = of_run(

@@ -118,7 +118,7 @@ class Tables:
             {"run_id": run_id}
             for run_id in {
                 row["run_id"]
-                for table in ("journal.run_starts", "journal.run_ends", "journal.parent_states")
+                for table in ("journal.run_starts", "journal.run_ends", "journal.parent_states", "run_imports")
                 for row in batch.tables[table]
             }
         ]
@@ -223,6 +223,10 @@ def settle(runs: str) -> str:
             SELECT *, state <> 'RUNNING' AS final FROM journal.parent_states SEMI JOIN wanted USING (run_id)
             QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY final DESC, {_LATEST_FIRST}) = 1
         ),
+        imports AS (
+            SELECT * FROM run_imports SEMI JOIN wanted USING (run_id)
+            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_EARLIEST_FIRST}) = 1
+        ),
         processes AS (
             SELECT run_id, segment FROM journal.run_starts SEMI JOIN wanted USING (run_id)
             UNION ALL
@@ -242,15 +246,15 @@ def settle(runs: str) -> str:
             CASE WHEN parents.final THEN 'dagster' WHEN ends.state IS NOT NULL THEN 'record'
                 ELSE 'process' END AS state_source,
             parents.status, parents.job,
-            coalesce(parents.started, starts.time) AS started_at,
+            coalesce(parents.started, imports.started_at, starts.time) AS started_at,
             CASE WHEN parents.final THEN coalesce(parents.ended, ends.time, parents.time)
-                ELSE ends.time END AS ended_at,
+                ELSE coalesce(imports.ended_at, ends.time) END AS ended_at,
             coalesce(parents.error_type, ends.error_type) AS error_type,
             coalesce(parents.error_message, ends.error_message) AS error_message,
             coalesce(parents.error_trace, ends.error_trace) AS error_trace, ends.edited_sources,
             list_concat(starts.warnings, coalesce(ends.warnings, [])) AS warnings
         FROM wanted LEFT JOIN starts USING (run_id) LEFT JOIN ends USING (run_id)
-            LEFT JOIN parents USING (run_id) LEFT JOIN alive USING (run_id)
+            LEFT JOIN parents USING (run_id) LEFT JOIN imports USING (run_id) LEFT JOIN alive USING (run_id)
     ) d
     WHERE runs.run_id = d.run_id AND (
         runs.state IS DISTINCT FROM d.state OR runs.state_source IS DISTINCT FROM d.state_source

@@ -311,6 +311,14 @@ def _(payload: run_records.ParentState, record: Record, time: int) -> Iterator[T
 
 
 @_rows.register
+def _(payload: run_records.RunImported, record: Record, time: int) -> Iterator[TableRow]:
+    row = _plain(payload, leave_out=("started", "ended"))
+    for name, moment in (("started_at", payload.started), ("ended_at", payload.ended)):
+        row[name] = None if moment is None else microseconds(moment)
+    yield "run_imports", _recorded(row, record, time)
+
+
+@_rows.register
 def _(payload: artifact_records.ArtifactStored, record: Record, time: int) -> Iterator[TableRow]:
     yield "artifacts", {**_plain(payload), "readable": False, "record": record.id, "stored_at": time}
 

@@ -203,7 +203,7 @@ CREATE TABLE runs (
 COMMENT ON TABLE runs IS 'One row for each execution of a recipe, and for each Dagster run that groups some.';
 COMMENT ON COLUMN runs.run_id IS 'Identity of the run.';
 COMMENT ON COLUMN runs.parent_run_id IS 'The Dagster run under which it was executed.';
-COMMENT ON COLUMN runs.run_kind IS 'asset, parent, script, command or notebook; empty where only its end is known.';
+COMMENT ON COLUMN runs.run_kind IS 'asset, parent, script, command, notebook or imported; empty where only its end is known.';
 COMMENT ON COLUMN runs.name IS 'Display name.';
 COMMENT ON COLUMN runs.recipe IS 'The recipe''s function.';
 COMMENT ON COLUMN runs.asset IS 'Asset key that was materialized.';
@@ -226,7 +226,7 @@ COMMENT ON COLUMN runs.branch IS 'Branch of the source.';
 COMMENT ON COLUMN runs.dirty IS 'True where the source differed from the commit.';
 COMMENT ON COLUMN runs.environment IS 'Digest of the environment document.';
 COMMENT ON COLUMN runs.source IS 'Digest of the source tree.';
-COMMENT ON COLUMN runs.started_at IS 'Start, UTC; a parent run''s is Dagster''s.';
+COMMENT ON COLUMN runs.started_at IS 'Start, UTC; a parent run''s is Dagster''s, that of an imported run the other tool''s.';
 COMMENT ON COLUMN runs.ended_at IS 'End, UTC; empty while there is none.';
 COMMENT ON COLUMN runs.seconds IS 'From start to end.';
 COMMENT ON COLUMN runs.error_type IS 'Class of the error that ended it.';
@@ -241,6 +241,28 @@ COMMENT ON COLUMN runs.edited_sources IS 'Source files that were edited while it
 COMMENT ON COLUMN runs.host_facts IS 'What identifies the host, what the libraries that were loaded said of themselves, and which readings were missing; no part of an identity.';
 COMMENT ON COLUMN runs.record IS 'Id of the start record.';
 COMMENT ON COLUMN runs.segment IS 'Journal segment of the start record.';
+
+CREATE TABLE run_imports (
+    run_id VARCHAR NOT NULL,
+    tool VARCHAR NOT NULL,
+    place VARCHAR NOT NULL,
+    foreign_id VARCHAR NOT NULL,
+    started_at TIMESTAMP,
+    ended_at TIMESTAMP,
+    details JSON NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE run_imports IS 'Runs that other tools recorded, and where each came from; of what is not here nothing is known.';
+COMMENT ON COLUMN run_imports.run_id IS 'The run.';
+COMMENT ON COLUMN run_imports.tool IS 'mlflow, tensorboard or dvc.';
+COMMENT ON COLUMN run_imports.place IS 'File, folder or server that it came from, without credentials.';
+COMMENT ON COLUMN run_imports.foreign_id IS 'Its id there.';
+COMMENT ON COLUMN run_imports.started_at IS 'When it began, UTC, by that tool.';
+COMMENT ON COLUMN run_imports.ended_at IS 'When it ended, UTC, by that tool.';
+COMMENT ON COLUMN run_imports.details IS 'What else that tool says of where the run comes from.';
+COMMENT ON COLUMN run_imports.record IS 'Id of the record.';
+COMMENT ON COLUMN run_imports.time IS 'When it was imported, UTC.';
 
 CREATE TABLE params (
     run_id VARCHAR NOT NULL,

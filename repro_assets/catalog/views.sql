@@ -213,6 +213,7 @@ WITH acts AS (
     FROM journal.run_starts s JOIN runs r USING (run_id)
     UNION ALL SELECT record, time, 'run_ended', run_id, state FROM journal.run_ends
     UNION ALL SELECT record, time, 'parent_state', run_id, status FROM journal.parent_states
+    UNION ALL SELECT record, time, 'run_imported', run_id, tool || ' ' || place FROM run_imports
     UNION ALL SELECT record, time, 'run_input', run_id, slot || ' ' || digest FROM run_inputs
     UNION ALL SELECT record, time, 'run_output', run_id, name || ' ' || digest FROM run_outputs
     UNION ALL SELECT record, time, 'run_resumed', run_id, resumed_run_id || '/' || checkpoint FROM resumes

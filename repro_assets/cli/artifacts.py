@@ -68,7 +68,8 @@ def list_(
     """List artifacts, newest first, once for each version."""
     from repro_assets.catalog.descriptions import list_artifacts
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import print_json, print_table, short, size
+    from repro_assets.cli.rendering import print_json, print_table, short
+    from repro_assets.wording import size
 
     found = list_artifacts(settled(), type, internal=every)
     if as_json:
@@ -117,8 +118,9 @@ def get(
     from repro_assets.artifacts.checkout import check_out
     from repro_assets.artifacts.repository import by_name
     from repro_assets.cli.answering import here, readable, say, settled
-    from repro_assets.cli.rendering import print_json, print_line, size
+    from repro_assets.cli.rendering import print_json, print_line
     from repro_assets.errors import MissingObject
+    from repro_assets.wording import size
 
     found = by_name(here(), artifact)
     if found is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,14 +13,20 @@ from repro_assets.interchange.formats import IMPORTS
 
 
 def export(
-    names: Annotated[list[str], typer.Argument(metavar="RUN|ARTIFACT...", help="What to export.")],
     to: Annotated[
-        Path,
+        str,
         typer.Option(
-            metavar="PATH", help="The file to write, or the folder to write it into: a name without an ending."
+            metavar="PATH",
+            help="The file, or the folder to write it into: a name without an ending. MLflow: also an address.",
         ),
     ],
     format: Annotated[str, typer.Option(help=f"One of {', '.join(FORMATS)}.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN|ARTIFACT]...", help="What to export.", show_default=False)
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="SQL", help="Also the runs with this condition over the columns of runs_wide.")
+    ] = None,
     with_environment: Annotated[
         bool, typer.Option("--with-environment", help="With the packages of the environments, from pip.")
     ] = False,
@@ -32,15 +37,30 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write runs or artifacts in another format: bundle is all that a replay needs, card a model or data card."""
+    from repro_assets.catalog.queries import list_runs
     from repro_assets.cli.answering import say, settled
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line
+    from repro_assets.errors import UnknownName
     from repro_assets.interchange import formats
 
+    home = settled()
+    asked = list(names or ())
+    if where is not None:
+        # Oldest first, so that other tools list them in the order in which they began.
+        asked += [row["run_id"] for row in reversed(list_runs(home, where, None))]
+        if not asked:
+            raise UnknownName(f"no run has {where!r}", "see: repro runs list")
     with counter("objects written") as progress:
         done = formats.export(
-            format,
-            formats.Request(settled(), tuple(names), to, force, with_environment, anonymize, progress),
+            *asked,
+            to=to,
+            format=format,
+            home=home,
+            force=force,
+            with_environment=with_environment,
+            anonymize=anonymize,
+            progress=progress,
         )
     if as_json:
         written = dataclasses.asdict(done)
@@ -53,7 +73,9 @@ def export(
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="The file or folder; of a tool with a server also its address.")
+    ],
     format: Annotated[str, typer.Option(help=f"One of {', '.join(IMPORTS)}.")] = "bundle",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Verify it, tell what would come, write nothing.")] = False,
     as_json: AsJson = False,
@@ -61,7 +83,7 @@ def import_(
     """Take a file into the store, once all of it is verified; exit code 1 if a version is another artifact here."""
     from repro_assets.cli.answering import here
     from repro_assets.cli.progress import counter
-    from repro_assets.cli.rendering import print_json, print_line, print_table, size
+    from repro_assets.cli.rendering import print_json, print_line, print_table
     from repro_assets.errors import NoStore
     from repro_assets.interchange import formats
 
@@ -72,15 +94,12 @@ def import_(
             raise
         home = None
     with counter("objects stored") as progress:
-        done = formats.take_in(format, home, path, dry_run=dry_run, progress=progress)
+        done = formats.take_in(path, format, home=home, dry_run=dry_run, progress=progress)
     if as_json:
         print_json(done.document())
     else:
         if done.conflicts:
             print_table(done.conflicts, title="conflicts")
-        word = "would come" if done.dry_run else "came"
-        print_line(
-            f"{done.path} is verified: {len(done.runs)} runs, {done.records} records, {len(done.versions)} versions "
-            f"and {done.objects} objects ({size(done.bytes)}) {word}; {done.skipped} objects were there already"
-        )
+        for line in done.told():
+            print_line(line)
     return 0 if done.ok else 1

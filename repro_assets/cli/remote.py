@@ -134,7 +134,8 @@ def remove(
 
 
 def _answer(done: Exchange, word: str, *, as_json: bool) -> int:
-    from repro_assets.cli.rendering import print_json, print_line, print_table, size
+    from repro_assets.cli.rendering import print_json, print_line, print_table
+    from repro_assets.wording import size
 
     if as_json:
         print_json(done.document())

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 4000
 LONGEST_FACT = 400
-_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def print_json(document: Any, file: TextIO | None = None) -> None:
@@ -39,18 +38,6 @@ def cell(value: Any) -> str:
 def short(digest: Any) -> str | None:
     """Return the beginning of a digest, enough to name it."""
     return None if digest is None else str(digest).removeprefix("sha256:")[:12]
-
-
-def size(count: int | None) -> str | None:
-    """Return a number of bytes in binary units."""
-    if count is None:
-        return None
-    amount = float(count)
-    for unit in _SIZES:
-        if amount < 1024 or unit == _SIZES[-1]:
-            break
-        amount /= 1024
-    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 def seconds(value: float | None) -> float | None:

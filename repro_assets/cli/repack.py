@@ -19,7 +19,8 @@ def repack(
     from repro_assets.artifacts.succession import repack_store
     from repro_assets.cli.answering import here
     from repro_assets.cli.progress import counter
-    from repro_assets.cli.rendering import print_facts, print_json, size
+    from repro_assets.cli.rendering import print_facts, print_json
+    from repro_assets.wording import size
 
     home, seconds = here(), seconds_of(older_than)
     with counter("tensors compared") as progress:

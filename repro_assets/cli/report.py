@@ -31,11 +31,12 @@ def report(
 ) -> None:
     """Write the runs as pages that open from the disk, in any browser and without a network."""
     from repro_assets.cli.answering import say, settled
-    from repro_assets.cli.rendering import print_facts, print_json, size
+    from repro_assets.cli.rendering import print_facts, print_json
     from repro_assets.errors import InvalidValue
     from repro_assets.report.folder import Folder
     from repro_assets.report.watching import stopped_by_signals, watch_report
     from repro_assets.report.writing import Options, Written, plotting_script, write_report
+    from repro_assets.wording import size
 
     if metric and not paper:
         raise InvalidValue("--metric is for the paper", "give --paper, too")

@@ -21,7 +21,8 @@ def du(
     """Show what deleting each collection, version and run would free."""
     from repro_assets.artifacts.room import measure_uses
     from repro_assets.cli.answering import here
-    from repro_assets.cli.rendering import print_json, print_table, size
+    from repro_assets.cli.rendering import print_json, print_table
+    from repro_assets.wording import size
 
     found = measure_uses(here())
     if as_json:
@@ -56,9 +57,10 @@ def gc(
     from repro_assets.artifacts.kinds import DECODERS
     from repro_assets.artifacts.retention import roots_of
     from repro_assets.cli.answering import here, say
-    from repro_assets.cli.rendering import print_facts, print_json, size
+    from repro_assets.cli.rendering import print_facts, print_json
     from repro_assets.store.collection import collect
     from repro_assets.store.opening import open_objects
+    from repro_assets.wording import size
 
     home, seconds = here(), seconds_of(grace)
     done = collect(open_objects(home, DECODERS), lambda: roots_of(home), delete=delete, grace=seconds, now=now)
@@ -92,8 +94,9 @@ def evict(
     """Drop bytes that a replay is known to make again; artifacts get --rebuild brings them back."""
     from repro_assets.artifacts.eviction import evict_reproducible
     from repro_assets.cli.answering import here, say
-    from repro_assets.cli.rendering import print_json, print_table, short, size
+    from repro_assets.cli.rendering import print_json, print_table, short
     from repro_assets.errors import InvalidValue
+    from repro_assets.wording import size
 
     if not reproducible:
         raise InvalidValue("nothing says what to evict", "give --reproducible")
@@ -153,8 +156,9 @@ def policy(
     from repro_assets.artifacts.room import Room
     from repro_assets.catalog.deletion import plan_of_policy
     from repro_assets.cli.answering import here, say, settled
-    from repro_assets.cli.rendering import print_facts, print_json, print_line, print_table, size
+    from repro_assets.cli.rendering import print_facts, print_json, print_line, print_table
     from repro_assets.errors import InvalidValue
+    from repro_assets.wording import size
 
     age = None if runs_older_than is None else seconds_of(runs_older_than)
     asked = rules.RunRule(age, runs_last, runs_tag or [], runs_except_tag or [])

@@ -28,6 +28,7 @@ _LISTED = (
     "note",
 )
 _LISTS = (
+    "imported_from",
     "notes",
     "inputs",
     "outputs",
@@ -109,7 +110,8 @@ def show(
     """Show the whole record of a run, with the command that runs it again."""
     from repro_assets.catalog.descriptions import show_run
     from repro_assets.cli.answering import settled
-    from repro_assets.cli.rendering import cut, print_facts, print_json, print_table, seconds, size
+    from repro_assets.cli.rendering import cut, print_facts, print_json, print_table, seconds
+    from repro_assets.wording import size
 
     if console:
         _show_console(run, as_json=as_json)
@@ -150,9 +152,10 @@ def _fitted(values: dict[str, Any]) -> dict[str, Any]:
 
 def _show_console(run: str, *, as_json: bool) -> None:
     from repro_assets.cli.answering import say, settled
-    from repro_assets.cli.rendering import print_json, print_line, size
+    from repro_assets.cli.rendering import print_json, print_line
     from repro_assets.inspection.console import console_of
     from repro_assets.recording.console import readable
+    from repro_assets.wording import size
 
     found = console_of(settled(), run)
     if as_json:
@@ -317,8 +320,9 @@ def delete(
     from repro_assets.artifacts.policy import RunRule
     from repro_assets.catalog.deletion import delete_runs
     from repro_assets.cli.answering import say, settled
-    from repro_assets.cli.rendering import print_json, print_table, size
+    from repro_assets.cli.rendering import print_json, print_table
     from repro_assets.errors import InvalidValue
+    from repro_assets.wording import size
 
     if really and dry_run:
         raise InvalidValue("--delete and --dry-run exclude each other", "give one")

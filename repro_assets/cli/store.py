@@ -25,7 +25,8 @@ def stats(as_json: AsJson = False) -> None:
     """Count objects and bytes, and artifacts by kind."""
     from repro_assets.catalog.holdings import store_statistics
     from repro_assets.cli.answering import readable
-    from repro_assets.cli.rendering import print_facts, print_json, print_table, size
+    from repro_assets.cli.rendering import print_facts, print_json, print_table
+    from repro_assets.wording import size
 
     found = store_statistics(readable())
     if as_json:

@@ -195,7 +195,7 @@ def attest(home: Home, runs: Sequence[str], key: Path, to: Path, *, force: bool 
     InvalidInput, ReusedElsewhere, MachineError
         If the key is none, or the file is there or cannot be written.
     """
-    from repro_assets.interchange.formats import target_file
+    from repro_assets.interchange.targets import target_file
     from repro_assets.store import outside
 
     said = statement(home, runs)

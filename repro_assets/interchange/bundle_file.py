@@ -10,8 +10,9 @@ from repro_assets.catalog.naming import resolve_artifact
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.interchange.bundle import export_bundle
-from repro_assets.interchange.formats import Exported, Progress, Request, joined, target_file
+from repro_assets.interchange.formats import Exported, Progress, Request, joined
 from repro_assets.interchange.importing import Imported, import_bundle
+from repro_assets.interchange.targets import target_file
 from repro_assets.store.home import Home
 
 SUFFIX = ".repro"
@@ -37,7 +38,7 @@ def export(request: Request) -> Exported:
             artifacts.append(found)
     _refuse_running(request.home, runs)
     first = runs[0][:8] if runs else artifacts[0].hex[:8]
-    path = target_file(request.to, f"{first}{SUFFIX}", force=request.force)
+    path = target_file(request.path, f"{first}{SUFFIX}", force=request.force)
     done = export_bundle(
         request.home,
         runs,
@@ -53,9 +54,9 @@ def export(request: Request) -> Exported:
     return Exported(path, "bundle", joined(request.names), str(done.digest), True, facts, tuple(notes))
 
 
-def take_in(home: Home | None, path: Path, *, dry_run: bool, progress: Progress | None = None) -> Imported:
+def take_in(home: Home | None, path: str, *, dry_run: bool, progress: Progress | None = None) -> Imported:
     """Take a bundle in, as `import_bundle` does."""
-    return import_bundle(home, path, dry_run=dry_run, progress=progress)
+    return import_bundle(home, Path(path), dry_run=dry_run, progress=progress)
 
 
 def resolve(home: Home, name: str) -> str | Digest:

@@ -7,7 +7,8 @@ from repro_assets.cards.provenance import card_file
 from repro_assets.cards.records import opened
 from repro_assets.cards.subject import subject_of
 from repro_assets.errors import MissingObject
-from repro_assets.interchange.formats import Exported, Request, target_file
+from repro_assets.interchange.formats import Exported, Request
+from repro_assets.interchange.targets import target_file
 from repro_assets.store import outside
 
 
@@ -24,7 +25,7 @@ def export(request: Request) -> Exported:
     (name,) = request.names
     with opened(request.home) as records:
         subject = subject_of(records, name)
-        path = target_file(request.to, card_file(subject.name), force=request.force)
+        path = target_file(request.path, card_file(subject.name), force=request.force)
         written = render(records, subject)
     verified = True
     try:

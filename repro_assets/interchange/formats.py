@@ -11,10 +11,10 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from repro_assets.errors import InvalidInput, InvalidValue, ReusedElsewhere
-from repro_assets.store.home import Home
+from repro_assets.errors import InvalidValue, NoStore
+from repro_assets.store.home import Home, find_store
 
 Progress = Callable[[int], None]
 
@@ -29,8 +29,9 @@ class Request:
         The store.
     names : tuple of str
         What a person calls the runs and artifacts.
-    to : Path
-        The file, or the folder for a file that the format names.
+    to : str
+        The file, the folder, or the folder for a file that the format names; for a format that writes to a server,
+        also its address.
     force : bool
         Replace a file that is there.
     with_environment, anonymize : bool
@@ -41,27 +42,63 @@ class Request:
 
     home: Home
     names: tuple[str, ...]
-    to: Path
+    to: str
     force: bool = False
     with_environment: bool = False
     anonymize: bool = False
     progress: Progress | None = None
 
+    @property
+    def path(self) -> Path:
+        """The file or folder; an address is none."""
+        return Path(self.to)
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written; `verified` says whether every byte of what it is about is there and hashes to its digest.
+    """What an export wrote.
 
-    `facts` are what a format says beside that, `notes` what a person is told.
+    Parameters
+    ----------
+    path : Path or str
+        The file or folder, or the address of a server.
+    format : str
+        The format's name.
+    name : str
+        What was exported, for a person.
+    digest : str, optional
+        Of the file, or of the artifact that it is about; None where there is no single one.
+    verified : bool
+        Whether every byte of what it is about is there and hashes to its digest.
+    facts : dict
+        What a format says beside that.
+    notes : tuple of str
+        What a person is told.
     """
 
-    path: Path
+    path: Path | str
     format: str
     name: str
-    digest: str
+    digest: str | None
     verified: bool
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+class Taken(Protocol):
+    """What an import did, or would do; `conflicts` are versions that are another artifact here."""
+
+    conflicts: list[dict[str, str]]
+
+    @property
+    def ok(self) -> bool:
+        """Nothing that came contradicts what was here."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the answer as a JSON object."""
+
+    def told(self) -> tuple[str, ...]:
+        """Return the answer as lines for a person."""
 
 
 class Format(NamedTuple):
@@ -78,64 +115,98 @@ EXPORTS: dict[str, Format] = {
 IMPORTS: dict[str, Format] = {"bundle": Format("repro_assets.interchange.bundle_file")}
 
 
-def export(name: str, request: Request) -> Exported:
-    """Write what is asked for in the format of this name.
+def export(
+    *names: str,
+    to: str | Path,
+    format: str,
+    home: Home | None = None,
+    force: bool = False,
+    with_environment: bool = False,
+    anonymize: bool = False,
+    progress: Progress | None = None,
+) -> Exported:
+    """Write runs or artifacts in another format, as ``repro export`` does.
+
+    Parameters
+    ----------
+    *names : str
+        What a person calls the runs and artifacts.
+    to : str or Path
+        The file or folder; for a format that writes to a server, also its address.
+    format : str
+        One of `EXPORTS`.
+    home : Home, optional
+        The store; that of this folder, or of ``REPRO_HOME``, if left out.
+    force : bool
+        Replace a file that is there.
+    with_environment : bool
+        With the packages of the environments, from pip.
+    anonymize : bool
+        Without hosts, accounts, homes, remotes and device ids.
+    progress : callable, optional
+        Told how many objects are done.
 
     Raises
     ------
     InvalidValue
-        If there is no such format, or it does not take what is asked for.
+        If there is no such format, it does not take what is asked for, or what it needs is not installed.
+    UnknownName, AmbiguousName
+        If nothing, or several things, are called so.
     ReproError
         As the format says.
     """
-    found = _format(EXPORTS, name, "export")
-    if len(request.names) > 1 and "several" not in found.takes:
-        raise InvalidValue(f"the format {name} takes one run or artifact", "export them one by one")
-    for option in ("with_environment", "anonymize"):
-        if getattr(request, option) and option not in found.takes:
-            raise InvalidValue(f"the format {name} has no --{option.replace('_', '-')}", "leave it out")
+    found = _format(EXPORTS, format, "export")
+    if not names:
+        raise InvalidValue("there is nothing to export", "name a run or an artifact")
+    if len(names) > 1 and "several" not in found.takes:
+        raise InvalidValue(f"the format {format} takes one run or artifact", "export them one by one")
+    for option, given in (("with_environment", with_environment), ("anonymize", anonymize)):
+        if given and option not in found.takes:
+            raise InvalidValue(f"the format {format} has no --{option.replace('_', '-')}", "leave it out")
+    request = Request(home or find_store(), names, str(to), force, with_environment, anonymize, progress)
     done: Exported = importlib.import_module(found.module).export(request)
     return done
 
 
-def take_in(name: str, home: Home | None, path: Path, *, dry_run: bool, progress: Progress | None = None) -> Any:
-    """Take a file in that has the format of this name; home None is an empty store, for a dry run.
+def take_in(
+    path: str | Path,
+    format: str = "bundle",
+    *,
+    home: Home | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Taken:
+    """Take in what another store or another tool wrote, as ``repro import`` does.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file or folder; for a tool with a server, also its address.
+    format : str
+        One of `IMPORTS`.
+    home : Home, optional
+        The store; that of this folder, or of ``REPRO_HOME``, if left out. A dry run needs none.
+    dry_run : bool
+        Verify, tell what would come, and write nothing.
+    progress : callable, optional
+        Told how many objects are stored.
 
     Raises
     ------
     InvalidValue
-        If there is no such format.
+        If there is no such format, or what it needs is not installed.
     ReproError
         As the format says.
     """
-    module = importlib.import_module(_format(IMPORTS, name, "import").module)
-    return module.take_in(home, path, dry_run=dry_run, progress=progress)
-
-
-def target_file(to: Path, name: str, *, force: bool) -> Path:
-    """Return the file that is meant: `to`, or one called `name` in it where it is a folder or has no ending.
-
-    Raises
-    ------
-    InvalidInput
-        If its folder is not there and cannot be made.
-    ReusedElsewhere
-        If the file is there, and is not to be replaced.
-    """
-    path = to
-    if not to.is_file() and (not to.suffix or to.is_dir()):
+    module = importlib.import_module(_format(IMPORTS, format, "import").module)
+    if home is None:
         try:
-            to.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InvalidInput(f"the folder {to} cannot be made: {error.strerror}", "name one that can") from error
-        path = to / name
-    if not path.absolute().parent.is_dir():
-        raise InvalidInput(
-            f"{path} cannot be written: its folder is not there", "name a file in a folder that is there"
-        )
-    if path.exists() and not (force and path.is_file()):
-        raise ReusedElsewhere(f"{path} is there already", "name another, or replace the file with --force")
-    return path
+            home = find_store()
+        except NoStore:
+            if not dry_run:
+                raise
+    done: Taken = module.take_in(home, str(path), dry_run=dry_run, progress=progress)
+    return done
 
 
 def _format(table: dict[str, Format], name: str, word: str) -> Format:

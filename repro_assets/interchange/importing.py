@@ -41,6 +41,7 @@ from repro_assets.store.home import Home
 from repro_assets.store.layout import RAW, Form, trailer
 from repro_assets.store.leases import lease_on
 from repro_assets.store.objects import LocalObjects
+from repro_assets.wording import size
 
 _STREAMED = 16 << 20
 _COMMIT = 32 << 20
@@ -101,6 +102,14 @@ class Imported:
     def document(self) -> dict[str, Any]:
         """Return the answer as a JSON object."""
         return asdict(self)
+
+    def told(self) -> tuple[str, ...]:
+        """Return the answer as lines for a person."""
+        word = "would come" if self.dry_run else "came"
+        return (
+            f"{self.path} is verified: {len(self.runs)} runs, {self.records} records, {len(self.versions)} versions "
+            f"and {self.objects} objects ({size(self.bytes)}) {word}; {self.skipped} objects were there already",
+        )
 
 
 def import_bundle(

@@ -13,9 +13,10 @@ from repro_assets.journal.records import Payload
 class RunStarted(Payload):
     """One execution of one recipe has begun; everything that is known before its first step.
 
-    `run_kind` is ``asset``, ``parent``, ``script``, ``command`` or ``notebook``. `plan` is what a replay needs beside
-    source, environment and inputs: code location (module, attribute), job, selection of assets and checks, partition
-    keys, config as given, tags, executor, dynamic partitions, names of needed variables, argv and working folder.
+    `run_kind` is ``asset``, ``parent``, ``script``, ``command`` or ``notebook``, or ``imported``, where `RunImported`
+    says from where. `plan` is what a replay needs beside source, environment and inputs: code location (module,
+    attribute), job, selection of assets and checks, partition keys, config as given, tags, executor, dynamic
+    partitions, names of needed variables, argv and working folder.
     """
 
     kind: ClassVar[str] = "run_started"
@@ -365,6 +366,25 @@ class RunEnded(Payload):
     error: dict[str, str] | None = None
     edited_sources: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RunImported(Payload):
+    """A run was recorded by another tool, and is here as that tool had it.
+
+    `place` is the file, folder or server that it came from, without credentials, and `foreign_id` the run's id there;
+    `started` and `ended` are seconds since 1970 where that tool knew them; `details` are what else it says of where the
+    run comes from. Nothing is known of its environment and source but what stands there.
+    """
+
+    kind: ClassVar[str] = "run_imported"
+    run_id: str
+    tool: str
+    place: str
+    foreign_id: str
+    started: float | None = None
+    ended: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

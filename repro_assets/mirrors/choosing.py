@@ -5,10 +5,10 @@ Law: what cannot work is said here, before the run begins, and nothing of a tool
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from repro_assets.errors import InvalidValue
+from repro_assets.extras import need
 from repro_assets.mirrors.mirror import Mirror
 
 _FORMS = "tensorboard[:FOLDER], mlflow[:URI], wandb, wandb:offline, wandb:online"
@@ -33,7 +33,7 @@ def mirror_named(text: str) -> Mirror:
         raise InvalidValue(f"{text!r} is not a mirror", f"one of {_FORMS}")
     if name == "wandb" and where not in ("", "offline", "online"):
         raise InvalidValue(f"W&B has no mode {where!r}", "write wandb:offline or wandb:online")
-    _need(name)
+    need(name)
     if name == "tensorboard":
         from repro_assets.mirrors.tensorboard_mirror import TensorBoard
 
@@ -45,10 +45,3 @@ def mirror_named(text: str) -> Mirror:
     from repro_assets.mirrors.wandb_mirror import WandB
 
     return WandB(online=where == "online")
-
-
-def _need(module: str) -> None:
-    found = importlib.util.find_spec(module)
-    # A folder called `wandb` or `tensorboard`, such as one with their runs, is found too, and is no package.
-    if found is None or found.origin is None:
-        raise InvalidValue(f"{module} is not installed", f"pip install 'repro-assets[{module}]'")

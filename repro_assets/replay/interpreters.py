@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import repro_assets
 from repro_assets.capture.variables import is_allowed
 from repro_assets.errors import MachineError
 from repro_assets.replay.programs import run_program
@@ -96,7 +95,7 @@ def describe(python: str, variables: Mapping[str, str] | None) -> dict[str, Any]
     MachineError
         If it does not answer.
     """
-    ours = str(Path(repro_assets.__file__).parents[1])
+    ours = str(Path(__file__).parents[2])
     ended = run_program(
         [python, "-B", "-c", _PROBE, ours], PROBE_SECONDS, clean_variables(variables or {}), what=f"{python}"
     )
