@@ -6,9 +6,10 @@ with its reason, and the rest is told all the same. Nothing of CUDA is started, 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from repro_assets.capture.nvml import load
 
 if TYPE_CHECKING:
     from repro_assets.capture.hardware import Hardware
@@ -18,10 +19,7 @@ def inspect_gpus(hardware: Hardware) -> None:
     """Add the GPUs to the totals, their serials to the host, what they do right now to the readings."""
     hardware.totals["gpus"] = []
     try:
-        with warnings.catch_warnings():
-            # The alias package warns about its own name at import; the module is the same one.
-            warnings.simplefilter("ignore", FutureWarning)
-            import pynvml as nvml
+        nvml = load()
     except (ImportError, OSError) as error:
         hardware.unavailable["gpus"] = str(error)
         return

@@ -16,13 +16,14 @@ import atexit
 import os
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
+
+from repro_assets.capture.nvml import load
 
 INTERVAL_SECONDS = 1.0
 STOP_SECONDS = 2.0
@@ -85,14 +86,10 @@ class Sensors:
 
     def _nvidia_library(self) -> Any:
         try:
-            with warnings.catch_warnings():
-                # The alias package warns about its own name at import; the module is the same one.
-                warnings.simplefilter("ignore", FutureWarning)
-                import pynvml
-        except ImportError as error:
+            return load()
+        except (ImportError, OSError) as error:
             self._missing["gpu"] = _reason(error)
             return None
-        return pynvml
 
     def _begin_nvml(self, nvml: Any) -> None:
         try:

@@ -22,6 +22,25 @@ from repro_assets.errors import ReusedElsewhere, from_os_error
 BLOCK = 1 << 20
 
 
+_ONE_MACHINES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay"})
+"""File systems that only one machine writes to."""
+
+
+def is_of_this_machine(folder: Path) -> bool:
+    """Return whether only this machine can write to the file system of a folder; False where that is not known."""
+    try:
+        device = folder.stat().st_dev
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return False
+    # https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
+    number = f"{os.major(device)}:{os.minor(device)}"
+    kinds = {
+        line.partition(" - ")[2].split(" ", 1)[0] for line in mounts.splitlines() if line.split(" ", 3)[2] == number
+    }
+    return bool(kinds) and kinds <= _ONE_MACHINES
+
+
 def sync_descriptor(descriptor: int) -> None:
     """Put what was written to an open file on the disk."""
     full = getattr(fcntl, "F_FULLFSYNC", None)

@@ -1,10 +1,12 @@
 """Leases: which objects a living process relies on, so that collection leaves them alone.
 
-Laws: a process puts the digests that it is about to rely on into its lease and fsyncs it *before* it looks whether the
-objects are there; so a collector that reads the leases after it has moved an object away sees every process that may
-have found it. The file is locked while its process lives and removed at its end. One that a killed process left counts
-until it is older than the grace time, because a record may still be on its way; from another host the lock cannot be
-seen, and the same holds. A lease that does not read stops the collection.
+Laws: a process puts the digests that it is about to rely on into its lease *before* it looks whether the objects are
+there; so a collector that reads the leases after it has moved an object away sees every process that may have found it.
+It sees what this machine has written at once; the disk is waited for only where another machine may collect, because a
+power cut ends the process, too, for whose sake the lease is there. The file is locked while its process lives and
+removed at its end. One that a killed process left counts until it is older than the grace time, because a record may
+still be on its way; from another host the lock cannot be seen, and the same holds. A lease that does not read stops the
+collection.
 
 ``leases/<host>-<pid>-<uuid>`` is a row of 40 bytes for each object: 32 of the digest, 8 of its XXH3-64. A torn last row
 was never relied on.
@@ -42,6 +44,7 @@ class Lease:
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._path: Path | None = None
+        self._shared = True
         self._taken: set[Digest] = set()
         _leases.add(self)
 
@@ -85,7 +88,8 @@ class Lease:
                 self._open()
             assert self._descriptor is not None
             durable.write_all(self._descriptor, [rows])
-            durable.sync_descriptor(self._descriptor)
+            if self._shared:
+                durable.sync_descriptor(self._descriptor)
         except OSError as error:
             # What was half-written must not stand before later rows.
             self._forget(remove=True)
@@ -102,7 +106,9 @@ class Lease:
             # A collector took it for a dead process's before the lock was there, and removed it.
             os.close(descriptor)
         self._descriptor, self._path = descriptor, path
-        durable.sync_folder(self.home.leases)
+        self._shared = not durable.is_of_this_machine(self.home.leases)
+        if self._shared:
+            durable.sync_folder(self.home.leases)
 
     def _forget(self, *, remove: bool = False) -> None:
         if self._descriptor is not None:

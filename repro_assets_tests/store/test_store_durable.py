@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +18,17 @@ def test_a_file_holds_all_chunks_and_nothing_temporary_stays(tmp_path: Path) -> 
     assert durable.write_file(path, [b"one", memoryview(b"two"), b""], tmp_path / "tmp")
     assert path.read_bytes() == b"onetwo"
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the table of mounts is Linux's")
+def test_whether_another_machine_may_write_is_asked_of_the_table_of_mounts(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert durable.is_of_this_machine(small_disk)
+    assert not durable.is_of_this_machine(Path("/proc"))
+    assert not durable.is_of_this_machine(tmp_path / "none")
+    monkeypatch.setattr(durable, "_ONE_MACHINES", frozenset({"ext4"}))
+    assert not durable.is_of_this_machine(small_disk)
 
 
 def test_a_later_write_replaces_and_an_exclusive_one_does_not(tmp_path: Path) -> None:

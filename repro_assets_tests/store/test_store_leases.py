@@ -14,7 +14,7 @@ import pytest
 
 from repro_assets.errors import CorruptRecord, MachineError
 from repro_assets.identity.digest import Digest
-from repro_assets.store import leases
+from repro_assets.store import durable, leases
 from repro_assets.store.home import Home, make_store
 from repro_assets.store.leases import Lease, damaged, lease_on, leased, sweep
 from repro_assets.store.objects import LocalObjects
@@ -55,9 +55,12 @@ def test_an_empty_take_makes_no_file(home: Home) -> None:
     assert not home.leases.exists()
 
 
-def test_the_lease_is_on_the_disk_before_the_batch_looks(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("of_this_machine", [True, False])
+def test_the_lease_is_taken_before_the_batch_looks_and_on_the_disk_where_others_may_collect(
+    home: Home, monkeypatch: pytest.MonkeyPatch, of_this_machine: bool
+) -> None:
     seen: list[tuple[bool, int]] = []
-    synced: list[int] = []
+    synced = [0]
     look, sync = LocalObjects.unsettled, os.fsync
 
     def recorded_sync(descriptor: int) -> None:
@@ -72,9 +75,10 @@ def test_the_lease_is_on_the_disk_before_the_batch_looks(home: Home, monkeypatch
 
     monkeypatch.setattr(os, "fsync", recorded_sync)
     monkeypatch.setattr(LocalObjects, "unsettled", watched)
+    monkeypatch.setattr(durable, "is_of_this_machine", lambda folder: of_this_machine)
     open_objects(home).put(b"one")
     open_objects(home).put(b"two")
-    assert seen == [(True, 0), (True, 0)]
+    assert seen == [(True, 40 if of_this_machine else 0), (True, 80 if of_this_machine else 0)]
 
 
 KILLED = """
