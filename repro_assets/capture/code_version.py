@@ -9,18 +9,19 @@ none is imported.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from repro_assets.capture.imports import ANALYSIS_VERSION, Analysis, Import, analyse
 from repro_assets.capture.packages import used_distributions
-from repro_assets.errors import InvalidInput, UnknownName
+from repro_assets.errors import InvalidInput, MachineError, UnknownName
 from repro_assets.identity.canonical import digest_of
 from repro_assets.store import sealed
 
@@ -50,13 +51,18 @@ class CodeVersion:
         ``sha256:<64 hex>`` over `modules` and the data files.
     modules : dict
         Module name to the digest of its syntax tree (of its bytes, for a compiled module), in order of the names.
-    distributions : dict
-        Third-party distributions that the modules import, and numpy and torch, to their versions. Not part of `value`.
+    foreign : frozenset of str
+        What the modules import of others, dotted. Not part of `value`.
     """
 
     value: str
     modules: dict[str, str]
-    distributions: dict[str, str]
+    foreign: frozenset[str]
+
+    @property
+    def distributions(self) -> dict[str, str]:
+        """Third-party distributions that the modules import, and numpy and torch, to their versions, asked for now."""
+        return _versions(self.foreign)
 
 
 _analyses: dict[str, Analysis] = {}
@@ -79,7 +85,7 @@ def code_version(
     root : path, optional
         Folder that holds the top-level packages, itself or in ``src``; by default they are found as Python finds them.
     cache : path, optional
-        Folder in which analyses are kept by file digest, beside those in memory.
+        Folder in which analyses are kept by file digest, beside those in memory, as far as it can be written.
 
     Raises
     ------
@@ -87,8 +93,6 @@ def code_version(
         If there is no such module.
     InvalidInput
         If a file does not read or is not Python.
-    DiskFull, NotWritable, MachineError
-        If `cache` cannot be written.
     """
     if not modules:
         raise InvalidInput("no module was named", "name the module that holds the recipe")
@@ -99,7 +103,7 @@ def code_version(
     digests = dict(sorted(tree.digests.items()))
     data = {_data_name(file, root): _file_digest(file, root) for file in data_files}
     value = digest_of({"format": 1, "modules": digests, "data_files": data})
-    return CodeVersion(str(value), digests, _versions(tree.foreign))
+    return CodeVersion(str(value), digests, frozenset(tree.foreign))
 
 
 class _Tree:
@@ -232,7 +236,9 @@ def _analysis(data: bytes, place: Path, cache: Path | None) -> Analysis:
     if known is None:
         known = analyse(data, str(place))
         if cache is not None:
-            sealed.keep(cache / f"{key}.json", {"version": ANALYSIS_VERSION, **asdict(known)})
+            # A store that cannot be written to is only slower.
+            with contextlib.suppress(MachineError):
+                sealed.keep(cache / f"{key}.json", {"version": ANALYSIS_VERSION, **asdict(known)})
     _analyses[key] = known
     return known
 
@@ -269,7 +275,7 @@ def _file_digest(file: str | os.PathLike[str], root: Path | None) -> str:
     return hashlib.sha256(_read((root or Path.cwd()) / file)).hexdigest()
 
 
-def _versions(foreign: set[str]) -> dict[str, str]:
+def _versions(foreign: Iterable[str]) -> dict[str, str]:
     third_party = {name for name in foreign if name.split(".")[0] not in sys.stdlib_module_names}
     versions = used_distributions({*third_party, *_ALWAYS})
     for top in sorted({name.split(".")[0] for name in third_party}):

@@ -87,6 +87,8 @@ _METADATA = ("", "/METADATA", "/PKG-INFO", "/direct_url.json")
 """What a distribution's name, version and origin are read from, in the folder of its metadata; or that file itself."""
 _known: dict[tuple[str, str], tuple[object, Any]] = {}
 """What folders on ``sys.path`` hold, by the question and the folder, with the state in which they held it."""
+_Providers = dict[str, list[list[str]]]
+_provided: tuple[object, _Providers] | None = None
 
 
 def installed_packages(cache: Path | None = None) -> Packages:
@@ -133,15 +135,16 @@ def used_distributions(modules: Iterable[str], cache: Path | None = None) -> dic
     dict
         Distribution name to version, in order of the names.
     """
-    split = (module.split(".", 2) for module in modules)
-    wanted = {(parts[0], ".".join(parts[:2])) for parts in split if parts[0] not in sys.stdlib_module_names}
-    providers = _providers({name for names in wanted for name in names}, cache)
+    providers = _providers(cache)
     used: dict[str, str] = {}
-    for first, both in wanted:
-        found = providers.get(first, [])
-        if len(found) > 1:
+    for module in modules:
+        parts = module.split(".")
+        if parts[0] in sys.stdlib_module_names:
+            continue
+        found = providers.get(parts[0], [])
+        if len(found) > 1 and len(parts) > 1:
             # Several distributions share this namespace: the second name tells them apart where it can.
-            found = providers.get(both, found)
+            found = providers.get(".".join(parts[:2]), found)
         used.update((name, version) for name, version in found)
     return dict(sorted(used.items()))
 
@@ -256,17 +259,21 @@ def _place(distribution: Distribution) -> str:
     return Path(str(getattr(distribution, "_path", distribution.locate_file("")))).name
 
 
-def _providers(wanted: set[str], cache: Path | None) -> dict[str, list[list[str]]]:
-    """Import names, of those that are wanted, to the name and version of all that provides them."""
+def _providers(cache: Path | None) -> _Providers:
+    """Import names, at depth one and two, to the name and version of all that provides them."""
+    global _provided
+    stamp = [(entry, _state(entry)) for entry in sys.path]
+    if _provided is not None and _provided[0] == stamp:
+        return _provided[1]
     versions = {normalised(each.name): (each.name, each.version) for each in installed_packages(cache).installed}
-    providers: dict[str, list[list[str]]] = {}
+    providers: _Providers = {}
     for name, version, imported in itertools.chain.from_iterable(_ask_folders("providers", cache, _names_in)):
         if versions[normalised(name)] == (name, version):
-            # There are tens of thousands of names, and few are wanted.
-            for each in wanted.intersection(imported):
+            for each in imported:
                 known = providers.setdefault(each, [])
                 if [name, version] not in known:
                     known.append([name, version])
+    _provided = (stamp, providers)
     return providers
 
 

@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from repro_assets.capture.code_version import code_version
-from repro_assets.errors import UnknownName
+from repro_assets.errors import ReproError, UnknownName
 from repro_assets.recording.capturing import project_root
+from repro_assets.store.home import Home, find_store
+
+
+def code_cache(home: Home) -> Path:
+    """Return the folder of a store in which analyses of code are kept."""
+    return home.cache / "code"
 
 
 def asset_version(recipe: Callable[..., Any], *data_files: Path) -> str:
@@ -31,8 +37,17 @@ def asset_version(recipe: Callable[..., Any], *data_files: Path) -> str:
     declared = [root / path for path in data_files]
     inside = [found for path in declared if path.is_dir() for found in sorted(path.rglob("*"))]
     present = [path for path in (*declared, *inside) if path.is_file()]
+    cache = _cache()
     try:
-        return code_version(recipe.__module__, data_files=present, root=root).value
+        return code_version(recipe.__module__, data_files=present, root=root, cache=cache).value
     except UnknownName:
         # It is no module of this folder's project, or is none at all.
-        return code_version(recipe.__module__, data_files=present).value
+        return code_version(recipe.__module__, data_files=present, cache=cache).value
+
+
+def _cache() -> Path | None:
+    """Return where analyses are kept; a process that loads definitions analyses hundreds of files otherwise."""
+    try:
+        return code_cache(find_store())
+    except ReproError:
+        return None  # there is no store yet, or whoever needs it says what is wrong with it

@@ -40,6 +40,7 @@ from repro_assets.orchestration import (
     versions,
 )
 from repro_assets.orchestration.bodies import Body
+from repro_assets.orchestration.code import code_cache
 from repro_assets.orchestration.config import AssetConfig, Named, hyperparameters
 from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
@@ -83,7 +84,7 @@ class Execution:
         self.asset = versions.output_asset(self.step)
         self.partition = context.partition_key if context.has_partition_key else None
         self.names = {slot: naming.names_of(context.assets_def, key, self.partition) for slot, key in self.keys.items()}
-        self.code = code_version(recipe.__module__)
+        self.code = code_version(recipe.__module__, cache=code_cache(plan.home))
         self.pins = pins.active()
         self.trial = parents.is_trial(context.run)
         self.captures = config if isinstance(config, CaptureConfig) else CaptureConfig()

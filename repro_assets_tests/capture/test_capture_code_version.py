@@ -203,6 +203,14 @@ def test_a_kept_analysis_is_used_and_a_damaged_one_is_made_again(
     assert code_version("demo.recipe", root=root, cache=cache) == first
 
 
+def test_a_cache_that_cannot_be_written_costs_only_time(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("cache") / "file"
+    file.write_text("")
+    (root / "demo/parts.py").write_text("loss = 54321\n")
+    subject._analyses.clear()
+    assert code_version("demo.recipe", root=root, cache=file / "code") == code_version("demo.recipe", root=root)
+
+
 def test_a_deep_expression_and_a_huge_number_are_digested(root: Path) -> None:
     (root / "demo/parts.py").write_text("loss = " + "+".join(["1"] * 900) + f"\nbig = 0x{'f' * 9000}\n")
     before = version(root).value
