@@ -1,7 +1,7 @@
 """What holds for a whole graph whose nodes are numbers.
 
 Laws: an edge goes from the node in `sources` to that in `targets` at the same place, and nodes are the numbers from 0;
-nothing is recursive; time is linear in nodes and edges, up to sorting; only a graph with a cycle needs a library.
+nothing is recursive; time is linear in nodes and edges, up to sorting.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy
 
-    Numbers = Sequence[int] | numpy.ndarray[Any, Any]
+    Array = numpy.ndarray[Any, Any]
+    Numbers = Sequence[int] | Array
 
 
 def groups(count: int, sources: Numbers, targets: Numbers) -> list[list[int]]:
@@ -25,74 +26,75 @@ def groups(count: int, sources: Numbers, targets: Numbers) -> list[list[int]]:
     sources, targets : sequence or array of int
         Edges.
     """
-    return _groups(sources, targets, _peeled(count, sources, targets))
+    import numpy
+
+    source, target = numpy.asarray(sources, dtype=numpy.int64), numpy.asarray(targets, dtype=numpy.int64)
+    parts, part = _parts(count, source, target, strong=True)
+    alone = [[node] for node in numpy.unique(source[source == target]).tolist()]
+    if parts == count:
+        return alone
+    several = numpy.flatnonzero(numpy.bincount(part) > 1)
+    together = [numpy.flatnonzero(part == number).tolist() for number in several]
+    within = {node for group in together for node in group}
+    return sorted(together + [group for group in alone if group[0] not in within])
 
 
 def longest(count: int, sources: Numbers, targets: Numbers) -> int:
     """Return the edges on the longest way; nodes that reach each other are one place on it."""
-    depths = _peeled(count, sources, targets)
-    if min(depths, default=0) < 0:
-        place = list(range(count))
-        for group in _groups(sources, targets, depths):
-            for member in group:
-                place[member] = group[0]
-        moved = ((place[source], place[target]) for source, target in zip(sources, targets, strict=True))
-        between = [(source, target) for source, target in moved if source != target]
-        depths = _peeled(count, [source for source, _ in between], [target for _, target in between])
-    return max(depths, default=0)
+    import numpy
+
+    source, target = numpy.asarray(sources, dtype=numpy.int64), numpy.asarray(targets, dtype=numpy.int64)
+    parts, part = _parts(count, source, target, strong=True)
+    if parts < count:
+        source, target = part[source], part[target]
+    between = source != target
+    return _longest(parts, source[between], target[between])
 
 
 def components(count: int, sources: Numbers, targets: Numbers) -> int:
     """Return how many parts without an edge between them there are."""
-    above = list(range(count))
-    left = count
-    for one, other in zip(_plain(sources), _plain(targets), strict=True):
-        first, second = one, other
-        # Halving the way up keeps it short.
-        while above[first] != first:
-            above[first] = first = above[above[first]]
-        while above[second] != second:
-            above[second] = second = above[above[second]]
-        if first != second:
-            above[max(first, second)] = min(first, second)
-            left -= 1
-    return left
-
-
-def _peeled(count: int, sources: Numbers, targets: Numbers) -> list[int]:
-    """Return the edges on the longest way that ends in each node; -1 in a cycle, and for what came from one."""
     import numpy
 
-    source, target = numpy.asarray(sources, dtype=numpy.int64), numpy.asarray(targets, dtype=numpy.int64)
+    parts, _ = _parts(count, numpy.asarray(sources), numpy.asarray(targets), strong=False)
+    return parts
+
+
+def without(count: int, ends: Array) -> int:
+    """Return how many nodes are not in `ends`."""
+    import numpy
+
+    return count - int(numpy.count_nonzero(numpy.bincount(ends, minlength=count)))
+
+
+def _parts(count: int, source: Array, target: Array, *, strong: bool) -> tuple[int, Array]:
+    """Return the number of connected parts, and that of each node."""
+    import numpy
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not count:
+        return 0, numpy.zeros(0, dtype=numpy.int64)
+    edges = coo_array((numpy.ones(len(source), dtype=bool), (source, target)), shape=(count, count))
+    parts, part = connected_components(edges, directed=strong, connection="strong")
+    return int(parts), part
+
+
+def _longest(count: int, source: Array, target: Array) -> int:
+    """Return the edges on the longest way of a graph without a cycle."""
+    import numpy
+
     order = numpy.argsort(source, kind="stable")
     onward = target[order].tolist()
     begins = numpy.searchsorted(source[order], numpy.arange(count + 1)).tolist()
     arriving = numpy.bincount(target, minlength=count).tolist()
-    depths, reached = [-1] * count, [0] * count
+    depths = [0] * count
     waiting = [node for node, edges in enumerate(arriving) if edges == 0]
     for here in waiting:
-        depth = depths[here] = reached[here]
+        depth = depths[here] + 1
         for near in onward[begins[here] : begins[here + 1]]:
-            if reached[near] <= depth:
-                reached[near] = depth + 1
+            if depths[near] < depth:
+                depths[near] = depth
             arriving[near] -= 1
             if arriving[near] == 0:
                 waiting.append(near)
-    return depths
-
-
-def _groups(sources: Numbers, targets: Numbers, depths: list[int]) -> list[list[int]]:
-    if min(depths, default=0) >= 0:
-        return []
-    import networkx
-
-    # Each cycle is in what was not peeled, and so is what came from one.
-    pairs = zip(_plain(sources), _plain(targets), strict=True)
-    directed: networkx.DiGraph[int] = networkx.DiGraph()
-    directed.add_edges_from((source, target) for source, target in pairs if depths[source] < 0 and depths[target] < 0)
-    found = networkx.strongly_connected_components(directed)
-    return sorted(sorted(group) for group in found if len(group) > 1 or directed.has_edge(*tuple(group) * 2))
-
-
-def _plain(numbers: Numbers) -> Sequence[int]:
-    return numbers if isinstance(numbers, Sequence) else numbers.tolist()
+    return max(depths, default=0)

@@ -153,8 +153,6 @@ def validate(home: Home) -> Report:
 
 
 def _statistics(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    import numpy
-
     (runs,) = _columns(connection, "SELECT run FROM nodes")
     sources, targets = _columns(connection, _NUMBERED)
     return {
@@ -163,8 +161,8 @@ def _statistics(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         "runs": int(runs.sum()),
         "edges": len(sources),
         "max_depth": numbered.longest(len(runs), sources, targets),
-        "roots": len(runs) - len(numpy.unique(targets)),
-        "leaves": len(runs) - len(numpy.unique(sources)),
+        "roots": numbered.without(len(runs), targets),
+        "leaves": numbered.without(len(runs), sources),
         "components": numbered.components(len(runs), sources, targets),
     }
 
