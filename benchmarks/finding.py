@@ -85,7 +85,7 @@ def _compared(what: str, ours: list[tuple[float, float]], theirs: list[tuple[flo
         wall,
         REQUIREMENTS["mlflow"],
         their_wall,
-        LIMIT if "best_run" in what else None,
+        LIMIT if "best_runs" in what else None,
         processor=statistics.median(spent) / statistics.median(their_spent),
     )
 
