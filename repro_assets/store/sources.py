@@ -12,6 +12,7 @@ that has ended.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 import xxhash
 
-from repro_assets.errors import InvalidInput, SourceChanged
+from repro_assets.errors import InvalidInput, MachineError, SourceChanged
 from repro_assets.identity.digest import Digest
 from repro_assets.store import durable
 from repro_assets.store.home import Home
@@ -121,7 +122,7 @@ def stamp_of(path: str | os.PathLike[str]) -> Stamp:
 
     Raises
     ------
-    InvalidInput
+    InvalidInput, MachineError
         If it cannot be looked at.
     """
     try:
@@ -135,7 +136,7 @@ def stream_stable(path: Path, take: Callable[[bytes], None]) -> tuple[int, Stamp
 
     Raises
     ------
-    InvalidInput
+    InvalidInput, MachineError
         If it cannot be read.
     SourceChanged
         If it changes meanwhile. What `take` was given is worth nothing then.
@@ -164,9 +165,15 @@ def stream_stable(path: Path, take: Callable[[bytes], None]) -> tuple[int, Stamp
     return size, after
 
 
-def unreadable(path: str | os.PathLike[str], error: OSError) -> InvalidInput:
-    """Say that a file cannot be read, and why."""
-    return InvalidInput(f"{os.fspath(path)} cannot be read: {error.strerror}", "check the file and its disk")
+_MACHINES = frozenset({errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError) -> InvalidInput | MachineError:
+    """Say that a file cannot be read, and whether that is the machine's failure, such as a bad disk, or the file's."""
+    said = f"{os.fspath(path)} cannot be read: {error.strerror}"
+    if error.errno in _MACHINES:
+        return MachineError(said, "check the disk, or free what the machine has run out of")
+    return InvalidInput(said, "check the file and its disk")
 
 
 class StatCache:

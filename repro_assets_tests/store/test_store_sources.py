@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -9,12 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from repro_assets.errors import InvalidInput, SourceChanged
+from repro_assets.errors import InvalidInput, MachineError, ReproError, SourceChanged
 from repro_assets.identity.digest import Digest
 from repro_assets.store import sources
 from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
-from repro_assets.store.sources import REST_NS, Stamp, StatCache, read_stable, read_stamped, stamp_of, stream_stable
+from repro_assets.store.sources import (
+    REST_NS,
+    Stamp,
+    StatCache,
+    read_stable,
+    read_stamped,
+    stamp_of,
+    stream_stable,
+    unreadable,
+)
 from repro_assets.store.staging import SourceFile
 
 
@@ -167,3 +177,15 @@ def test_a_file_that_is_gone_or_no_file_is_the_persons_to_mend(tmp_path: Path) -
             stream_stable(path, lambda block: None)
     with pytest.raises(InvalidInput, match="cannot be read"):
         stream_stable(tmp_path, lambda block: None)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "code"),
+    [(errno.EIO, MachineError, 3), (errno.EMFILE, MachineError, 3), (errno.EACCES, InvalidInput, 2)],
+)
+def test_a_bad_disk_is_the_machines_failure_and_a_closed_file_the_files(
+    tmp_path: Path, number: int, kind: type[ReproError], code: int
+) -> None:
+    error = unreadable(tmp_path / "a", OSError(number, os.strerror(number)))
+    assert type(error) is kind and error.exit_code == code
+    assert str(tmp_path / "a") in str(error) and os.strerror(number) in str(error)
