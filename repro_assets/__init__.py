@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from repro_assets.artifacts.handle import Artifact
     from repro_assets.capture.comparison import diff_environments
+    from repro_assets.capture.data_manifest.comparison import compare_manifests
+    from repro_assets.capture.data_manifest.creation import create_manifest, write_manifest
+    from repro_assets.capture.data_manifest.verification import verify_manifest
     from repro_assets.capture.environment import capture_environment
     from repro_assets.capture.requirements import validate_environment
     from repro_assets.capture.system_info import get_system_info
@@ -69,7 +72,9 @@ __all__ = [
     "capture_environment",
     "card",
     "checkpoint",
+    "compare_manifests",
     "compare_runs",
+    "create_manifest",
     "diff_environments",
     "diff_fingerprints",
     "enable_deterministic_mode",
@@ -101,6 +106,8 @@ __all__ = [
     "validate_environment",
     "validate_lineage",
     "verify_determinism",
+    "verify_manifest",
+    "write_manifest",
 ]
 
 _MODULES = {
@@ -127,7 +134,9 @@ _MODULES = {
     "capture_environment": "capture.environment",
     "card": "cards.card",
     "checkpoint": "tracking.artifact_decorators",
+    "compare_manifests": "capture.data_manifest.comparison",
     "compare_runs": "inspection.comparison",
+    "create_manifest": "capture.data_manifest.creation",
     "diff_environments": "capture.comparison",
     "diff_fingerprints": "determinism.fingerprint_differences",
     "enable_deterministic_mode": "determinism.mode",
@@ -159,6 +168,8 @@ _MODULES = {
     "validate_environment": "capture.requirements",
     "validate_lineage": "inspection.ancestry",
     "verify_determinism": "determinism.verification",
+    "verify_manifest": "capture.data_manifest.verification",
+    "write_manifest": "capture.data_manifest.creation",
 }
 
 

@@ -152,8 +152,15 @@ def test_the_page_names_every_member_of_the_answers(repro, data):
     assert named - page == {"manifest", "data_path"} - page
 
 
-def test_the_python_on_the_page_makes_a_source_asset(data):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+def test_the_python_on_the_page_makes_a_manifest_and_a_source_asset(data, repro):
+    made, observed = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     names: dict[str, object] = {}
-    exec(code, names)
+    exec(made, names)
+    (data / "a.csv").write_text("another")
+    assert (
+        names["verify_manifest"]("tables.json").document()
+        == repro("manifest", "verify", "tables.json", "--json").document
+    )
+    assert names["verify_manifest"]("tables.json", str(data)).modified_files == ["a.csv"]
+    exec(observed, names)
     assert isinstance(names["photos"], dg.SourceAsset)

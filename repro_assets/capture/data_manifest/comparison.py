@@ -44,8 +44,13 @@ class Difference:
         return {"identical": self.identical, **{name: getattr(self, name) for name in self.__slots__}}
 
 
-def compare_manifests(one: Path, other: Path) -> Difference:
+def compare_manifests(one: str | Path, other: str | Path) -> Difference:
     """Compare two manifest files.
+
+    Parameters
+    ----------
+    one, other : str or Path
+        Their files.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def compare_manifests(one: Path, other: Path) -> Difference:
     """
     manifests = []
     for path in (one, other):
-        loaded = read_manifest(path)
+        loaded = read_manifest(Path(path))
         loaded.require_intact()
         manifests.append(resolved(loaded))
     return difference(*manifests)

@@ -36,22 +36,22 @@ DEFAULT_ALGORITHMS = ("sha256",)
 
 
 def create_manifest(
-    path: Path,
+    path: str | Path,
     *,
     algorithms: Sequence[str] = (),
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     max_files: int | None = None,
     metadata: Mapping[str, str] | None = None,
-    base: Path | None = None,
-    output: Path | None = None,
+    base: str | Path | None = None,
+    output: str | Path | None = None,
     progress: Progress | None = None,
 ) -> DataManifest:
     """Describe a folder or a file.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         The folder or file; followed if it is itself a link.
     algorithms : sequence of str
         Some of md5, sha1, sha256, sha512; those of `base`, or sha256, if empty.
@@ -61,9 +61,9 @@ def create_manifest(
         At most so many files.
     metadata : mapping, optional
         What to say about the data.
-    base : Path, optional
+    base : str or Path, optional
         Make a differential manifest on this one.
-    output : Path, optional
+    output : str or Path, optional
         Where the manifest will be written; it is not counted where that is in the folder.
     progress : callable, optional
         Is told how many files are hashed.
@@ -83,6 +83,7 @@ def create_manifest(
     begun = time.perf_counter()
     if max_files is not None and max_files < 1:
         raise InvalidValue(f"max_files is {max_files}", "at least 1")
+    path, base = Path(path), None if base is None else Path(base)
     earlier = _base(base, algorithms, include, exclude, max_files)
     if earlier is not None:
         _, whole = earlier
@@ -140,8 +141,15 @@ def check_output(output: Path, base: Path | None = None) -> None:
             raise ReusedElsewhere(f"{output} is there and is no data manifest", "write it elsewhere") from error
 
 
-def write_manifest(manifest: DataManifest, output: Path) -> None:
+def write_manifest(manifest: DataManifest, output: str | Path) -> None:
     """Write a manifest durably: whole or not at all.
+
+    Parameters
+    ----------
+    manifest : DataManifest
+        From `create_manifest`.
+    output : str or Path
+        Its file; an earlier manifest there is replaced, and nothing else.
 
     Raises
     ------
@@ -150,6 +158,7 @@ def write_manifest(manifest: DataManifest, output: Path) -> None:
     MachineError
         If the file cannot be written.
     """
+    output = Path(output)
     check_output(output, None if manifest.base is None else Path(manifest.base.path))
     target = _target(output)
     durable.write_file(target, [encode(document_of(manifest))], target.parent)

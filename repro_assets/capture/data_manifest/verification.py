@@ -72,14 +72,16 @@ FAILURES = (
 )
 
 
-def verify_manifest(manifest: Path, path: Path | None = None, progress: Progress | None = None) -> Verification:
+def verify_manifest(
+    manifest: str | Path, path: str | Path | None = None, progress: Progress | None = None
+) -> Verification:
     """Check data against a manifest.
 
     Parameters
     ----------
-    manifest : Path
+    manifest : str or Path
         The file of the manifest, full or differential.
-    path : Path, optional
+    path : str or Path, optional
         Where the data are now; where they were if left out. For the manifest of one file, that file under any name,
         or a folder that holds it.
     progress : callable, optional
@@ -94,7 +96,7 @@ def verify_manifest(manifest: Path, path: Path | None = None, progress: Progress
     CorruptRecord
         If a base of it was changed. A manifest that was changed itself is an error of the result.
     """
-    loaded = read_manifest(manifest)
+    loaded = read_manifest(Path(manifest))
     whole, files = resolved_with_files(loaded)
     root = absolute(path if path is not None else whole.data_path)
     result = Verification(shown(str(manifest)), shown(root))
