@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
+from repro_assets.artifacts.kinds import kind_of
 from repro_assets.artifacts.names import check_collection
-from repro_assets.errors import InvalidInput, UnknownName
+from repro_assets.errors import InvalidInput, InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.recording.raw_inputs import store_raw
 from repro_assets.store.home import Home
@@ -123,6 +124,13 @@ class Inputs(Begun):
             A table, tensors, arrays, JSON, bytes, or the path of a file or folder.
         name : str
             What it is called.
+
+        Raises
+        ------
+        InvalidValue
+            If no kind of artifact holds the data, or the name cannot be one.
+        InvalidInput
+            If a path is not there.
         """
         collection = check_collection(f"dataset-{name}")
         pinned = self._pinned(collection)
@@ -130,7 +138,12 @@ class Inputs(Begun):
             value = Path(data) if isinstance(data, str) else data
             if isinstance(value, Path) and not value.exists():
                 raise InvalidInput(f"{value} is not there", "check the path")
-            pinned = repository.claim(repository.put(self.home, value, name=collection), collection)
+            try:
+                kind = kind_of(value)
+            except InvalidValue as error:
+                other = f"of other data keep use_value(fingerprint_data(data).document(), {collection!r})"
+                raise InvalidValue(error.message, f"{error.remedy}; {other}") from error
+            pinned = repository.claim(repository.put(self.home, value, kind, name=collection), collection)
         return self._use(collection, pinned)
 
     def use_parents(self, parents: Sequence[str | Artifact]) -> None:
