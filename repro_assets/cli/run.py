@@ -37,6 +37,7 @@ def run(
     monitor_interval: run_flags.MonitorInterval = None,
     exp_name: run_flags.ExpName = None,
     tags: run_flags.Tags = None,
+    mirror: run_flags.Mirror = None,
     trial: run_flags.Trial = None,
     force: run_flags.Force = None,
     strict: run_flags.Strict = None,

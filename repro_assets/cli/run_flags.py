@@ -23,6 +23,10 @@ Monitor = Annotated[bool | None, typer.Option("--monitor/--no-monitor", help="Sa
 MonitorInterval = Annotated[float | None, typer.Option(metavar="S", help="Seconds between two samples.")]
 ExpName = Annotated[str | None, typer.Option(metavar="S", help="Experiment that the runs belong to.")]
 Tags = Annotated[list[str] | None, typer.Option(metavar="A,B", help="Tags of the runs.")]
+Mirror = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TOOL[:PLACE]", help="Tell tensorboard, mlflow or wandb meanwhile, too; repeatable."),
+]
 Trial = Annotated[bool | None, typer.Option("--trial", help="The products never become what others load by default.")]
 Force = Annotated[bool | None, typer.Option("--force", help="Execute even if the same work is done.")]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Fail where a setting that changes bits does not hold.")]

@@ -40,6 +40,7 @@ _RUN_WIDE = {
     "strict": "--strict",
     "experiment": "--exp-name",
     "tags": "--tags",
+    "mirrors": "--mirror",
     "trial": "--trial",
 }
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
@@ -51,8 +52,8 @@ class Words:
 
     Parameters
     ----------
-    select, tags : list of str
-        Assets; tags of the runs.
+    select, tags, mirror : list of str
+        Assets; tags of the runs; other trackers that are told.
     resume : str
         What the training among the assets goes on from: a run, a checkpoint, ``RUN@TIME``, or ``auto``.
     set : dict
@@ -76,6 +77,7 @@ class Words:
     monitor_interval: float | None = None
     exp_name: str | None = None
     tags: list[str] = field(default_factory=list)
+    mirror: list[str] = field(default_factory=list)
     trial: bool | None = None
     force: bool | None = None
     strict: bool | None = None
@@ -253,6 +255,7 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
     from repro_assets.determinism.mode import Mode
     from repro_assets.orchestration.code_locations import code_location
     from repro_assets.orchestration.request import RunRequest
+    from repro_assets.tracking.mirrored import chosen
 
     if words.seed is not None and words.seeds is not None:
         raise InvalidValue("--seed and --seeds exclude each other", "give one")
@@ -264,6 +267,8 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
     if executor not in EXECUTORS:
         raise InvalidValue(f"{executor!r} is not an executor", f"one of {', '.join(EXECUTORS)}")
     mode = Mode(**{name: value for name in ("deterministic", "threads") if (value := getattr(words, name)) is not None})
+    if words.mirror:
+        chosen(words.mirror, offline=False)
     if words.monitor_interval is not None:
         _check_interval(words.monitor_interval)
     settings: dict[str, Any] = {
@@ -277,6 +282,7 @@ def requests(words: Words) -> tuple[list[RunRequest], Mode]:
         "strict": words.strict,
         "experiment": words.exp_name,
         "tags": words.tags or None,
+        "mirrors": words.mirror or None,
     }
     settings = {name: value for name, value in settings.items() if value is not None}
     tags = {"trial": "true"} if words.trial else {}

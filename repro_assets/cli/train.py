@@ -39,6 +39,7 @@ def train(
     monitor_interval: run_flags.MonitorInterval = None,
     exp_name: run_flags.ExpName = None,
     tags: run_flags.Tags = None,
+    mirror: run_flags.Mirror = None,
     trial: run_flags.Trial = None,
     force: run_flags.Force = None,
     strict: run_flags.Strict = None,

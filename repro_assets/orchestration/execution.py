@@ -31,6 +31,7 @@ from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration import (
     changes,
     metadata,
+    mirrored_runs,
     naming,
     parents,
     pins,
@@ -66,6 +67,7 @@ class StepPlan:
     monitor: float | None
     experiment: str | None
     tags: list[str]
+    mirrors: list[str]
 
 
 class Execution:
@@ -117,7 +119,8 @@ class Execution:
             if earlier is not None:
                 return self._reused(earlier, handles)
             run = self._begin(settings, late, handles, beginning)
-            with recorded(run, (DagsterExecutionInterruptedError,)):
+            told = mirrored_runs.told(run, self.plan.mirrors, self.config)
+            with recorded(run, (DagsterExecutionInterruptedError,)), told:
                 return self._executed(run, beginning, handles)
 
     def _executed(

@@ -19,7 +19,7 @@ from repro_assets.capture.level import Level
 from repro_assets.capture.requirements import validate_environment
 from repro_assets.determinism.mode import Mode
 from repro_assets.errors import CheckFailed
-from repro_assets.orchestration import parents
+from repro_assets.orchestration import mirrored_runs, parents
 from repro_assets.orchestration.config import AssetConfig, Named
 from repro_assets.orchestration.execution import Execution, StepPlan
 from repro_assets.orchestration.step_runs import open_runs
@@ -45,6 +45,10 @@ class Repro(dg.ConfigurableResource[Any]):
     )
     experiment: str = Field(default="", description="A name to group runs by")
     tags: list[str] = Field(default_factory=list, description="Tags of the runs in the catalog")
+    mirrors: list[str] = Field(
+        default_factory=list,
+        description="Other trackers that are told meanwhile: tensorboard, mlflow, wandb:offline, with a place",
+    )
     required_packages: list[str] = Field(
         default_factory=list, description="Packages without which the run fails before its first asset: numpy>=2,<3"
     )
@@ -63,6 +67,7 @@ class Repro(dg.ConfigurableResource[Any]):
             logs.configure()
         if context.run is not None and context.instance is not None:
             parents.record_start(self._home, context.run, context.instance)
+        mirrored_runs.check(self.mirrors)
         self._check_environment()
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
@@ -151,5 +156,6 @@ class Repro(dg.ConfigurableResource[Any]):
             monitor=self.monitor_interval if self.monitor else None,
             experiment=self.experiment or None,
             tags=list(self.tags),
+            mirrors=list(self.mirrors),
         )
         return Execution(context, plan, recipe, config).results(inputs)

@@ -6,7 +6,6 @@ Laws: a mirror is told what the run's own record holds, after it is on the disk;
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -17,8 +16,7 @@ from repro_assets.mirrors.mirror import Mirror, MirroredRun
 from repro_assets.mirrors.mirroring import Mirroring
 from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import Run
-
-OFFLINE = "REPRO_OFFLINE"
+from repro_assets.store.offline import is_offline
 
 
 class MirrorWarning(UserWarning):
@@ -40,7 +38,7 @@ def chosen(names: Sequence[str], *, offline: bool) -> list[Mirror]:
     InvalidValue
         If a name is no mirror's, what it needs is not installed, or it needs a network and is not to have it.
     """
-    if offline or os.environ.get(OFFLINE, "0") not in ("", "0"):
+    if offline or is_offline():
         for name in names:
             place = name.partition(":")[2]
             if place == "online" or place.startswith(("http://", "https://", "databricks")):

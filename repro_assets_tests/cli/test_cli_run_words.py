@@ -66,11 +66,24 @@ def test_pairs_need_a_name_and_a_value_once():
 
 @pytest.mark.parametrize(
     ("name", "flag"),
-    [("seed", "--seed"), ("capture_level", "--capture-level"), ("repro.threads", "--threads"), ("tags", "--tags")],
+    [
+        ("seed", "--seed"),
+        ("capture_level", "--capture-level"),
+        ("repro.threads", "--threads"),
+        ("tags", "--tags"),
+        ("mirrors", "--mirror"),
+    ],
 )
 def test_a_run_wide_setting_has_a_flag_of_its_own(name, flag):
     with pytest.raises(InvalidValue, match=flag):
         requests(Words(set={name: 1}))
+
+
+def test_mirrors_are_settings_of_the_run_and_wrong_ones_are_refused_before_it_starts():
+    ((asked,), _) = requests(Words(mirror=["tensorboard:runs", "wandb"]))
+    assert asked.settings == {"mirrors": ["tensorboard:runs", "wandb"]}
+    with pytest.raises(InvalidValue, match="'tensorbord' is not a mirror"):
+        requests(Words(mirror=["tensorbord"]))
 
 
 def test_a_field_belongs_to_an_asset():

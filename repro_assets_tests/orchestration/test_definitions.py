@@ -217,6 +217,7 @@ def test_the_run_wide_setting_is_one_resource_with_ranges() -> None:
         "monitor_interval",
         "experiment",
         "tags",
+        "mirrors",
         "required_packages",
         "min_gpu_memory_gb",
         "min_cuda_version",
