@@ -227,6 +227,7 @@ class Loop:
             generators=generators.named() if isinstance(generators, Generators) else None,
             every=config.fingerprint_every,
             gradients=config.fingerprint_gradients,
+            replay_of=run.replay_of,
         )
         if self._watch.probe is not None and self._watch.probe.orders.checkpoint is not None:
             resume = repository.by_digest(run.home, Digest.parse(self._watch.probe.orders.checkpoint)).load()
@@ -308,6 +309,8 @@ class Loop:
         return self._step % every == 0 or self._step == self._steps
 
     def _after(self, step: int) -> None:
+        if not self._ranks.first:
+            self._watch.end_if_last(step)
         measured, save, drop = self._recorded(step) if self._ranks.first else (None, [], [])
         # What the first rank found due, and a signal that any of them was given, is from here on known to all.
         number, saving = self._ranks.most(self._signals.number or 0, len(save))
