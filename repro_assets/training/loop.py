@@ -25,6 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from repro_assets.artifacts import repository
 from repro_assets.determinism.fingerprints import fingerprint
+from repro_assets.determinism.probe import Enough
+from repro_assets.determinism.stops import stop_of
 from repro_assets.determinism.watching import Watch
 from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
@@ -229,6 +231,7 @@ class Loop:
             gradients=config.fingerprint_gradients,
             replay_of=run.replay_of,
         )
+        self._stop = None if self._watch.probe is not None else stop_of(run.replay_of)
         if self._watch.probe is not None and self._watch.probe.orders.checkpoint is not None:
             resume = repository.by_digest(run.home, Digest.parse(self._watch.probe.orders.checkpoint)).load()
         if resume is not None:
@@ -320,6 +323,12 @@ class Loop:
         if ending:
             self._run.flush()
             self._signals.deliver(number)
+        if self._stop is not None and step == self._stop.step and self._stop.ends:
+            self._checkpoints.wait()
+            self._run.flush()
+            # No rank leaves before the checkpoint is durable.
+            self._ranks.most(0)
+            raise Enough(step)
 
     def _recorded(self, step: int) -> tuple[dict[str, float] | None, list[Mark], list[Mark]]:
         """Fingerprint and validate where that is due; return the figures, and what the policy saves and lets go."""
@@ -330,6 +339,8 @@ class Loop:
             self._run.log_metrics(measured, step)
         epochs = None if self._epoch is None else (self._epoch(step), self._epoch(step + 1))
         save, drop = self._policy.decide(step, last=step == self._steps, epochs=epochs, measured=measured)
+        if self._stop is not None and self._stop.signal and step == self._stop.step:
+            save.append(Mark("signal", step))
         return measured, save, drop
 
     def _save(
