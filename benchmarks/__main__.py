@@ -25,6 +25,7 @@ SUBJECTS = (
     "finding",
     "trackers",
     "tracking",
+    "replaying",
     "pages",
     "metrics",
 )

@@ -72,6 +72,7 @@ def fill(root: Path) -> Home:
         run_records.Metrics.of("f0" * 8, [["loss", 0, 99.0, time.time()]]),
         run_records.RunEnded("f0" * 8, "COMPLETED"),
     )
+    journal.append(_near("e0" * 8))
     journal.append(
         run_records.RunTagged(run_id(0.2, 1), ["kept"], ["study=s1"]),
         run_records.RunNoted(run_id(0.2, 1), "a first note"),
@@ -79,6 +80,26 @@ def fill(root: Path) -> Home:
     )
     journal.close()
     return home
+
+
+def _near(run: str) -> run_records.ReplayMade:
+    """Return the replay of a run within a tolerance, one product of which was measured and one could not be."""
+    place = {"max_absolute": 2.5e-7, "max_relative": 1e-6, "max_ulp": 3.0}
+    measured = {"deviations": [], "deviating": 1234, "max_absolute": 2.5e-7, "max_relative": "Infinity", "max_ulp": 3.0}
+    # As it was recorded before the greatest errors of a product were.
+    older = {"deviations": [place, {**place, "max_ulp": 7.0}, dict.fromkeys(place)], "deviating": 3}
+    return run_records.ReplayMade(
+        run,
+        None,
+        "not_comparable",
+        None,
+        [
+            {"name": "measured", "verdict": "equivalent", **measured, "unmeasured": None},
+            {"name": "older", "verdict": "equivalent", **older, "unmeasured": None},
+            {"name": "unread", "verdict": "not_comparable", "deviating": 0, "unmeasured": "it has no form"},
+        ],
+        tolerance={"absolute": 1e-6, "relative": 0.5, "ulp": 4},
+    )
 
 
 def _train(home: Home, journal: Journal, rate: float, seed: int, environment: str, data: str, parent: str) -> None:

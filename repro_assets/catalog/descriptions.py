@@ -16,7 +16,7 @@ from repro_assets.store.home import Home
 
 _JSON_COLUMNS = (
     "config", "mode", "settings", "plan", "host_facts", "value", "facts", "metrics", "details", "products",
-    "differences", "left_out", "variables", "unavailable", "attributes",
+    "differences", "tolerance", "left_out", "variables", "unavailable", "attributes",
 )  # fmt: skip
 SPANS_SHOWN = 10
 INPUT_NAME = (

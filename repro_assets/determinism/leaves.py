@@ -269,7 +269,11 @@ def _of_mapping(value: Mapping[Any, Any], path: str, depth: int) -> Iterator[Lea
 
 
 def _of_object(value: Any, path: str, depth: int) -> Iterator[Leaf]:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_a(value, "repro_assets.artifacts.kinds.record_blocks", "Records"):
+        # Which of its blocks are stored is no part of what a buffer holds.
+        yield _one(path, _name(type(value)), b"")
+        yield from leaves({"columns": value.columns, "first": value.first}, path, depth + 1)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield _one(path, _name(type(value)), b"")
         members = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
         yield from leaves(members, path, depth + 1)

@@ -8,6 +8,7 @@ of a backward op, also that of the forward op whose gradient it computes.
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -27,12 +28,14 @@ from repro_assets.errors import InvalidValue
 sequence_number: Any = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 _PACKAGE = Path(__file__).parents[1]
 _OWN_HERE = ("training",)
-_NOT_OWN = ("loop.py",)
-"""Of this project's package the recipes are somebody's own code; the rest, and their loop, is machinery."""
+_NOT_OWN = ("loop.py", "ranks.py")
+"""Of this project's package the recipes are somebody's own code; the rest, their loop and their ranks, is machinery."""
 _LIBRARIES = tuple(
     {str(Path(path).resolve()) for path in (*sysconfig.get_paths().values(), sys.base_prefix, torch.__path__[0])}
     | {sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["purelib"]}
 )
+_CELL = re.compile(r"<(?:ipython-input-|cell )(\d+)")
+"""The file of a notebook's cell, as IPython and `repro_assets.tracking.cells` call it."""
 _BLANK = ("empty", "new_empty", "empty_like", "empty_strided", "new_empty_strided", "empty_permuted", "resize_")
 _OVERWRITING = (
     "copy_", "fill_", "zero_", "uniform_", "normal_", "random_", "bernoulli_", "exponential_", "geometric_",
@@ -110,6 +113,8 @@ class OpTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if torch.Tag.nondeterministic_seeded in func.tags:
             read.append({"arg": "generator", "tensor": fingerprint_of(_generator_state(arguments))})
         made = func(*args, **given)
+        if func.namespace == "c10d":
+            _wait_for(made)
         new = [value for value in _tensors(made) if not any(value is old for old in written)]
         row: dict[str, Any] = {
             "step": step, "n": self._number, "op": str(func), "phase": "forward",
@@ -195,7 +200,9 @@ class OpTrace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _own(file: str) -> bool:
-    if file.startswith("<") and not file.startswith("<ipython"):
+    if _CELL.match(file):
+        return True
+    if file.startswith("<"):
         return False
     path = Path(file).resolve()
     if path.is_relative_to(_PACKAGE):
@@ -205,6 +212,8 @@ def _own(file: str) -> bool:
 
 
 def _shown(file: str) -> str:
+    if cell := _CELL.match(file):
+        return f"cell {cell[1]}"
     path = Path(file)
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
@@ -231,6 +240,14 @@ def _storage(tensor: Tensor) -> int:
     except (RuntimeError, NotImplementedError):
         # A tensor without storage.
         return 0
+
+
+def _wait_for(made: Any) -> None:
+    """Wait until the ranks have exchanged what an op only began to exchange."""
+    for part in made if isinstance(made, tuple) else (made,):
+        if isinstance(part, torch.ScriptObject):
+            work: Any = part
+            work.wait()
 
 
 def _generator_state(arguments: list[tuple[str, Any, bool]]) -> Tensor:

@@ -1,8 +1,9 @@
 """Looking closely at an execution that is made again: all quantities of chosen steps, the ops of some, then the end.
 
-Laws: whoever executes a run again names a file in the variable `VARIABLE`; the first training of that process is looked
-at, no other; what was seen is on the disk when the process ends, whole lines of it whenever it dies; nothing that
-decides bits is changed. A file of another format is refused.
+Laws: whoever executes a run again names a file in the variable `VARIABLE`; the first training of the run that the
+orders name is looked at, no other, and where they name none the first one of the process; of several ranks the first
+one writes, and all end after the same step; what was seen is on the disk when the process ends, whole lines of it
+whenever it dies; nothing that decides bits is changed. A file of a newer format is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from repro_assets.determinism.quantities import Tensors
 
 VARIABLE = "REPRO_PROBE"
-FORMAT = 1
+FORMAT = 2
+"""Format 1 has no member `run`; what names no run is written in it, so that the child of an older tree reads it."""
 VALUES_BYTES = 512 << 20
 """Bytes of values that an answer holds; of what comes after it has the fingerprints alone."""
 
@@ -52,6 +54,8 @@ class Orders:
         Values are kept of each such step, of those that it divides, and of the last; 0 for none.
     checkpoint : str or None
         Digest of the checkpoint to go on from; None for the beginning.
+    run : str or None
+        The recorded run whose training is looked at, where the process executes several again.
     """
 
     folder: str
@@ -60,26 +64,40 @@ class Orders:
     trace: int | None = None
     every: int = 0
     checkpoint: str | None = None
-    format: int = FORMAT
+    run: str | None = None
 
     def written(self, path: Path) -> dict[str, str]:
         """Write them into a file and return the variable that a process needs to find it."""
-        path.write_text(json.dumps(asdict(self)), "utf-8")
+        document = {"format": FORMAT, **asdict(self)}
+        if document["run"] is None:
+            del document["run"]
+            document["format"] = 1
+        path.write_text(json.dumps(document), "utf-8")
         return {VARIABLE: str(path)}
 
 
 class Probe:
-    """The answer to orders, while it is written."""
+    """The answer to orders, while it is written.
 
-    def __init__(self, orders: Orders) -> None:
+    Parameters
+    ----------
+    orders : Orders
+        What is to be looked at.
+    writes : bool
+        False in a rank that only begins and ends as the one that writes.
+    """
+
+    def __init__(self, orders: Orders, *, writes: bool = True) -> None:
         self.orders = orders
+        self.writes = writes
         self._folder = Path(orders.folder)
         self._lines: dict[str, IO[str]] = {}
         self._values: IO[bytes] | None = None
 
     def wants(self, step: int) -> bool:
         """Tell whether the quantities after `step` are wanted."""
-        return step >= self.orders.first and (self.orders.last is None or step <= self.orders.last)
+        last = self.orders.last
+        return self.writes and step >= self.orders.first and (last is None or step <= last)
 
     def traces(self, step: int) -> bool:
         """Tell whether the ops of `step` are wanted."""
@@ -134,8 +152,13 @@ class Probe:
 _claimed = False
 
 
-def claimed() -> Probe | None:
-    """Return this process's probe to the first training that asks; None to all others, and where there is none.
+def claimed(replay_of: str | None = None) -> Probe | None:
+    """Return this process's probe to the first training that is wanted; None to all others, and where there is none.
+
+    Parameters
+    ----------
+    replay_of : str, optional
+        The recorded run that the one which asks executes again.
 
     Raises
     ------
@@ -144,17 +167,19 @@ def claimed() -> Probe | None:
     """
     global _claimed
     path = os.environ.get(VARIABLE)
-    # Of several ranks one writes the answer.
-    if not path or _claimed or os.environ.get("RANK", "0") != "0":
+    if not path or _claimed:
+        return None
+    orders = _read(path)
+    if orders.run not in (None, replay_of):
         return None
     _claimed = True
-    return Probe(_read(path))
+    return Probe(orders, writes=os.environ.get("RANK", "0") == "0")
 
 
 def _read(path: str) -> Orders:
     try:
         document = json.loads(Path(path).read_text("utf-8"))
-        if document["format"] != FORMAT:
+        if document.pop("format") not in (1, FORMAT):
             raise ValueError("its format is another one")
         return Orders(**document)
     except (OSError, ValueError, KeyError, TypeError) as error:

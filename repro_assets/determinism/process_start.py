@@ -12,11 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-# Said by Dagster and torch about themselves at each start; nobody who starts a process here can do anything about it.
-KNOWN_WARNINGS = (
-    "ignore:Function `dev_command` is superseded:FutureWarning",
-    "ignore:The pynvml package is deprecated:FutureWarning",
-)
+# Said by Dagster about itself when it serves; nobody who starts a process here can do anything about it.
+KNOWN_WARNINGS = ("ignore:Function `dev_command` is superseded:FutureWarning",)
 
 
 @lru_cache(maxsize=1)

@@ -42,6 +42,8 @@ class Watch:
         A fixed interval; 0 for one that adapts to cost at most 2 % of the time.
     gradients : bool
         Fingerprint the gradients too.
+    replay_of : str, optional
+        The recorded run that this training executes again.
 
     Attributes
     ----------
@@ -60,6 +62,7 @@ class Watch:
         generators: Mapping[str, Any] | None = None,
         every: int = 0,
         gradients: bool = False,
+        replay_of: str | None = None,
     ) -> None:
         self._keep, self._tensors, self._model = keep, tensors, model
         self._generators = dict(generators or {})
@@ -70,9 +73,9 @@ class Watch:
         self._began: float | None = None
         self._work, self._steps = 0.0, 0.0
         self.newest: int | None = None
-        self.probe = probe.claimed()
+        self.probe = probe.claimed(replay_of)
         self._trace: OpTrace | None = None
-        if self.probe is not None and self.probe.orders.trace is not None:
+        if self.probe is not None and self.probe.writes and self.probe.orders.trace is not None:
             from repro_assets.determinism.op_tracing import OpTrace
 
             self._trace = OpTrace(self.probe, model)
@@ -122,9 +125,7 @@ class Watch:
                 self._see(step)
             self._noted.clear()
             self.probe.flush()
-            if self.probe.is_last(step):
-                self.close()
-                raise Enough(step)
+            self.end_if_last(step)
             self._began = time.perf_counter()
             return
         now = time.perf_counter()
@@ -137,6 +138,18 @@ class Watch:
             self._work, self._steps = self._work / 2, self._steps / 2
         self._noted.clear()
         self._began = time.perf_counter()
+
+    def end_if_last(self, step: int) -> None:
+        """End the training where nothing after `step` was ordered; a rank that looks at nothing ends with the others.
+
+        Raises
+        ------
+        Enough
+            If it ends here.
+        """
+        if self.probe is not None and self.probe.is_last(step):
+            self.close()
+            raise Enough(step)
 
     def finish(self, step: int) -> None:
         """Fingerprint the state after the last step, where that was not known when it was made."""

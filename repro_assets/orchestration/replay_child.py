@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from repro_assets.determinism.probe import Enough
 from repro_assets.errors import InvalidValue
 from repro_assets.orchestration import pins, replayed_runs
 from repro_assets.orchestration.io_manager import ArtifactIOManager
@@ -44,6 +45,8 @@ def main(arguments: list[str]) -> int:
     try:
         logs.configure()
         _execute(plan)
+    except Enough as ended:
+        logs.get_logger("replay").info(str(ended))
     except Exception as failure:  # noqa: BLE001 - whatever the recorded code raises is the answer
         error = describe(failure)
     if plan.source is None:

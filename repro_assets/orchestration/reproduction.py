@@ -1,12 +1,14 @@
 """Replays that Dagster executes: a run that a person names, a sample of the recent ones every night, and who watches.
 
 Laws: a replay is a process of its own, which the job waits for; a verdict that breaks a promise fails the job, and is
-said once by the sensor, whoever made the replay.
+said once by the sensor, whoever made the replay and whenever its record came into this store.
 """
 
 import datetime as dt
+import json
 
 import dagster as dg
+import xxhash
 from pydantic import Field
 
 from repro_assets.catalog import queries
@@ -24,6 +26,13 @@ AND source IS NOT NULL AND started_at >= $since
 AND (run_id IN (SELECT run_id FROM run_outputs) OR run_id IN (SELECT run_id FROM checkpoints))
 ORDER BY md5(run_id || $day), run_id LIMIT $count
 """
+_BROKEN = """
+SELECT p.record, p.reason, p.original_run, r.name, count(*) OVER () AS ever FROM replays p
+JOIN runs r ON r.run_id = p.original_run WHERE p.verdict = 'diverged'
+ORDER BY p.time DESC, p.record DESC LIMIT $count
+"""
+NAMED = 256
+"""So many of the newest broken promises the cursor of the sensor knows by their records; of older ones their number."""
 
 
 class ReplayConfig(dg.Config):
@@ -137,16 +146,27 @@ nightly_replays = dg.ScheduleDefinition(
 )
 def promises_kept(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Say broken promises, once; nothing is launched."""
-    rows = queries.rows(
-        find_store(make=True),
-        "SELECT p.record, p.verdict, p.reason, p.original_run, r.name FROM replays p "
-        "JOIN runs r ON r.run_id = p.original_run WHERE p.verdict = 'diverged' ORDER BY p.time, p.record",
-    )
-    count = int(context.cursor or 0)
-    context.update_cursor(str(len(rows)))
-    broken = [f"{row['name']} ({row['original_run']}): {row['reason'] or 'other bits'}" for row in rows[count:]]
+    # Oldest first, as they are said.
+    rows = queries.rows(find_store(make=True), _BROKEN, {"count": NAMED})[::-1]
+    records = {xxhash.xxh3_64_hexdigest(row["record"].encode()): row for row in rows}
+    ever = rows[0]["ever"] if rows else 0
+    before, count = _said_before(context.cursor, list(records), ever)
+    context.update_cursor(json.dumps({"said": list(records), "count": ever}))
+    new = [row for record, row in records.items() if record not in before]
+    broken = [f"{row['name']} ({row['original_run']}): {row['reason'] or 'other bits'}" for row in new]
+    if (older := ever - count - len(new)) > 0:
+        broken.insert(0, f"{older} more that were replayed earlier (see the table replays)")
     if not broken:
         return dg.SkipReason("no promise was broken")
     for said in broken:
         context.log.error(f"does not reproduce: {said}")
     return dg.SkipReason(f"does not reproduce: {'; '.join(broken)}")
+
+
+def _said_before(cursor: str | None, records: list[str], ever: int) -> tuple[set[str], int]:
+    """Return which of the newest records a cursor says were told, and how many were told in all."""
+    found = json.loads(cursor or "0")
+    if isinstance(found, int):
+        # Of before a cursor held records: so many, the oldest ones, were told.
+        return set(records[: max(0, found - (ever - len(records)))]), found
+    return set(found["said"]), found["count"]

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 from repro_assets.artifacts import repository
 from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.mode import Mode, applied
+from repro_assets.determinism.probe import Enough
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.determinism.setting_differences import setting_differences
 from repro_assets.determinism.settings import settings_record
@@ -37,6 +38,7 @@ from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.rank_launcher import PARENT
 from repro_assets.recording.ranks import (
     DONE,
+    ENOUGH,
     FAILED,
     INTERRUPTED,
     PLAN,
@@ -71,6 +73,9 @@ def main(arguments: list[str]) -> int:
         log.info(f"rank {rank} of {count} begins", backend=plan["ranks"]["backend"], pid=os.getpid())
         answer = {"state": DONE, **_executed(plan, folder, rank, count)}
         log.info("done")
+    except Enough as error:
+        answer = {"state": ENOUGH, "step": error.step}
+        log.info(str(error))
     except SystemExit as error:
         lost = _lost(error)
         if lost is not None:

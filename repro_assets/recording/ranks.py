@@ -25,6 +25,7 @@ from repro_assets import errors
 from repro_assets.artifacts import repository
 from repro_assets.determinism.devices import BACKENDS, check_devices
 from repro_assets.determinism.mode import Mode
+from repro_assets.determinism.probe import Enough
 from repro_assets.determinism.process_start import variables_at_start, warning_filters
 from repro_assets.determinism.settings import RECORDED_VARIABLES
 from repro_assets.determinism.verification import name_of
@@ -41,7 +42,7 @@ from repro_assets.store.home import VARIABLE, Home
 LAUNCHER = "repro_assets.recording.rank_launcher"
 FORMAT = 1
 PLAN, SIGNAL = "plan.json", "signal"
-DONE, INTERRUPTED, FAILED = "done", "interrupted", "failed"
+DONE, INTERRUPTED, FAILED, ENOUGH = "done", "interrupted", "failed", "enough"
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _LOOK_SECONDS = 0.1
 
@@ -214,10 +215,14 @@ def _stopped_by(run: Run, folder: Path, count: int, code: int) -> int | None:
     ------
     ReproError
         If one has failed or died.
+    Enough
+        If all ended because nothing more was to be seen.
     """
     answers = {rank: found for rank in range(count) if (found := _answer(folder, rank)) is not None}
     if len(answers) == count and all(found["state"] == DONE for found in answers.values()):
         return None
+    if len(answers) == count and all(found["state"] == ENOUGH for found in answers.values()):
+        raise Enough(answers[0]["step"])
     remedy = f"go on from the last checkpoint: --resume {run.run_id}"
     # Where one has failed the others lose it, and say so; that is not what happened.
     causes = [

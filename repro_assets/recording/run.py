@@ -60,6 +60,8 @@ class Run:
     ----------
     run_id : str
         Its id.
+    replay_of : str or None
+        The run that this one executes again.
     seeds : Seeds
         Where every consumer of randomness gets its seed.
     started : RunStarted
@@ -91,6 +93,7 @@ class Run:
         started = console.announced(started, self._console)
         self.home = home
         self.run_id = started.run_id
+        self.replay_of = started.replay_of
         self.started = started
         self.warnings = list(started.warnings)
         self.seeds = Seeds(started.seed or 0)

@@ -18,6 +18,7 @@ from repro_assets.replay.environments import Surroundings, check_imports
 from repro_assets.replay.execution import Executed, ReplayFailed, too_long
 from repro_assets.replay.plan import Result, make_plan
 from repro_assets.replay.records import Recorded, runs_of
+from repro_assets.replay.stopping import stop_variables
 from repro_assets.replay.variables import variables_of
 from repro_assets.store.home import Home
 
@@ -55,7 +56,7 @@ def execute(
     tree, plan, answer = work / "tree", work / "plan.json", work / "result.json"
     make_plan(runs, home=home.root, tree=tree, parent=parent).write(plan)
     repository.by_digest(home, Digest.parse(str(runs[0].source)), name="source tree").lay_out(tree)
-    variables = {**variables_of(home, tree, runs[0]), **found.variables}
+    variables = {**variables_of(home, tree, runs[0]), **found.variables, **stop_variables(home, runs)}
     if found.variables:
         check_imports(found, CHILD, variables, tree)
     try:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Array = numpy.ndarray[Any, Any]
 
+ERRORS = ("max_absolute", "max_relative", "max_ulp")
+"""Members of a `Deviation` and of a measured product: its greatest errors."""
 _FLOATS = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 _STRUCTURES = ("dict", "list", "tuple", "frame", "set")
 

@@ -21,7 +21,7 @@ from repro_assets.inspection.comparison import compare_runs
 from repro_assets.replay import compare, divergence, errors_between, looking
 from repro_assets.replay.divergence import FirstDifference, FirstOp, Key
 from repro_assets.replay.errors_between import Grown
-from repro_assets.replay.looking import Seen
+from repro_assets.replay.looking import Seen, Trained
 from repro_assets.replay.records import Asked
 from repro_assets.store.home import Home
 
@@ -29,6 +29,16 @@ TRACED_STEPS = 32
 """Where the difference is known to lie in so many steps, all of them are traced at once."""
 KEPT_STEPS = 64
 """About so many steps of a window have their values kept."""
+_SHARED = """
+WITH had AS (
+    SELECT run_id, step, digest FROM checkpoints c WHERE run_id IN ($one, $other)
+    AND NOT EXISTS (SELECT 1 FROM deleted_checkpoints d WHERE d.run_id = c.run_id AND d.name = c.name)
+    UNION SELECT run_id, step, digest FROM resumes WHERE run_id IN ($one, $other)
+)
+SELECT a.step, a.digest FROM had a JOIN had b USING (digest, step)
+WHERE a.run_id = $one AND b.run_id = $other AND a.step < $before ORDER BY a.step DESC LIMIT 1
+"""
+"""Checkpoints that both runs saved or went on from."""
 _CAUSES = ("config", "param", "setting", "mode", "hardware", "environment", "package", "input")
 
 
@@ -69,8 +79,8 @@ class _Pair:
     """Two runs that are executed again, in a folder for all that is seen."""
 
     home: Home
-    one: Asked
-    other: Asked
+    asked: tuple[Asked, Asked]
+    trained: tuple[Trained, Trained]
     work: Path
     timeout: float | None
     log: IO[bytes] | None
@@ -81,11 +91,13 @@ class _Pair:
         """Execute both."""
         self.times += 1
         found = []
-        for number, run in enumerate((self.one, self.other)):
+        for number, (asked, trained) in enumerate(zip(self.asked, self.trained, strict=True)):
             until = "the end" if orders.last is None else f"step {orders.last}"
-            self.told(f"executing run {run.run_id} again up to {until}")
+            self.told(f"executing run {asked.run_id} again up to {until}")
             work = self.work / f"{self.times}-{number}"
-            found.append(looking.look(self.home, run, work, orders, timeout=self.timeout, log=self.log))
+            found.append(
+                looking.look(self.home, asked, trained.original, work, orders, timeout=self.timeout, log=self.log)
+            )
         return found[0], found[1]
 
 
@@ -130,7 +142,13 @@ def diverge(
         If an execution takes too long, or shows nothing.
     """
     alone = other is None
-    second = _newest_replay(home, one) or one if other is None else other
+    trained = looking.training_of(home, one), looking.training_of(home, one if other is None else other)
+    for each in trained if other is not None else trained[:1]:
+        if each.training != each.run_id:
+            told(f"run {each.run_id} recorded the training {each.training}, which is compared")
+    one, second = (each.training for each in trained)
+    if alone:
+        second = _newest_replay(home, one) or one
     fingerprints = [_recorded(home, run) for run in (one, second)]
     recorded = divergence.first_difference(*fingerprints)
     shared = set(divergence.steps_of(fingerprints[0])) & set(divergence.steps_of(fingerprints[1]))
@@ -146,7 +164,7 @@ def diverge(
             raise InvalidValue(f"runs {one} and {second} share no fingerprints", "let them be executed: --execute")
         return answer
     try:
-        pair_of = looking.executable(home, one), looking.executable(home, second)
+        pair_of = looking.executable(home, trained[0]), looking.executable(home, trained[1])
     except ReproError as error:
         if recorded is None:
             raise
@@ -154,17 +172,17 @@ def diverge(
         return answer
     steps = max((step for side in fingerprints for step, _, _ in side), default=0)
     with tempfile.TemporaryDirectory(prefix="repro-diverge-") as folder:
-        pair = _Pair(home, *pair_of, Path(folder), timeout, log, told)
+        pair = _Pair(home, pair_of, trained, Path(folder), timeout, log, told)
         _look_closer(pair, answer, recorded, steps, whole=grow or tolerance is not None)
     return answer
 
 
 def _look_closer(pair: _Pair, answer: Divergence, recorded: FirstDifference | None, steps: int, *, whole: bool) -> None:
-    before = recorded.last_equal if recorded is not None else None
     last = recorded.step if recorded is not None and not whole else None
     found = recorded
-    if whole or (steps if last is None else last) - (before or 0) > TRACED_STEPS or not steps:
-        begin, checkpoint = _beginning(pair, before)
+    begin, checkpoint = _beginning(pair.home, answer.runs, recorded)
+    first = max(begin, (recorded and recorded.last_equal) or 0)
+    if whole or (steps if last is None else last) - first > TRACED_STEPS or not steps:
         every = max(1, ((last or steps) - begin) // KEPT_STEPS)
         seen = pair.look(Orders("", begin, last, every=every, checkpoint=checkpoint))
         found = _between(*seen)
@@ -177,10 +195,10 @@ def _look_closer(pair: _Pair, answer: Divergence, recorded: FirstDifference | No
             return
         _tell_first(answer, found)
         _tell_error(answer, found, *seen)
-        before, last = found.last_equal, found.step
+        last = found.step
+        begin, checkpoint = _beginning(pair.home, answer.runs, found)
+        first = max(begin, found.last_equal or 0)
     if last is None or last > 0:
-        begin, checkpoint = _beginning(pair, before)
-        first = max(begin, before or 0)
         traced = pair.look(Orders("", first, last, trace=first + 1, every=1, checkpoint=checkpoint))
         _tell_traced(answer, *traced)
     _tell_verdict(answer)
@@ -193,17 +211,11 @@ def between(one: Seen, other: Seen) -> Divergence:
     return answer
 
 
-def _beginning(pair: _Pair, before: int | None) -> tuple[int, str | None]:
+def _beginning(home: Home, runs: list[str], found: FirstDifference | None) -> tuple[int, str | None]:
     """Return the step to begin after, and the checkpoint of it; the start is step 0 without a checkpoint."""
-    if before is None or before == 0:
+    if found is None:
         return 0, None
-    rows = queries.rows(
-        pair.home,
-        "SELECT a.step, a.digest FROM checkpoints a JOIN checkpoints b USING (digest, step) "
-        "ANTI JOIN deleted_checkpoints d ON a.run_id = d.run_id AND a.name = d.name "
-        "WHERE a.run_id = $one AND b.run_id = $other AND a.step <= $before ORDER BY a.step DESC LIMIT 1",
-        {"one": pair.one.run_id, "other": pair.other.run_id, "before": before},
-    )
+    rows = queries.rows(home, _SHARED, {"one": runs[0], "other": runs[1], "before": found.step})
     return (int(rows[0]["step"]), str(rows[0]["digest"])) if rows else (0, None)
 
 
@@ -222,9 +234,10 @@ def _tell_equal(answer: Divergence, recorded: FirstDifference | None) -> None:
 
 def _tell_traced(answer: Divergence, one: Seen, other: Seen) -> None:
     found = _between(one, other)
-    # What differs before it has not changed anything that a step hands on.
-    since = 0 if found is None else found.step
-    op = divergence.first_op(*([row for row in seen.ops if row["step"] >= since] for seen in (one, other)))
+    traced = [{row["step"] for row in seen.ops} for seen in (one, other)]
+    # One that was resumed makes fewer steps. What differs before the first one has not changed what a step hands on.
+    steps = {step for step in traced[0] & traced[1] if found is None or step >= found.step}
+    op = divergence.first_op(*([row for row in seen.ops if row["step"] in steps] for seen in (one, other)))
     answer.again = found is not None or op is not None
     if found is not None:
         _tell_first(answer, found)

@@ -14,9 +14,10 @@ from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds import raw_bytes, tree
 from repro_assets.errors import IntegrityError, InvalidValue, UnknownName, UnsupportedFormat
 from repro_assets.identity.digest import Digest
-from repro_assets.replay.deviation import Deviation, Tolerance, deviations
+from repro_assets.replay.deviation import ERRORS, Deviation, Tolerance, deviations
 from repro_assets.replay.file_values import value_of
 from repro_assets.store.home import Home
+from repro_assets.wording import plain
 
 MOST = 1000
 """So many deviations of one product are told."""
@@ -43,12 +44,17 @@ class Measured:
         return self.unmeasured is None and all(each.within for each in self.found)
 
     def document(self) -> dict[str, Any]:
-        """Return ``deviations``, ``deviating``, their number, and ``unmeasured``."""
+        """Return ``deviations``, their number ``deviating``, the greatest errors of all of them, and ``unmeasured``."""
         return {
             "deviations": [each.document() for each in self.found[:MOST]],
             "deviating": len(self.found),
+            **{name: self._greatest(name) for name in ERRORS},
             "unmeasured": self.unmeasured,
         }
+
+    def _greatest(self, name: str) -> Any:
+        """Return an error as JSON; None where nothing that differs is of floats."""
+        return plain(max((error for each in self.found if (error := getattr(each, name)) is not None), default=None))
 
 
 def measure(home: Home, name: str, original: str, replayed: str, tolerance: Tolerance | None = None) -> Measured:

@@ -136,9 +136,11 @@ def _reason(
     if run.state != COMPLETED and verdict == compare.IDENTICAL:
         said = f" ({run.error})" if run.error else ""
         return f"the run is {run.state}{said}: what it had made until then was compared"
+    raised = f": {result.error['type']}: {result.error['message']}" if result.error else ""
     if (again is None or again.state != COMPLETED) and run.state == COMPLETED:
-        said = f": {result.error['type']}: {result.error['message']}" if result.error else ""
-        return f"the replay did not complete{said}"
+        return f"the replay did not complete{raised}"
+    if run.state != COMPLETED and (again is None or not run.products.keys() <= again.products.keys()):
+        return f"the run is {run.state}, and the replay did not come as far{raised}"
     if verdict == compare.NOT_COMPARABLE:
         return "settings differ: " + ", ".join(item["setting"] for item in differences)
     return None

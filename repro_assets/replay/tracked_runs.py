@@ -19,6 +19,7 @@ from repro_assets.replay.first_party import wrong_code
 from repro_assets.replay.places import Places, lay_out
 from repro_assets.replay.plan import Replayed, Result
 from repro_assets.replay.records import COMPLETED, Asked, Recorded, runs_of
+from repro_assets.replay.stopping import stop_variables
 from repro_assets.replay.variables import variables_of
 from repro_assets.store.home import Home
 from repro_assets.tracking.pinned import Pinned, PinnedRun
@@ -44,6 +45,7 @@ def execute(
         **variables_of(home, places.tree, entry, found.recorded),
         **found.variables,
         **own,
+        **stop_variables(home, asked.family),
         **pinned.written(work / "pins.json"),
     }
     words = [places.there(word) for word in entries.command_of(entry, found.python, cells=cells)]

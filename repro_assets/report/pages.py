@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from repro_assets.report.markup import Html, cell, console, facts, link, table, text
 from repro_assets.report.reading import Reading, flat
+from repro_assets.report.replayed import replayed_products
 from repro_assets.report.script import file_name
 
 POLICY = "; ".join(
@@ -29,6 +30,7 @@ _RECORD = (
     "name", "state", "recipe", "run_kind", "job", "experiment", "trial", "capture_level", "ended_at", "dagster_status",
     "code_version", "reuse_key", "branch", "dirty", "source", "environment", "edited_sources", "record",
 )  # fmt: skip
+_REPLAY = ("replay_run", "verdict", "reason", "tolerance", "differences", "metrics", "seconds", "time")
 
 
 def run_page(reading: Reading, run: Mapping[str, Any], *, watched: bool = False) -> bytes:
@@ -120,7 +122,8 @@ def _sections(reading: Reading, run: Mapping[str, Any], known: set[str]) -> str:
         table("Inputs", run["inputs"], cells={"digest": artifact, **runs_in("made_by")}),
         table("Outputs", run["outputs"], cells={"digest": artifact}),
         table("Checkpoints", run["checkpoints"], cells={"digest": artifact}),
-        table("Replays", run["replays"], cells=runs_in("replay_run")),
+        table("Replays", run["replays"], _REPLAY, cells=runs_in("replay_run")),
+        table("Replayed products", replayed_products(run["replays"]), cells=runs_in("replay_run")),
         table("Checks", run["checks"]),
         facts("Record", named(_RECORD)),
         facts("Config", [(name, cell(value)) for name, value in flat(run["config"] or {})]),

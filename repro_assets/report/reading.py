@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog.descriptions import INPUT_NAME, fresh_command, opened
 from repro_assets.catalog.queries import Rows, read_rows, resolve_run_on
+from repro_assets.report.replayed import shown_replay
 
 if TYPE_CHECKING:
     import duckdb
@@ -80,7 +81,7 @@ VERSIONS = """
 """
 REPLAYS = """
     SELECT p.original_run, r.name AS original_name, r.asset, p.replay_run, p.verdict, p.reason, p.seconds, p.time,
-        p.products, p.differences
+        p.tolerance, p.products, p.differences
     FROM replays p LEFT JOIN runs r ON r.run_id = p.original_run
     SEMI JOIN chosen c ON c.run_id = p.original_run ORDER BY p.time DESC
 """
@@ -174,12 +175,13 @@ def read(connection: duckdb.DuckDBPyConnection, names: Sequence[str] = ()) -> Re
         run["source_facts"] = run.pop("sources")[0] if run["sources"] else None
         run["command"] = shlex.join(["repro", "replay", run_id]) if run_id in replayable else None
         run["fresh_command"] = fresh_command(run) if run["asset"] is not None else None
+        run["replays"] = [shown_replay(row) for row in run["replays"]]
         run["verdict"] = run["replays"][-1]["verdict"] if run["replays"] else None
     return Reading(
         runs,
         _environments(connection),
         [opened(row) for row in read_rows(connection, VERSIONS)],
-        [opened(row) for row in read_rows(connection, REPLAYS)],
+        [shown_replay(opened(row)) for row in read_rows(connection, REPLAYS)],
         [_rounded(opened(row)) for row in read_rows(connection, _LEADERBOARD)],
         [_rounded(row) for row in read_rows(connection, _STUDIES)],
         everything=not names,

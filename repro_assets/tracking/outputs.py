@@ -177,6 +177,7 @@ class Outputs(Inputs):
         every: int = 0,
         gradients: bool = False,
         generators: Mapping[str, Any] | None = None,
+        done: int = 0,
     ) -> Watched:
         """Fingerprint a PyTorch training from here to the experiment's end.
 
@@ -190,10 +191,14 @@ class Outputs(Inputs):
             Fingerprint the gradients too.
         generators : mapping, optional
             Named generators beside the global ones.
+        done : int
+            Steps that were made before, by the training that this one goes on from.
         """
         from repro_assets.tracking.watched import Watched
 
-        watched = Watched(self.run, model, optimizer, every=every, gradients=gradients, generators=generators)
+        watched = Watched(
+            self.run, model, optimizer, every=every, gradients=gradients, generators=generators, done=done
+        )
         self._stack.callback(watched.close)
         return watched
 

@@ -34,6 +34,8 @@ class Watched:
         Fingerprint the gradients too.
     generators : mapping, optional
         Named generators beside the global ones.
+    done : int
+        Steps that were made before, by the training that this one goes on from.
     """
 
     def __init__(
@@ -45,10 +47,17 @@ class Watched:
         every: int = 0,
         gradients: bool = False,
         generators: Mapping[str, Any] | None = None,
+        done: int = 0,
     ) -> None:
-        self.made = 0
+        self.made = done
         self._watch = Watch(
-            run.log_fingerprints, model.state_dict, model=model, generators=generators, every=every, gradients=gradients
+            run.log_fingerprints,
+            model.state_dict,
+            model=model,
+            generators=generators,
+            every=every,
+            gradients=gradients,
+            replay_of=run.replay_of,
         )
         self._hooks: list[Any] = [
             model.register_forward_pre_hook(self._given, with_kwargs=True),
@@ -56,8 +65,8 @@ class Watched:
         ]
         if optimizer is not None:
             self._hooks.append(optimizer.register_step_post_hook(self._stepped))
-        self._watch.start(0)
-        self._watch.before(1)
+        self._watch.start(done)
+        self._watch.before(done + 1)
 
     def note(self, **quantities: Any) -> None:
         """Say what the step takes or computes that no hook sees: ``batch`` (which examples), ``loss``."""

@@ -25,6 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from repro_assets.artifacts import repository
 from repro_assets.determinism.fingerprints import fingerprint
+from repro_assets.determinism.probe import Enough
+from repro_assets.determinism.stops import stop_of
 from repro_assets.determinism.watching import Watch
 from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
@@ -227,7 +229,9 @@ class Loop:
             generators=generators.named() if isinstance(generators, Generators) else None,
             every=config.fingerprint_every,
             gradients=config.fingerprint_gradients,
+            replay_of=run.replay_of,
         )
+        self._stop = None if self._watch.probe is not None else stop_of(run.replay_of)
         if self._watch.probe is not None and self._watch.probe.orders.checkpoint is not None:
             resume = repository.by_digest(run.home, Digest.parse(self._watch.probe.orders.checkpoint)).load()
         if resume is not None:
@@ -308,6 +312,8 @@ class Loop:
         return self._step % every == 0 or self._step == self._steps
 
     def _after(self, step: int) -> None:
+        if not self._ranks.first:
+            self._watch.end_if_last(step)
         measured, save, drop = self._recorded(step) if self._ranks.first else (None, [], [])
         # What the first rank found due, and a signal that any of them was given, is from here on known to all.
         number, saving = self._ranks.most(self._signals.number or 0, len(save))
@@ -317,6 +323,12 @@ class Loop:
         if ending:
             self._run.flush()
             self._signals.deliver(number)
+        if self._stop is not None and step == self._stop.step and self._stop.ends:
+            self._checkpoints.wait()
+            self._run.flush()
+            # No rank leaves before the checkpoint is durable.
+            self._ranks.most(0)
+            raise Enough(step)
 
     def _recorded(self, step: int) -> tuple[dict[str, float] | None, list[Mark], list[Mark]]:
         """Fingerprint and validate where that is due; return the figures, and what the policy saves and lets go."""
@@ -327,6 +339,8 @@ class Loop:
             self._run.log_metrics(measured, step)
         epochs = None if self._epoch is None else (self._epoch(step), self._epoch(step + 1))
         save, drop = self._policy.decide(step, last=step == self._steps, epochs=epochs, measured=measured)
+        if self._stop is not None and self._stop.signal and step == self._stop.step:
+            save.append(Mark("signal", step))
         return measured, save, drop
 
     def _save(

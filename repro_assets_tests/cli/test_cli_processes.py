@@ -255,8 +255,8 @@ def test_only_known_warnings_are_kept_out_of_processes_that_are_started():
     from repro_assets.determinism.process_start import warning_filters
 
     program = (
-        "import warnings; warnings.warn('The pynvml package is deprecated. Please', FutureWarning); "
-        "warnings.warn('Another package is deprecated', FutureWarning)"
+        "import warnings; warnings.warn('Function `dev_command` is superseded and its', FutureWarning); "
+        "warnings.warn('Another function is superseded', FutureWarning)"
     )
 
     def heard(own: str) -> str:
@@ -265,5 +265,5 @@ def test_only_known_warnings_are_kept_out_of_processes_that_are_started():
             [sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=True
         ).stderr
 
-    assert "pynvml" not in heard("") and "Another package" in heard("")
-    assert "pynvml" in heard("always")
+    assert "dev_command" not in heard("") and "Another function" in heard("")
+    assert "dev_command" in heard("always")

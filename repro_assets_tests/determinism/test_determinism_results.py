@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
+from repro_assets.artifacts.kinds.record_blocks import Records, StoredBlocks
 from repro_assets.determinism.results import Written, first_difference, write_result
 from repro_assets.errors import InvalidValue
 
@@ -112,3 +113,13 @@ def test_a_path_stands_for_what_lies_there(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_is_refused_by_its_path(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=r"a\[1\]"):
         write_result({"a": [1, object()]}, tmp_path)
+
+
+def test_what_is_stored_of_a_buffer_is_no_part_of_its_records(tmp_path: Path) -> None:
+    columns = {"reward": np.arange(3.0)}
+    plain, stored = Records(columns, 5), Records(columns, 5, StoredBlocks())
+    for name in ("same", "other"):
+        (tmp_path / name).mkdir()
+    assert compared(tmp_path / "same", {"buffer": plain}, {"buffer": stored}) is None
+    other = compared(tmp_path / "other", {"buffer": plain}, {"buffer": Records(columns, 6, StoredBlocks())})
+    assert other is not None and other["path"] == "buffer.first"

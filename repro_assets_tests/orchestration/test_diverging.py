@@ -63,6 +63,28 @@ def test_another_learning_rate_from_a_step_on_is_found_at_that_step_in_the_optim
     assert project.rows("SELECT count(*) AS n FROM replays") == [{"n": 0}]
 
 
+def test_a_run_that_was_resumed_parts_from_the_one_whose_checkpoint_it_has_after_that_checkpoint(
+    project: Any, log: Any
+) -> None:
+    whole = made(project, log_every=1)
+    looping = project.root / "small" / "looping.py"
+    looping.write_text(looping.read_text().replace("config.rate_from_six if", "0.05 if"))
+    asked = {"module": "small.looping", "selection": ["model"], "resume": f"{whole}/checkpoint_step_4"}
+    resumed = str(project.run(**asked, assets={"model": {"log_every": 1}})["products"][0]["run_id"])
+    assert project.rows("SELECT run_id, step FROM resumes") == [{"run_id": resumed, "step": 4}]
+    found = diverge(project.home, whole, resumed, log=log)
+    assert place(found) == (
+        "diverged", 6, "parameter", "inner.weight", "aten.add_.Tensor", line_of(project, "optimizer.step()"),
+    )  # fmt: skip
+    assert (found.last_equal_step, found.argument) == (5, "alpha: -0.1 and -0.05")
+    # Both went on from the checkpoint, the one that had saved it too.
+    began = project.rows(
+        "SELECT r.replay_of, min(m.step) AS first FROM metrics m JOIN runs r USING (run_id) "
+        "WHERE r.replay_of IS NOT NULL AND m.name = 'train/loss' GROUP BY ALL"
+    )
+    assert {row["replay_of"]: row["first"] for row in began} == dict.fromkeys((whole, resumed), 5)
+
+
 @pytest.mark.soak
 def test_an_op_that_breaks_its_promise_is_found_by_executing_one_run_twice(project: Any, log: Any) -> None:
     run = made(project, noisy_from=7)

@@ -18,6 +18,7 @@ from repro_assets.artifacts import repository
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.lifetime import begin
 from repro_assets.recording.run import new_run_id
+from repro_assets.replay.diverging import diverge
 from repro_assets.replay.launch import replay
 from repro_assets.store.home import make_store
 
@@ -119,6 +120,26 @@ def test_a_run_that_lost_a_rank_failed_and_goes_on_to_the_same_bits(
     assert {"shared/order", "rank/0", "rank/1"} <= seeds
     log = (two.root.parent / "request.log").read_text()
     assert "rank=0" in log and "rank=1" in log
+    assert ranks_of(two) == []
+
+
+@pytest.mark.slow
+def test_where_one_rank_parts_is_found_at_the_op_that_adds_up_the_ranks(two: Any, tmp_path: Path) -> None:
+    plain, other = (
+        two.run(**asked(config={"fingerprint_every": 1, "doubled_from": step}))["products"][0]["run_id"]
+        for step in (0, 5)
+    )
+    with (tmp_path / "log").open("wb") as log:
+        found = diverge(two.home, plain, other, log=log)
+    assert (found.verdict, found.reason, found.first_step, found.last_equal_step) == ("diverged", None, 5, 4)
+    assert (found.found, found.op, found.phase) == ("op", "c10d.allreduce_.default", "forward")
+    file, _, number = str(found.source_line).partition(":")
+    assert (file, "sum_gradients" in TOY.read_text().splitlines()[int(number) - 1]) == ("toy_ranks.py", True)
+    rows = two.rows("SELECT replay_of, state, error_message FROM runs WHERE replay_of IS NOT NULL")
+    assert {row["replay_of"] for row in rows} == {plain, other}
+    assert {(row["state"], row["error_message"]) for row in rows} == {
+        ("INTERRUPTED", "ended after step 5, as was asked")
+    }
     assert ranks_of(two) == []
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from repro_assets.journal import run_records
+from repro_assets.journal.segments import Journal, list_segments
+from repro_assets.orchestration import reproduction
 from repro_assets.orchestration.instance import open_instance
 from repro_assets.orchestration.replaying import REPRODUCES
 from repro_assets.orchestration.reproduction import promises_kept, replay_job, sample, sample_job
+from repro_assets.store.home import make_store
 
-pytestmark = pytest.mark.slow
+slow = pytest.mark.slow
 
 
 def made(project: Any, asset: str) -> str:
@@ -33,6 +39,49 @@ def checked(project: Any, asset: str) -> list[bool]:
         ]
 
 
+def broken(journal: Journal, name: str) -> None:
+    """Record a run and a replay of it with other bits."""
+    journal.append(
+        run_records.RunStarted(name * 8, "script", f"run-{name}"),
+        run_records.RunEnded(name * 8, "COMPLETED"),
+        run_records.ReplayMade(name * 8, None, "diverged", None),
+    )
+
+
+def test_what_is_imported_later_is_said_too_and_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, other = make_store(tmp_path / "home"), make_store(tmp_path / "other")
+    monkeypatch.setenv("REPRO_HOME", str(home.root))
+    monkeypatch.setattr(reproduction, "NAMED", 3)
+    theirs, ours = Journal(other.journal), Journal(home.journal)
+    for name in ("a0", "b0"):
+        broken(theirs, name)
+    theirs.close()
+    with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance) as context:
+
+        def said() -> str:
+            return str(promises_kept(context).skip_message)
+
+        broken(ours, "c0")
+        assert said() == f"does not reproduce: run-c0 ({'c0' * 8}): other bits"
+        (segment,) = list_segments(other.journal)
+        shutil.copy(segment, home.journal)
+        assert said() == f"does not reproduce: run-a0 ({'a0' * 8}): other bits; run-b0 ({'b0' * 8}): other bits"
+        assert said() == "no promise was broken"
+        # More than the cursor names: of the oldest the number is known.
+        for name in ("d0", "e0", "f0", "d1"):
+            broken(ours, name)
+        told = said()
+        assert told.startswith("does not reproduce: 1 more that were replayed earlier") and "run-d0" not in told
+        assert all(f"run-{name}" in told for name in ("e0", "f0", "d1"))
+        assert said() == "no promise was broken"
+        assert len(str(context.cursor)) < 100
+        # The cursor of an older version was the number of those that it had said.
+        context.update_cursor("6")
+        assert said() == f"does not reproduce: run-d1 ({'d1' * 8}): other bits"
+        assert said() == "no promise was broken"
+
+
+@slow
 def test_a_verdict_is_a_check_a_job_fails_by_it_and_a_broken_promise_is_said_once(
     project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +109,7 @@ def test_a_verdict_is_a_check_a_job_fails_by_it_and_a_broken_promise_is_said_onc
     assert not unknown.success
 
 
+@slow
 def test_a_sample_is_of_recent_runs_and_another_one_each_day(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = {product["run_id"] for product in project.run(job="chain")["products"]}
     now = dt.datetime.now(dt.UTC)
@@ -76,6 +126,7 @@ def test_a_sample_is_of_recent_runs_and_another_one_each_day(project: Any, monke
     assert [row["verdict"] for row in replayed] == ["identical"]
 
 
+@slow
 def test_the_check_replays_where_it_is_asked_for_by_itself(project: Any) -> None:
     answer = project.run(selection=["plain/up"])
     assert project.rows("SELECT * FROM replays") == []

@@ -145,9 +145,12 @@ def test_what_cannot_be_read_is_said_and_never_near(fitted):
     assert not found.within
     kinds = measure(home, "w", str(one.digest), str(repository.put(home, b"bytes").digest), Tolerance(1.0))
     assert (kinds.found[0].what, kinds.within) == ("type", False)
-    many = [{str(at): value for at in range(MOST + 5)} for value in (1, 2)]
+    many = [{str(at): value for at in range(MOST + 5)} for value in (1.5, 2.5)]
+    many[1][str(MOST + 1)] = 9.5
     document = measure(home, "m", *(str(repository.put(home, each).digest) for each in many)).document()
     assert (len(document["deviations"]), document["deviating"]) == (MOST, MOST + 5)
+    assert (document["max_absolute"], document["max_relative"]) == (8.0, 8.0 / 1.5), "of all, also of those not told"
+    assert measure(home, "m", str(one.digest), str(two.digest)).document()["max_ulp"] is None
 
 
 def test_a_file_that_does_not_read_is_its_bytes():

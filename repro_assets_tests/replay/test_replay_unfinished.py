@@ -14,6 +14,10 @@ from persons import QUICK, ROOT, verdicts
 
 from repro_assets.errors import InvalidValue
 from repro_assets.replay.launch import ReplayFailed
+from repro_assets.replay.plan import Replayed, Result
+from repro_assets.replay.records import Recorded
+from repro_assets.replay.report import verdict_on
+from repro_assets.store.home import make_store
 
 STOPS = f"""
 import os, sys, time
@@ -80,6 +84,20 @@ def test_a_replay_of_an_interrupted_run_ends_where_all_is_made_again(person):
     again = person.runs()[-1]
     assert (again["run_id"], again["state"]) == (report.replay_run, "INTERRUPTED")
     assert "AssertionError" not in person.log.read_text()
+
+
+def test_a_replay_that_does_not_come_as_far_says_so(tmp_path):
+    run = Recorded(
+        "a" * 16, "fit", "asset", None, "FAILED", "RuntimeError: as it is", 0, {}, None, {}, None, {}, {}, {}, [],
+        {"checkpoint_step_4": ("checkpoint_step_4", "sha256:" + "1" * 64)},
+    )  # fmt: skip
+    again = Replayed(run.run_id, "b" * 16, "FAILED", {}, {}, None, {})
+    error = {"type": "OSError", "message": "the disk is full", "trace": ""}
+    found = verdict_on(make_store(tmp_path / "store"), run, Result([again], [], error), 1.0)
+    assert (found.verdict, found.reason) == (
+        "diverged",
+        "the run is FAILED, and the replay did not come as far: OSError: the disk is full",
+    )
 
 
 def test_what_cannot_be_replayed_is_refused_before_anything_starts(person, tmp_path):

@@ -103,6 +103,27 @@ def test_the_table_of_runs_has_what_the_records_say(report: Path) -> None:
     assert len({columns["run/group"][run_id(0.1, seed)] for seed in range(3)}) == 1
 
 
+def test_a_replay_says_its_tolerance_and_how_far_each_product_was_off(report: Path) -> None:
+    page = (report / "runs" / f"{'e0' * 8}.html").read_text()
+    assert "absolute 1e-06, relative 0.5, 4 ULP" in page
+    (table,) = re.findall(r"<h2>Replayed products</h2>.*?</table>", page, re.DOTALL)
+    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
+    assert rows == [
+        [
+            "product", "verdict", "places that differ", "greatest absolute error", "greatest relative error",
+            "greatest distance in ULP", "not measured because",
+        ],
+        ["measured", "equivalent", "1234", "2.5e-07", "Infinity", "3", ""],
+        ["older", "equivalent", "3", "2.5e-07", "1e-06", "7", ""],
+        ["unread", "not_comparable", "0", "", "", "", "it has no form"],
+    ]  # fmt: skip
+    (listed,) = [row for row in received(report / "data" / "results.js")["replays"] if row["replay_run"] is None]
+    assert listed["tolerance"] == "absolute 1e-06, relative 0.5, 4 ULP"
+    assert [product["greatest_distance_in_ULP"] for product in listed["products"]] == [3.0, 7.0, None]
+    plain = (report / "runs" / f"{run_id(0.1, 0)}.html").read_text()
+    assert "<h2>Replayed products</h2>" in plain and "greatest absolute error" not in plain
+
+
 def test_thinned_curves_say_how_many_points_they_were(report: Path) -> None:
     (listed,) = [item for item in received(report / "data" / "runs.js")["curves"] if item["name"] == "loss"]
     curves = received(report / "data" / f"{listed['file']}.js")

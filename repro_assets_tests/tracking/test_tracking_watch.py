@@ -94,6 +94,15 @@ def test_a_script_under_orders_shows_every_step_and_ends_after_the_last_one(
     assert (run["state"], run["error_message"]) == ("INTERRUPTED", "ended after step 3, as was asked")
 
 
+def test_a_training_that_goes_on_counts_on(project: Home) -> None:
+    model = torch.nn.Linear(2, 1)
+    with Experiment("fit", monitor=None) as run:
+        seen = run.watch(model, every=1, done=3)
+        seen.step()
+        seen.step()
+    assert list(kept(project, "parameter")) == [4, 5]
+
+
 def test_without_an_optimizer_the_loop_says_where_a_step_ends(project: Home) -> None:
     model = torch.nn.Linear(2, 1)
     with pytest.raises(RuntimeError, match="as the test asked"), Experiment("fit", monitor=None) as run:

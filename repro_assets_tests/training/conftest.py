@@ -34,6 +34,7 @@ class MemoryRun:
 
     def __init__(self, seed: int = 0) -> None:
         self.run_id = f"memory-{seed}"
+        self.replay_of = None
         self.seeds = Seeds(seed)
         self.params: dict[str, Any] = {}
         self.curves: dict[str, list[tuple[int | None, float]]] = {}

@@ -15,6 +15,8 @@ from toy_recipe import SlowRun, ToyConfig, train
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.retention import read_ledger
+from repro_assets.determinism.probe import Enough
+from repro_assets.determinism.stops import Stop, written
 from repro_assets.identity.digest import Digest
 from repro_assets.recording.interruption import SIGNALS, Interruption
 from repro_assets.store.home import make_store, open_store
@@ -54,6 +56,26 @@ def test_the_step_is_finished_and_saved_before_the_handler_of_before_gets_the_si
     assert list(run.checkpoints) == ["checkpoint_step_3", "checkpoint_signal_5"]
     assert run.parents["checkpoint_signal_5"] == run.checkpoints["checkpoint_step_3"].digest
     equal_bits(whole, train(new_run(0), ToyConfig(), resume=run.checkpoints["checkpoint_signal_5"].load()))
+
+
+def test_a_replay_ends_where_the_run_was_interrupted_and_saves_what_a_signal_asked_for(new_run, monkeypatch):
+    def replayed(stop: Stop, name: str = "recorded") -> Any:
+        for variable, value in written({"recorded": stop}).items():
+            monkeypatch.setenv(variable, value)
+        run = new_run(0)
+        run.replay_of = name
+        try:
+            train(run, ToyConfig())
+        except Enough as ended:
+            return list(run.checkpoints), ended.step
+        return list(run.checkpoints), None
+
+    whole = [f"checkpoint_step_{step}" for step in (3, 6, 9, 12)]
+    assert replayed(Stop(6, signal=False, ends=True)) == (whole[:2], 6)
+    assert replayed(Stop(5, signal=True, ends=True)) == ([whole[0], "checkpoint_signal_5"], 5)
+    # Where more is compared it goes on.
+    assert replayed(Stop(5, signal=True, ends=False)) == ([whole[0], "checkpoint_signal_5", *whole[1:]], None)
+    assert replayed(Stop(6, signal=False, ends=True), "another") == (whole, None)
 
 
 def test_where_nothing_handled_the_signal_the_process_is_asked_to_exit_with_its_number(new_run, handlers):

@@ -16,7 +16,9 @@ from torch import nn
 from toy_ranks import SharedConfig, forked, train_shared, with_own_globals
 
 from repro_assets.determinism.devices import check_devices
+from repro_assets.determinism.probe import Enough
 from repro_assets.determinism.setting_differences import setting_differences
+from repro_assets.determinism.stops import Stop, written
 from repro_assets.errors import CheckFailed, InvalidInput, InvalidValue, PeerLost
 from repro_assets.recording.ranks import settings_of
 from repro_assets.replay.compare import NOT_COMPARABLE, compare_products
@@ -105,6 +107,21 @@ def test_a_checkpoint_of_other_processes_is_refused(new_run):
     (run, _), _ = shared(new_run, SharedConfig(processes=2, steps=3))
     with pytest.raises(InvalidInput, match="made with another processes"):
         train_shared(new_run(3), SharedConfig(steps=3), resume=run.checkpoints["checkpoint_step_3"])
+
+
+def test_ranks_that_are_executed_again_end_after_the_step_at_which_they_were_interrupted(new_run, monkeypatch):
+    (variable, value), *_ = written({"recorded": Stop(5, signal=True, ends=True)}).items()
+    monkeypatch.setenv(variable, value)
+
+    def train() -> Any:
+        run = new_run(3)
+        run.replay_of = "recorded"
+        try:
+            with_own_globals(run, SharedConfig(processes=2))
+        except Enough as ended:
+            return list(run.checkpoints), ended.step
+
+    assert forked(2, train) == [(["checkpoint_step_3", "checkpoint_signal_5"], 5), ([], 5)]
 
 
 def test_a_signal_to_one_rank_stops_all_after_the_same_step(new_run, equal_bits):

@@ -110,6 +110,13 @@
     draw();
   }
 
+  // A product of a replay with its verdict, and its greatest errors where it was measured by value.
+  function product(item) {
+    const measured = item.greatest_absolute_error === null ? "" :
+      ` (at most absolute ${words(item.greatest_absolute_error)}, relative ${words(item.greatest_relative_error)}, ${words(item.greatest_distance_in_ULP)} ULP)`;
+    return `${item.product}: ${item.verdict}${measured}`;
+  }
+
   Report.views.set("replays", {
     title: "Replays",
     async show(main) {
@@ -121,8 +128,8 @@
           { key: "asset", label: "asset" },
           { key: "verdict", label: "verdict", cell: (row) => element("span", { class: `state ${row.verdict}` }, row.verdict) },
           { key: "reason", label: "reason" },
-          { key: "products", label: "products", fixed: true,
-            cell: (row) => (row.products ?? []).map((item) => `${item.name}: ${item.verdict}`).join(", ") },
+          { key: "tolerance", label: "tolerance" },
+          { key: "products", label: "products", fixed: true, cell: (row) => row.products.map(product).join(", ") },
           { key: "differences", label: "settings that differ", cell: (row) => (row.differences?.length === 0 ? "" : words(row.differences)) },
           number("seconds"),
           { key: "time", label: "time", kind: "time" },

@@ -57,6 +57,17 @@ class Model(nn.Module):
         return self.outer(values)
 
 
+def end_as_asked(run: Any, step: int) -> None:
+    """Fail, or give this process a signal, after the step that a test names."""
+    how, _, at = os.environ.get("SMALL_ENDS", "").partition(":")
+    if at != str(step):
+        return
+    run.flush()
+    if how == "fails":
+        raise RuntimeError("failed as the test asked")
+    os.kill(os.getpid(), int(how))
+
+
 def looped(run: Any, config: LoopedConfig, *, resume: Any = None) -> dict[str, Any]:
     """Train a model on noise."""
     generators = Generators({name: run.seeds.torch(f"looped/{name}") for name in ("data", "order")})
@@ -80,6 +91,7 @@ def looped(run: Any, config: LoopedConfig, *, resume: Any = None) -> dict[str, A
             optimizer.step()
             value = float(loss.detach())
             loop.log(lambda: {"train/loss": value})  # noqa: B023
+            end_as_asked(run, step)
     return {"state": {name: tensor.clone() for name, tensor in model.state_dict().items()}}
 
 
