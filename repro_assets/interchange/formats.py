@@ -114,6 +114,7 @@ class Format(NamedTuple):
 EXPORTS: dict[str, Format] = {
     "card": Format("repro_assets.interchange.card_file"),
     "bundle": Format("repro_assets.interchange.bundle_file", frozenset({"several", "with_environment", "anonymize"})),
+    "croissant": Format("repro_assets.interchange.exports.croissant", frozenset({"anonymize"})),
     "cyclonedx": Format("repro_assets.interchange.exports.cyclonedx", frozenset({"anonymize"})),
     "json": Format("repro_assets.interchange.exports.record", frozenset({"several", "anonymize"})),
     "yaml": Format("repro_assets.interchange.exports.record", frozenset({"several", "anonymize"})),
