@@ -42,10 +42,13 @@ _FILES = """
 
 def properties(facts: Mapping[str, Any]) -> list[Property]:
     """Return facts as properties of ours; what is None is left out, and what is no text is JSON."""
-    return [Property(name=f"{PREFIX}{name}", value=_text(value)) for name, value in facts.items() if value is not None]
+    return [
+        Property(name=f"{PREFIX}{name}", value=as_text(value)) for name, value in facts.items() if value is not None
+    ]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return a value as the text of a property: itself where it is one, else JSON."""
     value = plain(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -231,7 +234,7 @@ def _package(row: Mapping[str, Any], imported: set[str], document: Mapping[str, 
     facts: dict[str, Any] = {"editable": row.get("editable"), "origin": origin}
     if normalised(name) == "torch":
         facts |= {f"torch_{part}": value for part, value in (document.get("torch") or {}).items() if part != "version"}
-    edited = (document.get("edited_packages") or {}).get(name) if document.get("edited_packages") else None
+    edited = (document.get("edited_packages") or {}).get(name)
     return Component(
         type=ComponentType.LIBRARY,
         name=name,

@@ -18,7 +18,7 @@ from repro_assets.cards.evaluated import Evaluated, figures
 from repro_assets.cards.recipe import Recipe
 from repro_assets.cards.said import said
 from repro_assets.cards.subject import Subject
-from repro_assets.interchange.exports.bill_components import PREFIX
+from repro_assets.interchange.exports.bill_components import PREFIX, as_text
 from repro_assets.wording import plain
 
 APPROACHES = ("supervised", "unsupervised", "reinforcement-learning", "semi-supervised", "self-supervised")
@@ -79,7 +79,7 @@ def formula(run: Mapping[str, Any], recipe: Recipe, model: str, variables: Mappi
         for row in run["inputs"]
     ]
     settings = [
-        {"name": f"{part}.{name}", "value": _text(value), "dataType": type(value).__name__}
+        {"name": f"{part}.{name}", "value": as_text(value), "dataType": type(value).__name__}
         for part in ("config", "params")
         for name, value in (run[part] or {}).items()
     ]
@@ -122,7 +122,7 @@ def formula(run: Mapping[str, Any], recipe: Recipe, model: str, variables: Mappi
 def said_as(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return facts as properties of ours, as JSON has them; what is None or empty is left out."""
     return [
-        {"name": f"{PREFIX}{name}", "value": _text(value)}
+        {"name": f"{PREFIX}{name}", "value": as_text(value)}
         for name, value in facts.items()
         if value is not None and value not in ("", [], {})
     ]
@@ -135,9 +135,9 @@ def moment(time: datetime.datetime | None) -> str | None:
 
 def _metrics(item: Evaluated) -> Iterator[dict[str, Any]]:
     for name, (value, low, high) in figures(item).items():
-        metric: dict[str, Any] = {"type": name, "value": _text(value), "slice": item.dataset}
+        metric: dict[str, Any] = {"type": name, "value": as_text(value), "slice": item.dataset}
         if low is not None and high is not None:
-            metric["confidenceInterval"] = {"lowerBound": _text(low), "upperBound": _text(high)}
+            metric["confidenceInterval"] = {"lowerBound": as_text(low), "upperBound": as_text(high)}
         yield metric
     classes = (item.value or {}).get("classes")
     for row in classes if isinstance(classes, list) else ():
@@ -146,7 +146,7 @@ def _metrics(item: Evaluated) -> Iterator[dict[str, Any]]:
         label = next((row[name] for name in ("digit", "class") if name in row), None)
         for name, value in row.items():
             if name not in _NO_FIGURES and isinstance(value, int | float) and label is not None:
-                yield {"type": name, "value": _text(value), "slice": f"{item.dataset}, class {label}"}
+                yield {"type": name, "value": as_text(value), "slice": f"{item.dataset}, class {label}"}
 
 
 def _evaluations(made: Sequence[Evaluated]) -> dict[str, Any]:
@@ -182,11 +182,6 @@ def _executed(run: Mapping[str, Any]) -> str | None:
     plan = run["plan"] or {}
     words = plan.get("command") or plan.get("interpreter_argv")
     return shlex.join(words) if words else run.get("fresh_command")
-
-
-def _text(value: Any) -> str:
-    value = plain(value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _unique(items: list[dict[str, Any]]) -> list[dict[str, Any]]:

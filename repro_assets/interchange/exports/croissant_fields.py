@@ -45,7 +45,7 @@ def distribution(context: mlcroissant.Context, laid: Laid) -> list[Any]:
                 ctx=context,
                 id=DATA,
                 name=DATA,
-                includes=[f"{DATA}/*"],
+                includes=[f"{DATA}/**"],
                 # The library's reader hands over the bytes of a file of text, and of no file that is only bytes.
                 encoding_formats=[BYTES, mlcroissant.EncodingFormat.TEXT],
             )

@@ -55,7 +55,8 @@ def export(request: Request) -> Exported:
             ended_runs(request.home, [subject.asked_run])
         stem = card_file(subject.name).removesuffix(".md")
         path = target_file(request.path, f"{stem}{SUFFIX}", force=request.force)
-        document = bill_of_materials(records, subject)
+        environment = _environment(records, subject)
+        document = bill_of_materials(records, subject, environment)
     if request.anonymize:
         document = _values(document, rules_of(request.home).text)
     document["serialNumber"] = f"urn:uuid:{uuid.uuid5(_SERIALS, str(Digest.of(canonical.encode(document))))}"
@@ -65,10 +66,12 @@ def export(request: Request) -> Exported:
     outside.write(path, written)
     facts = {"components": len(document.get("components", ())), "spec_version": document["specVersion"]}
     digest = str(subject.artifact.digest)
-    return Exported(path, "cyclonedx", subject.name, digest, not lost, facts, lost)
+    named = (subject.run or {}).get("environment")
+    unread = (f"its packages are not in it: environment {named} does not read",) if named and not environment else ()
+    return Exported(path, "cyclonedx", subject.name, digest, not lost, facts, (*lost, *unread))
 
 
-def bill_of_materials(records: Records, subject: Subject) -> dict[str, Any]:
+def bill_of_materials(records: Records, subject: Subject, environment: dict[str, Any]) -> dict[str, Any]:
     """Return the document, but for its serial number.
 
     Parameters
@@ -77,6 +80,8 @@ def bill_of_materials(records: Records, subject: Subject) -> dict[str, Any]:
         Of the store.
     subject : Subject
         A model.
+    environment : dict
+        The environment document of the run that made it; empty where there is none.
     """
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType
@@ -84,7 +89,7 @@ def bill_of_materials(records: Records, subject: Subject) -> dict[str, Any]:
 
     from repro_assets.interchange.exports import bill_components, bill_model
 
-    run, digest, environment = subject.run, subject.record["digest"], _environment(records, subject)
+    run, digest = subject.run, subject.record["digest"]
     recipe = recorded_recipe(records.home, run)
     made = evaluations_of(records, digest, trials=bool((run or {}).get("trial")))
     parents = _parents(records, digest)

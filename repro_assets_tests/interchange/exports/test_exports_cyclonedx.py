@@ -202,6 +202,16 @@ def test_names_that_mean_something_stay_what_they_are(world: World, empty: Home,
     assert workflow["name"] == names[0]
 
 
+def test_an_environment_that_does_not_read_is_said(empty: Home, tmp_path: Path) -> None:
+    environment = str(repository.put(empty, {"packages": ["numpy"]}, "json").digest)
+    run = begin(empty, RunStarted("ab" * 8, "script", "odd", environment=environment))
+    run.log_output("model", {"w": [1.0]}, name="model-odd", collection="model-odd")
+    run.end()
+    done = export("model-odd", to=tmp_path / "a.cdx.json", format="cyclonedx", home=empty)
+    assert done.verified and done.notes == (f"its packages are not in it: environment {environment} does not read",)
+    assert "components" not in json.loads((tmp_path / "a.cdx.json").read_text())
+
+
 def test_what_is_no_model_is_refused(world: World, empty: Home, tmp_path: Path) -> None:
     run = begin(empty, RunStarted("ab" * 8, "script", "none"))
     run.log_output("result", pandas.DataFrame({"x": [1]}), name="dataset-none", collection="dataset-none")

@@ -111,6 +111,7 @@ def test_nobody_is_named_where_that_is_asked(world: World, tmp_path: Path, forma
     said = yaml.safe_load(text)
     (run,), ((digest, environment),) = said["runs"], said["environments"].items()
     assert run["environment"] == digest == str(manifest_of(environment)[0].digest)
+    assert run["host_facts"] == {"torch": {"threads": 1}} and run["source_facts"]["remote"] is None
     assert "host" not in environment and environment["packages"] == ENVIRONMENT["packages"]
     assert run["notes"][0]["text"] == "looks right on anonymous, in ~/work" and run["notes"][0]["account"] is None
     assert run["outputs"][0]["digest"] == str(world.made["model-1"].digest)
