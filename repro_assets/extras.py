@@ -25,7 +25,11 @@ def need(module: str, extra: str | None = None) -> None:
     InvalidValue
         If it is not installed.
     """
-    found = importlib.util.find_spec(module)
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        # Of a module in a package that is not there either.
+        found = None
     # A folder called `wandb` or `tensorboard`, such as one with their runs, is found too, and is no package.
     if found is None or found.origin is None:
         raise InvalidValue(f"{module} is not installed", f"pip install 'repro-assets[{extra or module}]'")

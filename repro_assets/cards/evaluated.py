@@ -68,7 +68,7 @@ def evaluations_of(records: Records, model: str, *, trials: bool = False) -> lis
     """
     found = []
     for row in records.rows(_OF_MODEL, {"model": model, "trials": trials}):
-        metrics = json.loads(row["metrics"]) if isinstance(row["metrics"], str) else row["metrics"]
+        metrics = {name: _figure(value) for name, value in json.loads(row["metrics"]).items()}
         found.append(
             Evaluated(
                 row["name"],
@@ -168,6 +168,11 @@ def _one(item: Evaluated) -> Iterator[str]:
         yield table([text(name) for name in header], [[shown(row.get(name)) for name in header] for row in classes])
     if item.value is None:
         yield "The bytes of this evaluation are gone; what its record says is above."
+
+
+def _figure(value: Any) -> Any:
+    """Return a figure as the number that it is: the catalog's JSON has NaN and infinities as texts."""
+    return float(value) if isinstance(value, str) else value
 
 
 def _value(records: Records, digest: str) -> dict[str, Any] | None:

@@ -68,7 +68,7 @@ def measure(value: Any) -> Measured:
             found.ids[""] = set(value[name].tolist())
             break
         return found
-    arrays = dict(_arrays(value, ""))
+    arrays = dict(arrays_of(value))
     for name, array in arrays.items():
         _add_array(found, name, array)
     lengths = {array.shape[0] for array in arrays.values() if array.ndim}
@@ -78,15 +78,16 @@ def measure(value: Any) -> Measured:
     return found
 
 
-def _arrays(value: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
+def arrays_of(value: Any, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays and tensors of a nesting, under the names that lead to them, joined by dots."""
     import numpy as np
 
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _arrays(item, f"{path}.{name}" if path else str(name))
+            yield from arrays_of(item, f"{path}.{name}" if path else str(name))
     elif isinstance(value, list | tuple):
         for place, item in enumerate(value):
-            yield from _arrays(item, f"{path}.{place}" if path else str(place))
+            yield from arrays_of(item, f"{path}.{place}" if path else str(place))
     elif isinstance(value, np.ndarray):
         yield path, value
     elif hasattr(value, "detach") and hasattr(value, "cpu"):

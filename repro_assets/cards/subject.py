@@ -6,7 +6,7 @@ Laws: what something is, is what it was called and used as: a model has a name o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from repro_assets.artifacts import repository
@@ -19,6 +19,7 @@ from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
 
 Kind = Literal["model", "dataset"]
+_WORDS: dict[Kind, str] = {"model": "model", "dataset": "data set"}
 WHAT = "models (model-…, or what an evaluation is of) and data sets (dataset-…, raw-…, tables)"
 _PRODUCTS = """
     SELECT DISTINCT digest FROM run_outputs WHERE run_id = $run
@@ -50,12 +51,15 @@ class Subject:
         What `show_artifact` returns.
     run : dict or None
         What `show_run` returns of the run that made it: the first that is no replay; None where no run did.
+    asked_run : str or None
+        The run by whose name it was asked for.
     """
 
     artifact: Artifact
     kind: Kind
     record: dict[str, Any]
     run: dict[str, Any] | None
+    asked_run: str | None = None
 
     @property
     def name(self) -> str:
@@ -80,15 +84,24 @@ class Subject:
         return int(number) if self.collection is not None and number.isdigit() else None
 
 
-def subject_of(records: Records, text: str) -> Subject:
+def subject_of(records: Records, text: str, wanted: Kind | None = None) -> Subject:
     """Return what a card of `text` is about.
+
+    Parameters
+    ----------
+    records : Records
+        Of the store.
+    text : str
+        The name of an artifact or a run.
+    wanted : str, optional
+        ``model`` or ``dataset``: only such a thing. An artifact that nothing says the kind of is taken for it.
 
     Raises
     ------
     UnknownName, AmbiguousName
         If nothing is called so, or several things fit; if the run made several things that can have a card.
     InvalidValue
-        If what is called so has no card.
+        If what is called so has no card, or is not what is wanted.
     """
     try:
         artifact = resolve_artifact(records.home, text)
@@ -98,10 +111,12 @@ def subject_of(records: Records, text: str) -> Subject:
         except UnknownName as no_run:
             remedy = no_artifact.remedy if no_artifact.remedy.startswith("did") else no_run.remedy
             raise UnknownName(f"there is no artifact or run {text!r}", remedy) from no_run
-        return _product_of(records, run_id)
-    kind = kind_of(records, artifact)
+        return _product_of(records, run_id, wanted)
+    kind = kind_of(records, artifact) or wanted
     if kind is None:
         raise InvalidValue(f"{text} is neither a model nor a data set", f"a card can be made of {WHAT}")
+    if wanted not in (None, kind):
+        raise InvalidValue(f"{text} is a {_WORDS[kind]} and not a {_WORDS[wanted]}", "name another")
     return _described(records, artifact, kind)
 
 
@@ -122,21 +137,24 @@ def kind_of(records: Records, artifact: Artifact) -> Kind | None:
     return None
 
 
-def _product_of(records: Records, run_id: str) -> Subject:
+def _product_of(records: Records, run_id: str, wanted: Kind | None) -> Subject:
     products = [
         repository.by_digest(records.home, Digest.parse(row["digest"]))
         for row in records.rows(_PRODUCTS, {"run": run_id})
     ]
     kinds = [(artifact, kind) for artifact in products if (kind := kind_of(records, artifact)) is not None]
+    kinds = [(artifact, kind) for artifact, kind in kinds if wanted in (None, kind)]
     # A run that trained made one model, whatever else it made on the way.
     models = [pair for pair in kinds if pair[1] == "model"]
     chosen = models if len(models) == 1 else kinds
+    if not chosen and wanted is not None:
+        raise InvalidValue(f"run {run_id} made no {_WORDS[wanted]}", "name an artifact, see: repro artifacts list")
     if not chosen:
         raise InvalidValue(f"run {run_id} made neither a model nor a data set", f"a card can be made of {WHAT}")
     if len(chosen) > 1:
         names = ", ".join(sorted(records.named(str(artifact.digest)) for artifact, _ in chosen))
         raise AmbiguousName(f"run {run_id} made {len(chosen)} things that can have a card: {names}", "name one")
-    return _described(records, *chosen[0])
+    return replace(_described(records, *chosen[0]), asked_run=run_id)
 
 
 def _described(records: Records, artifact: Artifact, kind: Kind) -> Subject:

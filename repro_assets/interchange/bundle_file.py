@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from repro_assets.catalog import queries
-from repro_assets.catalog.naming import resolve_artifact
-from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.interchange.bundle import export_bundle
 from repro_assets.interchange.formats import Exported, Progress, Request, joined
 from repro_assets.interchange.importing import Imported, import_bundle
+from repro_assets.interchange.subjects import refuse_running, resolve
 from repro_assets.interchange.targets import target_file
 from repro_assets.store.home import Home
 
@@ -36,7 +34,7 @@ def export(request: Request) -> Exported:
             runs.append(found)
         else:
             artifacts.append(found)
-    _refuse_running(request.home, runs)
+    refuse_running(request.home, runs)
     first = runs[0][:8] if runs else artifacts[0].hex[:8]
     path = target_file(request.path, f"{first}{SUFFIX}", force=request.force)
     done = export_bundle(
@@ -57,32 +55,3 @@ def export(request: Request) -> Exported:
 def take_in(home: Home | None, path: str, *, dry_run: bool, progress: Progress | None = None) -> Imported:
     """Take a bundle in, as `import_bundle` does."""
     return import_bundle(home, Path(path), dry_run=dry_run, progress=progress)
-
-
-def resolve(home: Home, name: str) -> str | Digest:
-    """Return the id of the run, or the digest of the artifact, that a person means.
-
-    Raises
-    ------
-    UnknownName, AmbiguousName
-        If nothing, or several things, are called so.
-    """
-    try:
-        return queries.resolve_run(home, name)
-    except UnknownName as no_run:
-        try:
-            return resolve_artifact(home, name).digest
-        except UnknownName as error:
-            remedy = error.remedy if error.remedy.startswith("did") else no_run.remedy
-            raise UnknownName(f"there is no run or artifact {name!r}", remedy) from error
-
-
-def _refuse_running(home: Home, runs: list[str]) -> None:
-    going = queries.rows(
-        home,
-        "SELECT run_id FROM runs WHERE state = 'RUNNING' AND (list_contains($runs, run_id) "
-        "OR list_contains($runs, parent_run_id)) ORDER BY run_id",
-        {"runs": runs},
-    )
-    if going:
-        raise InvalidValue(f"run {going[0]['run_id']} has not ended", "export it when it has")

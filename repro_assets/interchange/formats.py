@@ -1,8 +1,8 @@
 """The formats of ``repro export`` and ``repro import``: one entry and one module for each.
 
-Laws: a format is known by its name alone, and its module is imported only when it is asked for; the module of an
-export has a function ``export`` that takes a `Request` and returns what it wrote, that of an import one called
-``take_in``. An option that a format does not know is refused.
+Laws: a format is known by its name alone, and its module, which two formats may share, is imported only when it is
+asked for; the module of an export has a function ``export`` that takes a `Request` and returns what it wrote, that of
+an import one called ``take_in``. An option that a format does not know is refused.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ class Request:
         As the options of the command.
     progress : callable, optional
         Told how many objects are done.
+    format : str
+        The format's name, for a module that makes several.
     """
 
     home: Home
@@ -47,6 +49,7 @@ class Request:
     with_environment: bool = False
     anonymize: bool = False
     progress: Progress | None = None
+    format: str = ""
 
     @property
     def path(self) -> Path:
@@ -111,6 +114,10 @@ class Format(NamedTuple):
 EXPORTS: dict[str, Format] = {
     "card": Format("repro_assets.interchange.card_file"),
     "bundle": Format("repro_assets.interchange.bundle_file", frozenset({"several", "with_environment", "anonymize"})),
+    "croissant": Format("repro_assets.interchange.exports.croissant", frozenset({"anonymize"})),
+    "cyclonedx": Format("repro_assets.interchange.exports.cyclonedx", frozenset({"anonymize"})),
+    "json": Format("repro_assets.interchange.exports.record", frozenset({"several", "anonymize"})),
+    "yaml": Format("repro_assets.interchange.exports.record", frozenset({"several", "anonymize"})),
 }
 IMPORTS: dict[str, Format] = {"bundle": Format("repro_assets.interchange.bundle_file")}
 
@@ -163,7 +170,7 @@ def export(
     for option, given in (("with_environment", with_environment), ("anonymize", anonymize)):
         if given and option not in found.takes:
             raise InvalidValue(f"the format {format} has no --{option.replace('_', '-')}", "leave it out")
-    request = Request(home or find_store(), names, str(to), force, with_environment, anonymize, progress)
+    request = Request(home or find_store(), names, str(to), force, with_environment, anonymize, progress, format)
     done: Exported = importlib.import_module(found.module).export(request)
     return done
 

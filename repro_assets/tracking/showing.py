@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html as markup
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.errors import InvalidValue
+from repro_assets.serialized import as_json, as_yaml
 from repro_assets.store import outside
 from repro_assets.wording import plain, words
 
@@ -53,16 +53,10 @@ def write(experiment: Experiment, path: Path) -> Path:
     MachineError
         If it cannot be written.
     """
-    if path.suffix == ".json":
-        text = json.dumps(document(experiment), indent=2, ensure_ascii=False) + "\n"
-    elif path.suffix in (".yaml", ".yml"):
-        import yaml
-
-        text = yaml.safe_dump(document(experiment), sort_keys=False, allow_unicode=True)
-    else:
+    written = {".json": as_json, ".yaml": as_yaml, ".yml": as_yaml}.get(path.suffix)
+    if written is None:
         raise InvalidValue(f"{path.name} is neither JSON nor YAML", "end its name with .json or .yaml")
-    # What is no Unicode text, such as a file's name of other bytes, is written as its escape.
-    outside.write(path, text.encode("utf-8", "backslashreplace"))
+    outside.write(path, written(document(experiment)))
     return path
 
 

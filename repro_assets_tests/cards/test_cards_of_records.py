@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -14,6 +15,8 @@ from recorded_world import RECIPE, World, make_world
 import repro_assets
 from repro_assets.artifacts import repository
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
+from repro_assets.journal.run_records import RunStarted
+from repro_assets.recording.lifetime import begin
 
 GOLDEN = """\
 # model-rft:v2
@@ -247,6 +250,19 @@ def test_a_diverged_replay_is_not_called_proved(world: World) -> None:
     found = sections(world.card("model-other"))["Reproducibility"]
     assert found.startswith("0 of 1 replays gave the same digest, bit for bit.")
     assert "diverged" in found and "wrong &#124; bits" in found and "Proved" not in found
+
+
+def test_a_figure_that_is_no_finite_number_is_said_and_no_result_of_the_head(world: World) -> None:
+    model = record_model(world.home, "7" * 16, [4.0], name="model-broken")
+    run = begin(world.home, RunStarted("6" * 16, "asset", "evaluation"))
+    made = run.log_output("result", {"n": 1}, name="eval-broken")
+    figures = {"accuracy_greedy": math.nan, "looks_greedy": math.inf, "f1_macro": 0.5}
+    run.log_evaluation("eval-broken", model, world.test, made, figures)
+    run.end()
+    card = world.card("model-broken")
+    assert "| `accuracy_greedy` | nan |" in card and "| `looks_greedy` | inf |" in card
+    (result,) = head(card)["model-index"][0]["results"]
+    assert [metric["type"] for metric in result["metrics"]] == ["f1"]
 
 
 def test_a_run_stands_for_the_one_thing_that_it_made(world: World) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import exported
 import pytest
 from bundled import Stored, fill
 
@@ -21,6 +22,12 @@ def bundle(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "train.repro"
     export_bundle(stored.home, [stored.train], [], path)
     return path
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> exported.World:
+    """A store with something of everything, which tests read and do not change."""
+    return exported.fill(tmp_path_factory.mktemp("world") / "store")
 
 
 @pytest.fixture
