@@ -17,7 +17,8 @@ from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.run import new_run_id
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home, make_store
-from repro_assets.training.loop import Generators, Loop, LoopConfig
+from repro_assets.training.loop import Generators, Loop
+from repro_assets.training.loop_config import LoopConfig
 
 WIDTHS = (784, 2048, 2048, 512, 10)
 SHORTEST = 1.0

@@ -30,7 +30,7 @@ from repro_assets.artifacts.kinds.record_blocks import Records
 from repro_assets.errors import InvalidValue
 from repro_assets.orchestration.config import AssetConfig, TrainingConfig, asset_config
 from repro_assets.recording.run import RESUME, Run
-from repro_assets.training.loop import ParallelConfig
+from repro_assets.training.loop_config import ParallelConfig
 
 CONTEXT_NAMES = ("context", "_context", "context_", "_")
 VALUE, HANDLE, FILE = "value", "handle", "file"

@@ -11,7 +11,15 @@ from typing import Any
 
 import dagster as dg
 
-_SERVER = {"forkserver": {"preload_modules": ["torch", "pandas", "pyarrow.parquet", "duckdb", "dagster"]}}
+_SERVER = {
+    "forkserver": {
+        "preload_modules": [
+            *("torch", "pandas", "pyarrow.parquet", "duckdb", "psutil", "dagster"),
+            # Its storage, with SQLAlchemy and Alembic, is what every step opens first.
+            *("dagster._core.storage.sqlite_storage", "dagster._utils.test", "mako.exceptions"),
+        ]
+    }
+}
 _either = dg.multi_or_in_process_executor
 _fields: dict[str, Any] = _either.config_schema.config_type.fields  # type: ignore[union-attr]
 

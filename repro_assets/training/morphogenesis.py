@@ -30,7 +30,8 @@ from torch.nn import functional
 from repro_assets.errors import InvalidInput
 from repro_assets.training import growing, optimization, synthetic
 from repro_assets.training.growing import ACTIVE, STAGES, Germination, GrowingNetwork, GrowingShape
-from repro_assets.training.loop import Generators, Loop, LoopConfig, Stateful
+from repro_assets.training.loop import Generators, Loop, Stateful
+from repro_assets.training.loop_config import LoopConfig
 
 if TYPE_CHECKING:
     from repro_assets.recording.run import Run

@@ -37,7 +37,8 @@ from torch import Tensor
 
 from repro_assets.training import optimization, policy, rollout, task
 from repro_assets.training.augmentation import Views
-from repro_assets.training.loop import Generators, Loop, LoopConfig
+from repro_assets.training.loop import Generators, Loop
+from repro_assets.training.loop_config import LoopConfig
 from repro_assets.training.policy import Policy
 from repro_assets.training.rollout import Episodes
 

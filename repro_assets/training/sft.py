@@ -39,7 +39,8 @@ from repro_assets.training import optimization, policy, rollout, task
 from repro_assets.training.augmentation import Views
 from repro_assets.training.curriculum_strategies import make_curriculum, read_settings
 from repro_assets.training.filtering import read_traces
-from repro_assets.training.loop import Generators, Loop, ParallelConfig
+from repro_assets.training.loop import Generators, Loop
+from repro_assets.training.loop_config import ParallelConfig
 from repro_assets.training.policy import Architecture, Policy
 from repro_assets.training.preparing import Prepare, prepared
 from repro_assets.training.ranks import Ranks

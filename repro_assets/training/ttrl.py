@@ -47,7 +47,8 @@ from repro_assets.training import optimization, policy, rollout, task, voting
 from repro_assets.training.augmentation import augment
 from repro_assets.training.experience import ExperienceBuffer, combine
 from repro_assets.training.experience_rows import LEARNED, PASSED, Layout
-from repro_assets.training.loop import Generators, Loop, LoopConfig, Stateful
+from repro_assets.training.loop import Generators, Loop, Stateful
+from repro_assets.training.loop_config import LoopConfig
 from repro_assets.training.policy import Policy
 from repro_assets.training.rft import group_advantages, grpo_loss
 from repro_assets.training.rollout import Episodes

@@ -5,16 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from executing import START, Executing
+from executing import START, STARTING, Executing
 
 from repro_assets.catalog import queries
+from repro_assets.determinism import fresh_process
 from repro_assets.determinism.mode import Mode
+from repro_assets.orchestration.request import CHILD
 from repro_assets.store.home import VARIABLE, Home, make_store
 
 SMALL = Path(__file__).parent / "small_project"
@@ -52,9 +55,11 @@ class Project:
         answer.unlink(missing_ok=True)
         environment = self.environment(**variables)
         if START.items() <= environment.items():
-            return Executing([str(request), str(answer)], self.root, environment, request.with_suffix(".log"))
+            log = request.with_suffix(".log")
+            log.unlink(missing_ok=True)
+            return Executing(CHILD, [str(request), str(answer)], self.root, environment, log)
         return subprocess.Popen(
-            [sys.executable, "-m", "repro_assets.orchestration.run_child", str(request), str(answer)],
+            [sys.executable, "-m", CHILD, str(request), str(answer)],
             cwd=self.root,
             env=environment,
             stdout=subprocess.PIPE,
@@ -74,10 +79,19 @@ class Project:
 
     def script(self, code: str, **variables: str) -> str:
         """Execute Python code in the project and return what it printed."""
+        environment = self.environment(**variables)
+        if START.items() <= environment.items():
+            folder = Path(tempfile.mkdtemp(prefix="script-", dir=self.root.parent))
+            (folder / "scripted.py").write_text(code)
+            environment["PYTHONPATH"] = os.pathsep.join([environment["PYTHONPATH"], str(folder)])
+            out, err = folder / "out", folder / "err"
+            code_of_exit = Executing("scripted", [], self.root, environment, out, err).wait(300)
+            assert code_of_exit == 0, err.read_text()[-4000:]
+            return out.read_text()
         done = subprocess.run(
             [sys.executable, "-c", code],
             cwd=self.root,
-            env=self.environment(**variables),
+            env=environment,
             capture_output=True,
             text=True,
             timeout=300,
@@ -117,3 +131,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("shared")
     shutil.copytree(SMALL, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     return Project(folder / "project", make_store(folder / "home"))
+
+
+@pytest.fixture(autouse=True)
+def _begun_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replays and rehearsals of one interpreter start where their imports have been made already."""
+    monkeypatch.setattr(fresh_process, "subprocess", STARTING)

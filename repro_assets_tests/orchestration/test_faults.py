@@ -17,6 +17,7 @@ import pytest
 
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.inspection.console import console_of
+from repro_assets.orchestration.settling import settle
 from repro_assets.store import fsck
 from repro_assets.store.opening import open_objects
 
@@ -46,14 +47,6 @@ def states(project: Any) -> dict[str, str]:
     return {row["run_kind"]: row["state"] for row in project.rows("SELECT run_kind, state FROM runs")}
 
 
-def reconcile(project: Any) -> None:
-    project.script(
-        "from repro_assets.orchestration.settling import settle\n"
-        "from repro_assets.store.home import find_store\n"
-        "settle(find_store())\n"
-    )
-
-
 @pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
 def test_a_killed_root_leaves_a_run_that_is_shown_as_interrupted_and_nothing_is_stored_for_it(
     project: Any, executor: str
@@ -68,7 +61,7 @@ def test_a_killed_root_leaves_a_run_that_is_shown_as_interrupted_and_nothing_is_
         assert step != process.pid
         # The orphan finishes its work, sees that its root is gone, and stores nothing.
         with_timeout(lambda: not psutil.pid_exists(step) or psutil.Process(step).status() == "zombie")
-    reconcile(project)
+    settle(project.home)
     found = states(project)
     assert found["parent"] == "INTERRUPTED"
     assert found["asset"] == ("INTERRUPTED" if executor == "in_process" else "FAILED")

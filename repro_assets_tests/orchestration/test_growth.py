@@ -12,6 +12,7 @@ import pytest
 from repro_assets.definitions import defs
 from repro_assets.errors import InvalidValue
 from repro_assets.orchestration.assets import growth
+from repro_assets.orchestration.instance import open_instance
 from repro_assets.orchestration.metadata import picture
 from repro_assets.orchestration.resource import Repro
 from repro_assets.training.synthetic import PROBLEMS
@@ -79,19 +80,10 @@ def test_one_problem_is_generated_learnt_and_evaluated_on_record(project: Any) -
     )
     assert {0.0, 0.5, 1.0} == {row["value"] for row in alphas}
 
-    shown = project.script(SHOWN)
-    assert "data:image/png;base64," in json.loads(shown)["curve"]
-
-
-SHOWN = """
-import json
-import dagster as dg
-from repro_assets.orchestration.instance import open_instance
-from repro_assets.store.home import find_store
-with open_instance(find_store()) as instance:
-    event = instance.get_latest_materialization_event(dg.AssetKey(["models", "morphogenesis"]))
-    print(json.dumps({name: str(value.value) for name, value in event.asset_materialization.metadata.items()}))
-"""
+    with open_instance(project.home) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["models", "morphogenesis"]))
+    assert event is not None and event.asset_materialization is not None
+    assert "data:image/png;base64," in str(event.asset_materialization.metadata["curve"].value)
 
 
 def test_a_problem_other_than_the_partition_is_refused() -> None:

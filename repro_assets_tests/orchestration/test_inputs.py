@@ -7,29 +7,22 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from repro_assets.inspection.console import console_of
-
-TAGS = """
-import json, sys
-import dagster as dg
 from repro_assets.orchestration.instance import open_instance
-from repro_assets.store.home import find_store
-key, partition = sys.argv[1].split("/"), sys.argv[2] or None
-with open_instance(find_store()) as instance:
-    wanted = dg.AssetRecordsFilter(dg.AssetKey(key), asset_partitions=[partition] if partition else None)
-    made = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
-    facts = {name: str(made.metadata[name].value) for name in ("parents", "version") if name in made.metadata}
-    print(json.dumps({**made.tags, **facts}))
-"""
 
 
 def tags(project: Any, asset: str, partition: str = "") -> dict[str, str]:
     """Tags of the newest materialization, its version, and what it says of its parents."""
-    code = f"import sys; sys.argv = ['-', {asset!r}, {partition!r}]\n{TAGS}"
-    found: dict[str, str] = json.loads(project.script(code))
-    return found
+    key = dg.AssetKey.from_user_string(asset)
+    wanted = dg.AssetRecordsFilter(key, asset_partitions=[partition] if partition else None)
+    with open_instance(project.home) as instance:
+        made = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
+    assert made is not None
+    facts = {name: str(made.metadata[name].value) for name in ("parents", "version") if name in made.metadata}
+    return {**(made.tags or {}), **facts}
 
 
 def inputs(project: Any, run: str) -> dict[str, str]:
@@ -38,7 +31,7 @@ def inputs(project: Any, run: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
+@pytest.mark.parametrize("executor", [pytest.param("in_process", marks=pytest.mark.soak), "multiprocess"])
 def test_a_run_reads_its_own_upstream_although_another_run_rebuilds_it_in_the_middle(
     project: Any, executor: str
 ) -> None:
@@ -72,7 +65,7 @@ def test_a_run_reads_its_own_upstream_although_another_run_rebuilds_it_in_the_mi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("executor", ["in_process", "multiprocess"])
+@pytest.mark.parametrize("executor", ["in_process", pytest.param("multiprocess", marks=pytest.mark.soak)])
 def test_the_race_with_partitions_gives_the_right_partition_of_the_right_run(project: Any, executor: str) -> None:
     chain = ["parts/up", "parts/mid", "parts/down"]
     project.run(selection=chain, partition="c", settings={"seed": 7})

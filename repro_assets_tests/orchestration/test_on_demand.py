@@ -98,7 +98,8 @@ def repro(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         asked, answered = tmp_path / "request.json", tmp_path / "answer.json"
         asked.write_text(json.dumps(dataclasses.asdict(request)))
         environment = requests.environment(home, mode)
-        Executing([str(asked), str(answered)], project_root(), environment, tmp_path / "log").wait(120)
+        words = [str(asked), str(answered)]
+        Executing(requests.CHILD, words, project_root(), environment, tmp_path / "log").wait(120)
         assert answered.is_file(), (tmp_path / "log").read_text()[-3000:]
         return requests.RunAnswer.read(answered)
 

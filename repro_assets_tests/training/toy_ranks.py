@@ -20,7 +20,8 @@ from repro_assets.determinism.global_rng import seeded_globals
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.recording.ranks import rank_consumer
 from repro_assets.training import optimization
-from repro_assets.training.loop import Generators, Loop, ParallelConfig
+from repro_assets.training.loop import Generators, Loop
+from repro_assets.training.loop_config import ParallelConfig
 from repro_assets.training.ranks import Ranks
 
 KILL = "TOY_RANKS_KILL"

@@ -11,7 +11,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from repro_assets.training.loop import Generators, Loop, LoopConfig
+from repro_assets.training.loop import Generators, Loop
+from repro_assets.training.loop_config import LoopConfig
 from repro_assets.training.optimization import Batches
 
 

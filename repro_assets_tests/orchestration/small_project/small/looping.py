@@ -13,7 +13,8 @@ from repro_assets.orchestration.code import asset_version
 from repro_assets.orchestration.config import TrainingConfig
 from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.orchestration.resource import Repro
-from repro_assets.training.loop import Generators, Loop, LoopConfig
+from repro_assets.training.loop import Generators, Loop
+from repro_assets.training.loop_config import LoopConfig
 from repro_assets.training.optimization import Batches
 
 

@@ -1,4 +1,4 @@
-"""The executing process of a request, begun where its imports have been made already.
+"""Processes of this project's modules, begun where their imports have been made already.
 
 Laws: it is a process of its own, in a session of its own, with the arguments, folder, variables and import path that it
 would have had; nothing of this project is imported before it begins. What a process cannot learn after its start, such
@@ -19,11 +19,12 @@ import signal
 import subprocess
 import sys
 import threading
+import types
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from repro_assets.determinism.mode import Mode
-from repro_assets.orchestration.request import CHILD
 
 START = Mode().environment()
 LIBRARIES = (
@@ -34,12 +35,21 @@ _context = multiprocessing.get_context("forkserver")
 
 
 class Executing:
-    """An executing process, with what `subprocess.Popen` offers of it."""
+    """``python -m MODULE ARGUMENTS``, with what `subprocess.Popen` offers of it; stderr goes to the log too, or not."""
 
-    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: list[str],
+        folder: Path,
+        environment: dict[str, str],
+        log: Path,
+        errors: Path | None = None,
+    ) -> None:
         _begin_server()
         self._log = log
-        self._process = _context.Process(target=_execute, args=(arguments, folder, environment, log, _import_path()))
+        given = (module, arguments, folder, environment, (log, errors or log), _import_path())
+        self._process = _context.Process(target=_execute, args=given)
         self._process.start()
 
     @property
@@ -51,15 +61,32 @@ class Executing:
         self._process.join(timeout)
         code = self._process.exitcode
         if code is None:
-            raise subprocess.TimeoutExpired(CHILD, timeout or 0)
+            raise subprocess.TimeoutExpired(self._process.name, timeout or 0)
         return code
 
     def communicate(self, timeout: float | None = None) -> tuple[bytes, None]:
         self.wait(timeout)
         return self._log.read_bytes(), None
 
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+
+def popen(words: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: Any, **more: Any) -> Any:
+    """Do what `subprocess.Popen` does; a module of this project is begun here if it may be."""
+    ours = len(words) > 2 and list(words[:2]) == [sys.executable, "-m"] and words[2].startswith("repro_assets.")
+    if not ours or not START.items() <= env.items():
+        return subprocess.Popen(words, cwd=cwd, env=env, stdout=stdout, **more)
+    descriptor = stdout if isinstance(stdout, int) else stdout.fileno()
+    log = Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+    return Executing(words[2], list(words[3:]), cwd, dict(env), log)
+
+
+STARTING = types.SimpleNamespace(**{**vars(subprocess), "Popen": popen})
+"""The module subprocess, for what starts the processes of requests and replays."""
 
 
 @functools.cache
@@ -86,12 +113,18 @@ def _import_path() -> list[str]:
     return path
 
 
-def _execute(arguments: list[str], folder: Path, environment: dict[str, str], log: Path, path: list[str]) -> None:
+def _execute(
+    module: str,
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    streams: tuple[Path, Path],
+    path: list[str],
+) -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    for descriptor, stream in enumerate(streams, start=1):
+        os.dup2(os.open(stream, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
@@ -102,9 +135,9 @@ def _execute(arguments: list[str], folder: Path, environment: dict[str, str], lo
     # A fork has its parent's streams.
     random.seed()
     sys.modules["numpy"].random.seed()
-    sys.argv = [CHILD, *arguments]
+    sys.argv = [module, *arguments]
     try:
-        runpy.run_module(CHILD, run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         _leave()
 
