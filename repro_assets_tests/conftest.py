@@ -32,6 +32,18 @@ def _no_inherited_store(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of requests, replays and rehearsals begin where their imports have been made already."""
+    from executing import STARTING
+
+    from repro_assets.determinism import fresh_process
+    from repro_assets.orchestration import request
+
+    for module in (fresh_process, request):
+        monkeypatch.setattr(module, "subprocess", STARTING)
+
+
 @pytest.fixture(scope="session")
 def s3_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     server = S3Server(tmp_path_factory.mktemp("s3") / "log")

@@ -30,6 +30,7 @@ START = Mode().environment()
 LIBRARIES = (
     "torch", "pandas", "pyarrow.parquet", "duckdb", "git", "psutil", "dagster", "dagster._core.execution.api",
     "dagster._core.storage.sqlite_storage", "dagster._daemon.controller", "dagster._utils.test", "mako.exceptions",
+    "matplotlib.figure", "matplotlib.backends.backend_agg",
 )  # fmt: skip
 _context = multiprocessing.get_context("forkserver")
 

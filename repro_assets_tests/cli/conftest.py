@@ -143,3 +143,20 @@ class Project:
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def inside(
+    project: Project, repro: Callable[..., Said], begun: None, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Said]:
+    """Executes a command line in the project, in this process."""
+    monkeypatch.chdir(project.root)
+
+    def execute(*words: object, home: Path | None = None) -> Said:
+        if home is None:
+            monkeypatch.delenv("REPRO_HOME", raising=False)
+        else:
+            monkeypatch.setenv("REPRO_HOME", str(home))
+        return repro(*words)
+
+    return execute

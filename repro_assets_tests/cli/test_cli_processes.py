@@ -22,7 +22,7 @@ def until(condition, seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_is_made_once_and_then_reused(project):
+def test_a_run_is_made_once_and_then_reused(project, inside):
     first = project.repro("run", "--select", "digits", "--json")
     assert first.code == 0, first.err
     (product,) = first.document["products"]
@@ -32,24 +32,24 @@ def test_a_run_is_made_once_and_then_reused(project):
     assert first.err.count("  begins  ") == first.err.count("  done    ") == 1
     assert "DEBUG" not in first.err
 
-    again = project.repro("run", "--select", "digits", "--exp-name", "e", "--tags", "a,b")
+    again = inside("run", "--select", "digits", "--exp-name", "e", "--tags", "a,b")
     assert again.code == 0, again.err
     assert product["run_id"] in again.out
     assert "next:" in again.err
     assert "there already" in again.err
-    rows = project.repro("runs", "list", "--json").document
+    rows = inside("runs", "list", "--json").document
     assert {row["state"] for row in rows} == {"COMPLETED"}
-    record = project.repro("runs", "show", product["run_id"], "--json").document
+    record = inside("runs", "show", product["run_id"], "--json").document
     assert "repro run --select data/digits" in record["fresh_command"]
-    assert project.repro("store", "fsck", "--full", "--json").document["ok"]
+    assert inside("store", "fsck", "--full", "--json").document["ok"]
 
-    replayed = project.repro("replay", product["name"], "--json")
+    replayed = inside("replay", product["name"], "--json")
     assert (replayed.code, replayed.document["verdict"]) == (0, "identical"), replayed.err
     assert replayed.document["original_run"] == product["run_id"]
 
 
-def test_a_value_out_of_range_is_refused_with_its_field(project, tmp_path):
-    said = project.repro("run", "--select", "held", "--set", "held.seconds=-1", "--json", home=tmp_path / "s")
+def test_a_value_out_of_range_is_refused_with_its_field(inside, tmp_path):
+    said = inside("run", "--select", "held", "--set", "held.seconds=-1", "--json", home=tmp_path / "s")
     # Nothing has begun: neither a run of Dagster's nor one of an asset.
     assert (said.code, said.out) == (2, "")
     (line,) = [line for line in said.err.splitlines() if line.startswith("error")]
@@ -57,14 +57,14 @@ def test_a_value_out_of_range_is_refused_with_its_field(project, tmp_path):
     assert "greater than or equal to 0" in line
 
 
-def test_an_unknown_asset_is_refused_and_what_there_is_is_named(project, tmp_path):
-    said = project.repro("run", "--select", "helt", "--json", home=tmp_path / "s")
+def test_an_unknown_asset_is_refused_and_what_there_is_is_named(inside, tmp_path):
+    said = inside("run", "--select", "helt", "--json", home=tmp_path / "s")
     assert (said.code, said.out) == (2, "")
     assert "models/sft" in said.err
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
-def test_a_run_that_is_ended_by_a_signal_is_interrupted(project, tmp_path, name):
+def test_a_run_that_is_ended_by_a_signal_is_interrupted(project, inside, tmp_path, name):
     home = tmp_path / "store"
     begun = project.root / "begun"
     begun.unlink(missing_ok=True)
@@ -79,18 +79,18 @@ def test_a_run_that_is_ended_by_a_signal_is_interrupted(project, tmp_path, name)
         assert "FAILED" not in err
 
     def states() -> dict[str, str]:
-        rows = project.repro("runs", "list", "--json", home=home).document
+        rows = inside("runs", "list", "--json", home=home).document
         return {row["asset"] or "parent": row["state"] for row in rows}
 
     # With the command killed, the executing process is told by the system and needs a moment.
     until(lambda: "RUNNING" not in states().values(), 30)
     assert states() == {"parent": "INTERRUPTED", "held": "INTERRUPTED"}
-    assert project.repro("store", "fsck", "--full", home=home).code == 0
+    assert inside("store", "fsck", "--full", home=home).code == 0
 
 
-def test_a_replay_that_is_interrupted_says_so_as_a_run_does(project, tmp_path):
+def test_a_replay_that_is_interrupted_says_so_as_a_run_does(project, inside, tmp_path):
     home = tmp_path / "store"
-    made = project.repro("run", "--select", "held", "--set", "held.seconds=4", "--json", home=home)
+    made = inside("run", "--select", "held", "--set", "held.seconds=4", "--json", home=home)
     assert made.code == 0, made.err
     process = project.start("replay", "held", home=home)
     lines = []
@@ -106,11 +106,11 @@ def test_a_replay_that_is_interrupted_says_so_as_a_run_does(project, tmp_path):
     assert "INTERRUPTED  held" in err
     assert "FAILED" not in err
     assert "error: the replay was interrupted; " in err.splitlines()[-1]
-    again = project.repro("runs", "list", "--where", "replay_of IS NOT NULL", "--json", home=home)
+    again = inside("runs", "list", "--where", "replay_of IS NOT NULL", "--json", home=home)
     assert [row["state"] for row in again.document] == ["INTERRUPTED"]
 
 
-def test_a_run_whose_processes_were_all_killed_is_settled_by_the_next_command(project, tmp_path):
+def test_a_run_whose_processes_were_all_killed_is_settled_by_the_next_command(project, inside, tmp_path):
     home = tmp_path / "store"
     begun = project.root / "begun"
     begun.unlink(missing_ok=True)
@@ -122,7 +122,7 @@ def test_a_run_whose_processes_were_all_killed_is_settled_by_the_next_command(pr
         os.kill(int(child), signal.SIGKILL)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    rows = project.repro("sql", "SELECT run_kind, state, state_source FROM runs ORDER BY 1", "--json", home=home)
+    rows = inside("sql", "SELECT run_kind, state, state_source FROM runs ORDER BY 1", "--json", home=home)
     assert rows.document == [
         {"run_kind": "asset", "state": "INTERRUPTED", "state_source": "process"},
         {"run_kind": "parent", "state": "INTERRUPTED", "state_source": "dagster"},
@@ -141,7 +141,7 @@ def test_a_run_whose_processes_were_all_killed_is_settled_by_the_next_command(pr
         check=True,
     )
     assert said.stdout.strip() == "{} False"
-    assert project.repro("store", "fsck", "--full", home=home).code == 0
+    assert inside("store", "fsck", "--full", home=home).code == 0
 
 
 def test_a_full_disk_is_3_and_leaves_a_store_that_verifies(project, small_disk, tmp_path):

@@ -23,7 +23,7 @@ import pytest
 import typer.main
 
 from repro_assets import errors
-from repro_assets.cli.app import program
+from repro_assets.cli.app import main, program
 
 PROJECT = Path(__file__).parents[2]
 README = PROJECT / "README.md"
@@ -160,8 +160,18 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
         if "--force" not in command
     ],
 )
-def test_each_command_does_what_it_is_shown_for(copy: Copy, command: str) -> None:
-    said = copy.say(_shortened(shlex.split(command)))
+def test_each_command_does_what_it_is_shown_for(
+    copy: Copy, command: str, begun: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = _shortened(shlex.split(command))
+    if words[0] == "repro":
+        monkeypatch.chdir(copy.root)
+        capsys.readouterr()
+        code = main(words[1:])
+        said, trouble = capsys.readouterr()
+        assert code == 0, f"{shlex.join(words)}\n{said}\n{trouble}"
+    else:
+        said = copy.say(words)
     if "replay" in command:
         assert "identical" in said.splitlines()
     if "--to" in command:

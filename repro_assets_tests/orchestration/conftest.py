@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from executing import START, STARTING, Executing
+from executing import START, Executing
 
 from repro_assets.catalog import queries
-from repro_assets.determinism import fresh_process
 from repro_assets.determinism.mode import Mode
 from repro_assets.orchestration.request import CHILD
 from repro_assets.store.home import VARIABLE, Home, make_store
@@ -134,6 +133,5 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture(autouse=True)
-def _begun_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replays and rehearsals of one interpreter start where their imports have been made already."""
-    monkeypatch.setattr(fresh_process, "subprocess", STARTING)
+def _all_begun(begun: None) -> None:
+    """Nothing here is about how an interpreter starts, but for those with variables of their own."""
