@@ -178,9 +178,11 @@ def test_nothing_is_reported_where_nobody_waits(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.slow
-def test_a_training_that_is_stopped_saves_says_how_it_goes_on_and_does(project: Any, tmp_path: Path) -> None:
+def test_a_training_that_is_stopped_saves_says_how_it_goes_on_and_does(
+    project: Any, inside: Any, tmp_path: Path
+) -> None:
     home = tmp_path / "store"
-    tiny = {"steps": 800, "width": 8, "layers": 1, "heads": 2, "batch_size": 4, "validate_every": 800}
+    tiny = {"steps": 300, "width": 8, "layers": 1, "heads": 2, "batch_size": 4, "validate_every": 300}
     words = [f"--set={name}={value}" for name, value in {**tiny, "checkpoint_every": 5}.items()]
     process = project.start("train", "--mode", "sft", *words, home=home)
 
@@ -198,7 +200,7 @@ def test_a_training_that_is_stopped_saves_says_how_it_goes_on_and_does(project: 
     (line,) = [line for line in err.splitlines() if line.startswith("go on from checkpoint_signal_")]
     command = shlex.split(line.partition("with: repro ")[2])
     assert command[:3] == ["train", "--mode", "sft"] and command[-2] == "--resume"
-    done = project.repro(*command, "--json", home=home)
+    done = inside(*command, "--json", home=home)
     assert done.code == 0, done.err
     answer = done.document
     stopped = int(line.partition("(step ")[2].partition(")")[0])

@@ -15,6 +15,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from repro_assets.cli.app import main
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "your_dagster_project.md"
 UNSEEDED = """
@@ -38,7 +40,9 @@ def test_the_lines_of_the_page_are_a_code_location(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_of_the_page_do_what_it_says(
+    tmp_path: Path, begun: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = tmp_path / "project"
     shutil.copytree(DOCS / "example_project", root, ignore=shutil.ignore_patterns("__pycache__", "data"))
     # One more asset, whose draws nobody seeds: its replay must not be called identical.
@@ -69,7 +73,10 @@ def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     assert made["model"]["version"] == "model-harvest:v1"
     assert (root / "data" / "repro-store.json").is_file() and "made a store" in err
 
-    code, out, err = repro(*commands[1])
+    # What is reused needs no interpreter of its own.
+    monkeypatch.chdir(root)
+    capsys.readouterr()
+    code, (out, err) = main(commands[1]), capsys.readouterr()
     assert code == 0 and " no " not in out and "Everything was there already" in err, out + err
 
     # One replay of the whole run, because a process is dear; of its parts each has a verdict of its own.
