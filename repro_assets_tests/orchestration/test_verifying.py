@@ -66,9 +66,12 @@ def test_a_strict_run_fails_where_a_setting_came_too_late_and_another_warns(made
     requests = [made.request(name, selection=["plain/up"], settings=asked) for name, asked in SETTINGS.items()]
     pairs = [[str(request), str(request.with_suffix(".answer"))] for request in requests]
     # One process for both: its hash seed is what counts, and it takes seconds to start.
-    made.script(
-        f"from repro_assets.orchestration.run_child import main\nfor pair in {pairs}: main(pair)", PYTHONHASHSEED="5"
+    said = made.script(
+        "import sys\nfrom repro_assets.orchestration.run_child import main\nimport small.definitions\n"
+        f"print('torch' in sys.modules)\nfor pair in {pairs}: main(pair)",
+        PYTHONHASHSEED="5",
     )
+    assert said.startswith("False\n"), "definitions that do without torch are loaded without it"
     strict, lax = (json.loads(Path(answer).read_text()) for _, answer in pairs)
     assert strict["state"] == "FAILED"
     (error,) = strict["errors"]
