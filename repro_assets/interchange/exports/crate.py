@@ -8,6 +8,7 @@ not stand in the crate's own context, so nobody must fetch another one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from mimetypes import MimeTypes
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -32,6 +33,8 @@ _TERMS = {
     "sha256": "http://schema.org/sha256",
     "environment": "https://w3id.org/ro/terms/workflow-run#environment",
 }
+# Those that Python knows itself, because what a machine has beside them is different everywhere.
+_ENCODINGS = MimeTypes()
 _TYPES = {bool: "Boolean", int: "Integer", float: "Float", str: "Text"}
 
 
@@ -63,7 +66,8 @@ class Crate:
     def add_file(self, file: LaidFile, kinds: Iterable[str] = (), **members: Any) -> Entity:
         """Add a file that lies in the folder."""
         types = ["File", *kinds]
-        given = {"contentSize": str(file.size), "sha256": file.sha256, **_members(members)}
+        encoding = {"encodingFormat": _ENCODINGS.guess_type(file.path)[0]}
+        given = {"contentSize": str(file.size), "sha256": file.sha256, **_members(encoding), **_members(members)}
         given["@type"] = types if len(types) > 1 else "File"
         return self.crate.add_file(self._folder / file.path, file.path, properties=given)
 
@@ -94,6 +98,12 @@ class Crate:
 
     def write(self) -> None:
         """Write the metadata beside the files, which are there already."""
+        for entity in self.crate.get_entities():
+            members = entity.properties()
+            for name, value in members.items():
+                # As RO-Crate's own form of JSON-LD has it.
+                if isinstance(value, list) and len(value) == 1:
+                    members[name] = value[0]
         self.crate.write(self._folder)
 
 
@@ -101,11 +111,6 @@ def identifier(*parts: object) -> str:
     """Return the id of something that has no file, from what it is."""
     quoted = (quote(str(part).encode("utf-8", "surrogatepass"), safe="") for part in parts if part is not None)
     return f"#{'/'.join(quoted)}"
-
-
-def reference(iri: str) -> dict[str, str]:
-    """Return a reference to something that is described elsewhere."""
-    return {"@id": iri}
 
 
 def value_of(value: Any) -> tuple[Any, str]:

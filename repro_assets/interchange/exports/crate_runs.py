@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rocrate.model import Entity
 
 _ENCODINGS = {"table": "application/vnd.apache.parquet", "json": "application/json"}
-_OF_RUNS = "SEMI JOIN (SELECT unnest($runs) AS run_id) USING (run_id)"
+_OF_RUNS = "SEMI JOIN (SELECT unnest($runs::VARCHAR[]) AS run_id) USING (run_id)"
 _POINTS = (
     f"SELECT run_id, name, step, value, time FROM metrics {_OF_RUNS} ORDER BY run_id, name, step NULLS FIRST, time"
 )

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from repro_assets.interchange.exports.crate import Crate, identifier, reference
+from repro_assets.interchange.exports.crate import Crate, identifier
 from repro_assets.interchange.exports.crate_workflow import LANGUAGES, positions
-from repro_assets.wording import plain
 
 if TYPE_CHECKING:
     from rocrate.model import Entity
@@ -27,6 +27,7 @@ _STATUS = {
 _GOES_ON = "http://schema.org/ActiveActionStatus"
 """Of what may go on still: a process on a host that was not heard of, and a parent whose end Dagster never told."""
 _NUMBERS = {"Integer", "Float"}
+_DATA = {"File", "Dataset"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class Steps:
                 identifier("parameter", instrument, direction, name),
                 "FormalParameter",
                 name=name,
-                additionalType=_one_of(kinds),
+                additionalType=_shared(kinds),
                 workExample=entities,
             )
             instruments[instrument].append_to(direction, parameter)
@@ -226,11 +227,15 @@ class Steps:
                 entity.append_to("exampleOfWork", parameter)
 
 
-def _one_of(kinds: set[str]) -> str:
-    """Return the one type that values of these types have in common."""
-    if len(kinds) == 1:
-        return next(iter(kinds))
+def _shared(kinds: set[str]) -> str | list[str]:
+    """Return the type that values of these types have in common; of files and folders, both."""
+    if len(kinds) == 1 or (kinds and kinds <= _DATA):
+        return sorted(kinds)
     return "Float" if kinds and kinds <= _NUMBERS else "Text"
+
+
+def _moment(time: datetime | None) -> str | None:
+    return None if time is None else time.replace(tzinfo=UTC).isoformat(timespec="milliseconds")
 
 
 def times_of(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,8 +243,8 @@ def times_of(run: Mapping[str, Any]) -> dict[str, Any]:
     state = run["state"]
     error = ": ".join(filter(None, (run["error_type"], run["error_message"])))
     return {
-        "startTime": plain(run["started_at"]),
-        "endTime": plain(run["ended_at"]),
-        "actionStatus": reference(_STATUS.get(state, _GOES_ON)),
+        "startTime": _moment(run["started_at"]),
+        "endTime": _moment(run["ended_at"]),
+        "actionStatus": _STATUS.get(state, _GOES_ON),
         "error": (error or f"It is {state}.") if state in ("FAILED", "INTERRUPTED") else None,
     }

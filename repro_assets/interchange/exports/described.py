@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import duckdb
 
 ENDED = ("COMPLETED", "FAILED", "INTERRUPTED")
-_CHOSEN = "SEMI JOIN (SELECT unnest($runs) AS run_id) USING (run_id)"
+_CHOSEN = "SEMI JOIN (SELECT unnest($runs::VARCHAR[]) AS run_id) USING (run_id)"
 _RUNS = f"""
     SELECT r.* EXCLUDE (record, segment, warnings, edited_sources, tags), nullif(p.account, '') AS account,
         coalesce(ended_at, s.last_time, started_at) AS last_seen
@@ -63,7 +63,7 @@ _PARTS = {
     "source_facts": ("SELECT run_id, commit, branch, tags, remote, dirty FROM sources", "commit"),
 }  # fmt: skip
 _ARTIFACTS = """
-    WITH named AS (SELECT DISTINCT unnest($digests) AS digest), collections AS (
+    WITH named AS (SELECT DISTINCT unnest($digests::VARCHAR[]) AS digest), collections AS (
         SELECT digest, first(collection ORDER BY time, collection) AS collection,
             first(version ORDER BY time, collection) AS version
         FROM versions SEMI JOIN named USING (digest) GROUP BY digest

@@ -12,6 +12,7 @@ import pandas
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.kinds.tree import TreeFile
+from repro_assets.journal.records import Process
 from repro_assets.journal.run_records import (
     ConsoleKept,
     PackagesUsed,
@@ -107,6 +108,7 @@ def _graph(world: Graphed, facts: dict[str, Any]) -> None:
         train.log_params({"name": "same", "mixed": number or 0.5})
         for step in range(3):
             train.log_metric("loss", float("nan") if step == 1 else 1.0 / (step + 1), step)
+        train.log_metric("worst", float("-inf"))
         model = train.log_output(
             "result", {"w": np.arange(3.0) + number}, name=f"model-{run_id}", collection="model-small"
         )
@@ -122,6 +124,7 @@ def _graph(world: Graphed, facts: dict[str, Any]) -> None:
     evaluate.log_output("result", {"accuracy": 0.5, "worst": float("-inf")}, name="eval-small", collection="eval-small")
     evaluate.end("FAILED", ValueError(f"too bad, on {exported.HOST} in /home/{exported.ACCOUNT}/work"))
     journal.append(
+        Process(exported.HOST, f"id-of-{exported.HOST}", "boot", 7, ["python"], exported.ACCOUNT),
         ParentState(first, "COMPLETED", "SUCCESS", job="__ASSET_JOB"),
         ParentState(second, "FAILED", "FAILURE", job="__ASSET_JOB"),
         ReplayMade(world.trains[0], "ab" * 8, "identical", products=[{"name": "model", "verdict": "identical"}]),
