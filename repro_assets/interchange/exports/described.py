@@ -180,6 +180,11 @@ def _add(run: dict[str, Any], parts: dict[str, Rows]) -> None:
         run[name] = parts[name][0] if parts[name] else None
     for row in run["replays"]:
         del row["record"]
+    for row in run["evaluations"]:
+        # NaN and infinities are texts in the catalog's JSON.
+        row["metrics"] = {
+            name: float(value) if isinstance(value, str) else value for name, value in row["metrics"].items()
+        }
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +20,7 @@ import graphed
 import hostile_names
 import pandas
 import pytest
+from crate_requirements import PERMALINKS, kinds, listed, of_type, requirements
 from rocrate.rocrate import ROCrate
 
 from repro_assets.artifacts import repository
@@ -35,13 +35,6 @@ PROFILES = {
     "provenance": "provenance-run-crate",
     "workflow-ro-crate": "workflow-ro-crate",
 }
-PERMALINKS = {
-    "process": "https://w3id.org/ro/wfrun/process/0.5",
-    "workflow": "https://w3id.org/ro/wfrun/workflow/0.5",
-    "provenance": "https://w3id.org/ro/wfrun/provenance/0.5",
-    "workflow-ro-crate": "https://w3id.org/workflowhub/workflow-ro-crate/1.0",
-}
-TOOLS = {"SoftwareApplication", "SoftwareSourceCode", "ComputationalWorkflow"}
 
 
 def crate(home: Home, *names: str, to: Path, **options: Any) -> tuple[Exported, ROCrate]:
@@ -81,18 +74,6 @@ def odd(world: exported.World, tmp_path_factory: pytest.TempPathFactory) -> Path
         home=world.home,
     )
     return to
-
-
-def kinds(entity: Any) -> set[str]:
-    return set(listed(entity.type))
-
-
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def of_type(found: ROCrate, kind: str) -> list[Any]:
-    return [entity for entity in found.get_entities() if kind in kinds(entity)]
 
 
 def action_of(found: ROCrate, run_id: str) -> Any:
@@ -177,66 +158,6 @@ def test_who_executed_a_run_is_said_where_an_account_is_on_record(graph: graphed
     assert action_of(found, graph.script)["agent"].type == "Person"
     assert "agent" not in action_of(found, graph.imported)
     assert "mlflow" in action_of(found, graph.imported)["description"]
-
-
-def requirements(found: ROCrate) -> Iterator[str]:
-    """Yield what the profiles require, in our words, and a crate does not fulfil."""
-    root, main = found.root_dataset, found.mainEntity
-    claimed = {entity.id for entity in listed(root["conformsTo"])}
-    names = {name for name, link in PERMALINKS.items() if link in claimed}
-    actions = of_type(found, "CreateAction")
-    for name in ("name", "description", "datePublished", "license"):
-        if not root.get(name):
-            yield f"the root has no {name}"
-    for entity in listed(root["conformsTo"]):
-        if entity.type != "CreativeWork":
-            yield f"{entity.id} is no CreativeWork"
-    for entity in [*of_type(found, "File"), *of_type(found, "Dataset")]:
-        if entity.id != "./" and entity not in listed(root["hasPart"]):
-            yield f"{entity.id} is no part of the root"
-    if "process" not in names or not actions:
-        yield "it is no Process Run Crate"
-    for action in actions:
-        if not kinds(action["instrument"]) & TOOLS:
-            yield f"{action.id} has no instrument"
-        if action not in listed(root["mentions"]):
-            yield f"{action.id} is not mentioned"
-    if "workflow" in names:
-        if not {"File", "SoftwareSourceCode", "ComputationalWorkflow"} <= kinds(main):
-            yield "the main entity is no workflow"
-        if main["programmingLanguage"].type != "ComputerLanguage":
-            yield "the workflow has no language"
-        if all(action["instrument"] != main for action in actions):
-            yield "the workflow was not executed"
-        if PERMALINKS["workflow-ro-crate"] not in [
-            entity["@id"] for entity in listed(found.metadata.properties()["conformsTo"])
-        ]:
-            yield "the metadata does not name the Workflow RO-Crate"
-    elif main is not None:
-        yield "there is a main entity without the profile of one"
-    for parameter in of_type(found, "FormalParameter"):
-        if not parameter.get("additionalType") or "name" not in parameter:
-            yield f"{parameter.id} has no type or name"
-        for example in listed(parameter.get("workExample")):
-            if parameter not in listed(example["exampleOfWork"]):
-                yield f"{example.id} does not say what it is an example of"
-    steps = of_type(found, "HowToStep")
-    if "provenance" in names:
-        for workflow in of_type(found, "ComputationalWorkflow"):
-            tools = listed(workflow.get("hasPart"))
-            if not tools or any(all(action["instrument"] != tool for action in actions) for tool in tools):
-                yield f"{workflow.id} orchestrated nothing that was executed"
-            if "HowTo" not in kinds(workflow) or not listed(workflow.get("step")):
-                yield f"{workflow.id} has no steps"
-        for step in steps:
-            if not kinds(listed(step["workExample"])[0]) & TOOLS:
-                yield f"{step.id} has no tool"
-        for control in of_type(found, "ControlAction"):
-            if control["instrument"] not in steps or control["object"] not in actions:
-                yield f"{control.id} is of no step"
-        for organized in of_type(found, "OrganizeAction"):
-            if organized["result"] not in actions or not listed(organized["object"]):
-                yield f"{organized.id} organized nothing"
 
 
 @pytest.mark.parametrize(
