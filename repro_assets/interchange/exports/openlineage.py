@@ -37,6 +37,7 @@ SUFFIX = ".openlineage.jsonl"
 FROM_VARIABLES = "env"
 """What stands for the endpoint that the variables name."""
 _PREFIX = "OPENLINEAGE_"
+_FILE = "openlineage.yml"
 _RETRIES = {"total": 2, "read": 2, "connect": 2}
 
 
@@ -153,18 +154,23 @@ def _client(to: str) -> Iterator[tuple[OpenLineageClient, str]]:
 
 
 def _check_file() -> None:
-    """Refuse a configuration file that does not read, which OpenLineage's client would pass over."""
+    """Refuse a configuration file that does not read, which OpenLineage's client would pass over.
+
+    It takes the first that there is of the one that the variable names, one in this folder, and one in the home.
+    """
     import yaml
 
     named = os.environ.get("OPENLINEAGE_CONFIG")
-    if not named:
+    usual = [Path(_FILE), Path.home() / ".openlineage" / _FILE]
+    path = Path(named) if named else next((path for path in usual if path.is_file()), None)
+    if path is None:
         return
     try:
-        found = yaml.safe_load(Path(named).read_text("utf-8"))
+        found = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InvalidInput(f"OPENLINEAGE_CONFIG names {named}, which does not read: {type(error).__name__}") from error
+        raise InvalidInput(f"OpenLineage's configuration {path} does not read: {type(error).__name__}") from error
     if not isinstance(found, dict):
-        raise InvalidInput(f"OPENLINEAGE_CONFIG names {named}, which holds no configuration", "write a mapping")
+        raise InvalidInput(f"OpenLineage's configuration {path} holds none", "write a mapping")
 
 
 @contextlib.contextmanager

@@ -210,6 +210,7 @@ def test_events_without_names_name_nobody(graph: graphed.Graphed, tmp_path: Path
     )
     assert before != after
     for event in events_in(tmp_path / "clean.jsonl"):
+        assert "sourceCodeLocation" not in event["job"]["facets"]
         assert Serde.to_dict(read_event(event)) == event
 
 
