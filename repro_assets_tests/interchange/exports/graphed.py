@@ -68,7 +68,9 @@ def fill(folder: Path) -> Graphed:
         (code / path).parent.mkdir(parents=True, exist_ok=True)
         (code / path).write_text(text)
     files = [TreeFile(path, code / path) for path in SOURCES]
-    source = repository.put(home, [*files, TreeFile("a link", code, link_target="train.py")], "tree")
+    links = {"a link": "train.py", "dangling": "gone.py", "small/up": "../tools"}
+    files += [TreeFile(path, code, link_target=target) for path, target in links.items()]
+    source = repository.put(home, files, "tree")
     world = Graphed(home, str(source.digest))
     facts: dict[str, Any] = {
         "source": str(source.digest),

@@ -180,7 +180,7 @@ def test_what_is_required_is_seen_to_be_missing(whole: Path, tmp_path: Path) -> 
     document = json.loads((whole / "ro-crate-metadata.json").read_text())
     for number, kind in enumerate(("HowToStep", "ComputerLanguage", "OrganizeAction")):
         broken = tmp_path / str(number)
-        shutil.copytree(whole, broken)
+        shutil.copytree(whole, broken, symlinks=True)
         graph = [{**entity, "@type": "Thing"} if entity["@type"] == kind else entity for entity in document["@graph"]]
         (broken / "ro-crate-metadata.json").write_text(json.dumps({**document, "@graph": graph}))
         found = list(requirements(ROCrate(broken)))
@@ -226,9 +226,17 @@ def test_the_same_export_gives_the_same_bytes_also_as_a_zip(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "b.zip"]
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
-        assert names == {str(path.relative_to(whole)) for path in whole.rglob("*") if path.is_file()}
+        there = {str(path.relative_to(whole)) for path in whole.rglob("*") if path.is_file() or path.is_symlink()}
+        assert names == there and {Path(name).name for name in names if not (whole / name).is_file()} == {
+            "dangling",
+            "up",
+        }
         for name in names:
-            assert archive.read(name) == (whole / name).read_bytes()
+            is_file = (whole / name).is_file()
+            assert archive.read(name) == (
+                (whole / name).read_bytes() if is_file else os.fsencode((whole / name).readlink())
+            )
+            assert (archive.getinfo(name).external_attr >> 16 & 0o120000 == 0o120000) is not is_file
     assert list(requirements(ROCrate(tmp_path / "a.zip"))) == []
     with pytest.raises(ReusedElsewhere, match="is there already"):
         export(graph.bare, to=tmp_path / "a.zip", format="rocrate", home=graph.home)
