@@ -89,21 +89,19 @@ class Crate:
             identifier, called, version = PROFILES[name]
             entities.append(self.add(identifier, "CreativeWork", name=called, version=version))
             if name == "workflow-ro-crate":
-                known = self.crate.metadata["conformsTo"]
-                self.crate.metadata["conformsTo"] = [
-                    {"@id": known if isinstance(known, str) else known.id},
-                    {"@id": identifier},
-                ]
+                self.crate.metadata["conformsTo"] = [{"@id": self.crate.metadata.profile}, {"@id": identifier}]
         self.crate.root_dataset["conformsTo"] = entities
 
     def write(self) -> None:
         """Write the metadata beside the files, which are there already."""
         for entity in self.crate.get_entities():
             members = entity.properties()
-            for name, value in members.items():
-                # As RO-Crate's own form of JSON-LD has it.
-                if isinstance(value, list) and len(value) == 1:
-                    members[name] = value[0]
+            # As RO-Crate's own form of JSON-LD has it.
+            for name in [name for name, value in members.items() if isinstance(value, list) and len(value) < 2]:
+                if members[name]:
+                    (members[name],) = members[name]
+                else:
+                    del members[name]
         self.crate.write(self._folder)
 
 

@@ -25,7 +25,7 @@ from repro_assets.interchange.exports.crate_files import DIGITS, Folder
 from repro_assets.interchange.exports.crate_steps import Executed, Steps, times_of
 from repro_assets.interchange.exports.crate_workflow import module_file, workflow_file
 from repro_assets.interchange.exports.described import Described
-from repro_assets.mirrors.holding import flat
+from repro_assets.mirrors.holding import flat, holdable
 from repro_assets.store.home import Home
 from repro_assets.wording import plain
 
@@ -91,7 +91,7 @@ class Runs:
         root = self.crate.crate.root_dataset
         ended = [run["last_seen"] for run in runs if run["last_seen"] is not None]
         names = [str(run["name"] or run["run_id"]) for run in own]
-        root["name"] = f"Run {names[0]}" if len(names) == 1 else f"{len(names)} runs"
+        root["name"] = holdable(f"Run {names[0]}") if len(names) == 1 else f"{len(names)} runs"
         root["description"] = (
             "What is on record of "
             + (f"run {own[0]['run_id']}" if len(own) == 1 else f"{len(own)} runs")
@@ -155,14 +155,17 @@ class Runs:
             )
             for package, number in run["packages"].items()
         ]
-        return self.crate.add(
+        tool = self.crate.add(
             identifier("tool", name, version),
             "SoftwareApplication",
             name=name,
             softwareVersion=version,
             isBasedOn=source[module] if module is not None else None,
-            softwareRequirements=packages,
         )
+        # What one run of it had imported by its end, another may not have.
+        known = tool.get("softwareRequirements", [])
+        tool["softwareRequirements"] = [*known, *(package for package in packages if package not in known)]
+        return tool
 
     def _source(self, run: Mapping[str, Any]) -> dict[str, Entity]:
         """Return the files of the source tree by their paths in it; none where there is none."""

@@ -63,39 +63,37 @@ def events(described: Described, namespace: str = NAMESPACE) -> list[RunEvent]:
 
     made = []
     for run in described.runs:
-        job = Job(namespace, job_name(run), _job_facets(run))
-        facets = _start_facets(described, run, namespace)
-        inputs = _inputs(described, run, namespace)
-
-        def event(state: str, time: Any, facets: dict[str, RunFacet], outputs: list[OutputDataset]) -> RunEvent:
-            return RunEvent(
-                eventType=RunState[state],
-                eventTime=plain(time),
-                run=Run(run_uuid(run["run_id"]), facets),  # noqa: B023 (called at once)
-                job=job,  # noqa: B023
-                inputs=inputs,  # noqa: B023
-                outputs=outputs,
-                producer=PRODUCER,
+        run_id, start = run_uuid(run["run_id"]), _start_facets(described, run, namespace)
+        shared: dict[str, Any] = {
+            "job": Job(namespace, job_name(run), _job_facets(run)),
+            "inputs": _inputs(described, run, namespace),
+            "producer": PRODUCER,
+        }
+        began, ended = run["started_at"], run["last_seen"]
+        if began is not None:
+            made.append(
+                (began, RunEvent(eventType=RunState.START, eventTime=plain(began), run=Run(run_id, start), **shared))
             )
-
-        if run["started_at"] is not None:
-            made.append((run["started_at"], event("START", run["started_at"], facets, [])))
-        if run["state"] in _ENDS and run["last_seen"] is not None:
-            end = event(
-                _ENDS[run["state"]],
-                run["last_seen"],
-                {**facets, **_end_facets(run)},
-                _outputs(described, run, namespace),
+        if run["state"] in _ENDS and ended is not None:
+            made.append(
+                (
+                    ended,
+                    RunEvent(
+                        eventType=RunState[_ENDS[run["state"]]],
+                        eventTime=plain(ended),
+                        run=Run(run_id, {**start, **_end_facets(run)}),
+                        outputs=_outputs(described, run, namespace),
+                        **shared,
+                    ),
+                )
             )
-            made.append((run["last_seen"], end))
     return [event for _, event in sorted(made, key=lambda item: item[0])]
 
 
 def job_name(run: Mapping[str, Any]) -> str:
     """Return what is the same in every execution of the same thing."""
     plan = run["plan"] or {}
-    command = plan.get("command") or [None]
-    found = run["asset"] or run["job"] or run["recipe"] or plan.get("script") or plan.get("module") or command[0]
+    found = run["asset"] or run["job"] or run["recipe"] or plan.get("script") or plan.get("module")
     return holdable(str(found or run["name"] or run["run_id"]))
 
 
