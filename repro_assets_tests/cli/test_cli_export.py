@@ -65,3 +65,19 @@ def test_a_card_of_what_is_gone_is_written_and_says_so(repro: Repro, home: Home,
     said = repro("export", "model-small", "--to", tmp_path / "a.md", "--format", "card", "--json")
     assert said.code == 0 and said.document["verified"] is False
     assert "# model-small:v2" in (tmp_path / "a.md").read_text()
+
+
+def test_runs_are_written_as_a_crate_and_as_events(repro: Repro, home: Home, tmp_path: Path) -> None:
+    said = repro("export", "bbbbbbbb", "model-small:v1", "--to", tmp_path / "a.zip", "--format", "rocrate", "--json")
+    assert said.code == 0, said.err
+    assert said.document == {
+        "runs": ["aaaaaaaa11111111", "bbbbbbbb22222222"], "profiles": ["process"], "path": str(tmp_path / "a.zip"),
+        "format": "rocrate", "name": "bbbbbbbb and 1 more", "digest": None, "verified": True,
+    }  # fmt: skip
+    said = repro(
+        "export", "--where", "state = 'FAILED'", "--to", tmp_path / "a.jsonl", "--format", "openlineage", "--json"
+    )
+    assert said.code == 0, said.err
+    assert said.document["events"] == len((tmp_path / "a.jsonl").read_text().splitlines()) == 2
+    away = repro("export", "bbbbbbbb", "--to", "http://127.0.0.1:9", "--format", "openlineage")
+    assert away.code == 3 and away.err.count("\n") == 1 and "did not take event 1 of 2" in away.err

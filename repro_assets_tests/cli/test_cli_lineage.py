@@ -55,13 +55,24 @@ def test_a_lineage_without_its_source_is_not_valid(repro, home):
     assert (found.code, found.document["missing"]) == (1, [lost])
 
 
-@pytest.mark.parametrize(("format", "begin"), [("dot", "digraph"), ("mermaid", "flowchart"), ("json", "{")])
+@pytest.mark.parametrize(
+    ("format", "begin"), [("dot", "digraph"), ("mermaid", "flowchart"), ("json", "{"), ("openlineage", "{")]
+)
 def test_lineage_is_exported_to_stdout_or_a_file(repro, home, tmp_path, format, begin):
     said = repro("lineage", "export", "--format", format)
     assert (said.code, said.out.startswith(begin)) == (0, True)
     assert repro("lineage", "export", "--format", format, "--output", tmp_path / "graph").out == ""
     assert (tmp_path / "graph").read_text() == said.out
     assert repro("lineage", "export", "--output", tmp_path / "no" / "graph").code == 3
+
+
+def test_the_lineage_as_events_is_counted_and_every_format_is_named(repro, home, tmp_path):
+    said = repro("lineage", "export", "--format", "openlineage", "--output", tmp_path / "events", "--json")
+    lines = (tmp_path / "events").read_text().splitlines()
+    assert said.document == {"path": str(tmp_path / "events"), "format": "openlineage", "runs": 3, "events": len(lines)}
+    said = repro("lineage", "export", "--format", "openlineage", "--json")
+    assert said.code == 2 and "exclude each other" in said.err
+    assert "one of dot, mermaid, json, openlineage" in repro("lineage", "export", "--format", "svg").err
 
 
 def test_a_deep_chain_is_shown(repro, home):
