@@ -17,7 +17,8 @@ def export(
         str,
         typer.Option(
             metavar="PATH",
-            help="The file, or the folder to write it into: a name without an ending. MLflow: also an address.",
+            help="The file, or the folder to write it into: a name without an ending. MLflow and OpenLineage: "
+            "also an address.",
         ),
     ],
     format: Annotated[str, typer.Option(help=f"One of {', '.join(FORMATS)}.")],

@@ -214,7 +214,7 @@ def validate(as_json: AsJson = False) -> int:
 
 @app.command()
 def export(
-    format: Annotated[str, typer.Option(help="dot, mermaid or json.")] = "json",
+    format: Annotated[str, typer.Option(help="dot, mermaid, json, or openlineage: events of all runs.")] = "json",
     output: Annotated[Path | None, typer.Option(help="A file; stdout if left out.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -224,12 +224,20 @@ def export(
     from repro_assets.lineage.rendering import FORMATS, render
     from repro_assets.store.outside import write
 
-    if format not in FORMATS:
-        raise InvalidValue(f"{format!r} is not a format of lineage", f"one of {', '.join(FORMATS)}")
+    formats = (*FORMATS, "openlineage")
+    if format not in formats:
+        raise InvalidValue(f"{format!r} is not a format of lineage", f"one of {', '.join(formats)}")
     if as_json and output is None and format != "json":
         raise InvalidValue(f"--json and --format {format} exclude each other on stdout", "give --output FILE")
-    graph = read_graph(settled())
-    text = render(graph, format)
+    if format == "openlineage":
+        from repro_assets.interchange.exports.lineage_events import lines
+        from repro_assets.interchange.exports.openlineage import whole_lineage
+
+        runs, events = whole_lineage(settled())
+        text, counts = b"".join(lines(events)).decode(), {"runs": runs, "events": len(events)}
+    else:
+        graph = read_graph(settled())
+        text, counts = render(graph, format), {"nodes": len(graph.nodes), "edges": len(graph.edges)}
     if output is None:
         sys.stdout.write(text)
         return
@@ -237,7 +245,7 @@ def export(
     if as_json:
         from repro_assets.cli.rendering import print_json
 
-        print_json({"path": output, "format": format, "nodes": len(graph.nodes), "edges": len(graph.edges)})
+        print_json({"path": output, "format": format, **counts})
 
 
 def _only_one(as_json: bool, format: _Format, usual: _Format, json: _Format) -> _Format:

@@ -118,6 +118,8 @@ EXPORTS: dict[str, Format] = {
     "cyclonedx": Format("repro_assets.interchange.exports.cyclonedx", frozenset({"anonymize"})),
     "json": Format("repro_assets.interchange.exports.record", frozenset({"several", "anonymize"})),
     "yaml": Format("repro_assets.interchange.exports.record", frozenset({"several", "anonymize"})),
+    "rocrate": Format("repro_assets.interchange.exports.rocrate", frozenset({"several", "anonymize"})),
+    "openlineage": Format("repro_assets.interchange.exports.openlineage", frozenset({"several", "anonymize"})),
 }
 IMPORTS: dict[str, Format] = {"bundle": Format("repro_assets.interchange.bundle_file")}
 

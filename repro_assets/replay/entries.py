@@ -11,6 +11,7 @@ import ast
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,11 +163,10 @@ def cells_of(home: Home, run: Recorded) -> tuple[list[dict[str, Any]], list[str]
         If they are not on record, or one was left out.
     """
     tree = repository.by_digest(home, Digest.parse(str(run.source)), name="source tree").load()
-    # Where a project has a file of this name itself, the cells are in the first folder with a number that it has not.
-    found = sorted((len(path), path) for path in tree if _CELLS.fullmatch(path))
-    if not found:
+    path = cells_file(tree)
+    if path is None:
         raise InvalidValue(f"the cells of run {run.run_id} are not in its source tree", "capture the source")
-    cells = [*json.loads(tree[found[-1][1]])["cells"], *run.cells]
+    cells = [*json.loads(tree[path])["cells"], *run.cells]
     notes = []
     for number, cell in enumerate(cells, 1):
         if cell["cell_type"] != "code":
@@ -174,6 +174,13 @@ def cells_of(home: Home, run: Recorded) -> tuple[list[dict[str, Any]], list[str]
         if (magic := _not_plain(cell["source"])) is not None:
             notes.append(f"cell {number} is no plain Python: {magic}")
     return cells, notes
+
+
+def cells_file(paths: Iterable[str]) -> str | None:
+    """Return which path of a source tree has the cells that a notebook had executed; None where none does."""
+    # Where a project has a file of this name itself, the cells are in the first folder with a number that it has not.
+    found = sorted((len(path), path) for path in paths if _CELLS.fullmatch(path))
+    return found[-1][1] if found else None
 
 
 def _check_script(home: Home, run: Recorded, python: str) -> None:
