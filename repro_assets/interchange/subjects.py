@@ -61,7 +61,13 @@ def ended_runs(home: Home, names: Sequence[str]) -> list[str]:
     InvalidValue
         If no run made the artifact, or a run goes on or was deleted.
     """
-    asked = [_run_of(home, name) for name in names]
+    known = {
+        row["run_id"]
+        for row in queries.rows(
+            home, "SELECT run_id FROM runs WHERE list_contains($names, run_id)", {"names": list(names)}
+        )
+    }
+    asked = [name if name in known else _run_of(home, name) for name in names]
     refuse_running(home, asked)
     deleted = queries.rows(
         home, "SELECT run_id FROM deleted_runs WHERE list_contains($runs, run_id) ORDER BY run_id", {"runs": asked}

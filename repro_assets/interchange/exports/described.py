@@ -41,7 +41,7 @@ _ABOVE = """
 # A table or a query with the column run_id, and the order of a run's rows.
 _PARTS = {
     "tags": ("SELECT run_id, tag FROM run_tags", "tag"),
-    "notes": ("SELECT run_id, text, time FROM notes", "time DESC"),
+    "notes": ("SELECT run_id, text, time, record FROM notes", "time DESC, length(record) DESC, record DESC"),
     "params": ("SELECT run_id, name, value FROM params", "name"),
     "metrics": ("SELECT run_id, name, value, step, points FROM metrics_last", "name"),
     "seeds": ("SELECT run_id, name, seed FROM seeds", "name = 'root' DESC, name"),
