@@ -61,15 +61,15 @@ class Trained:
         The run that was named: the training's own, or one that it is a part of.
     training : str
         The run that has the fingerprints.
-    original : str
-        The run that this one executes again, or itself.
+    original : str or None
+        The run that this one executes again, or itself; None where no training is on record.
     kind : str
         Its kind.
     """
 
     run_id: str
     training: str
-    original: str
+    original: str | None
     kind: str
 
 
@@ -94,7 +94,7 @@ def training_of(home: Home, run_id: str) -> Trained:
             "have its code begin an Experiment and call its watch(model, optimizer)",
         )
     found = (own or watched or [named])[0]
-    return Trained(run_id, found["run_id"], found["original"], found["run_kind"])
+    return Trained(run_id, found["run_id"], found["original"] if watched else None, found["run_kind"])
 
 
 def executable(home: Home, trained: Trained) -> Asked:
@@ -113,7 +113,7 @@ def executable(home: Home, trained: Trained) -> Asked:
 def look(
     home: Home,
     asked: Asked,
-    training: str,
+    training: str | None,
     work: Path,
     orders: Orders,
     *,
@@ -128,8 +128,8 @@ def look(
         The store.
     asked : Asked
         The run.
-    training : str
-        The recorded run whose training is looked at, among those that the execution makes again.
+    training : str or None
+        The recorded run whose training is looked at, among those that the execution makes again; None for the first.
     work : Path
         A folder that is not there yet, and has to stay as long as the values are read.
     orders : Orders
