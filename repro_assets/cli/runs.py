@@ -30,6 +30,7 @@ _LISTED = (
 _LISTS = (
     "notes",
     "inputs",
+    "undeclared_inputs",
     "outputs",
     "metrics",
     "system",

@@ -39,6 +39,7 @@ from repro_assets.journal.run_records import (
     RunTraced,
     SeedsUsed,
     TrainingEvent,
+    UndeclaredInputs,
     WorkReused,
 )
 
@@ -80,5 +81,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         NotebookCells,
         ExperienceSnapshot,
         FingerprintsKept,
+        UndeclaredInputs,
     )
 }

@@ -295,6 +295,7 @@ class Execution:
                 },
                 warnings=warnings,
             ),
+            captured=captured,
         )
         replayed_runs.note(run)
         run.log_readings(captured.readings)
