@@ -81,6 +81,7 @@ def test_one_problem_is_generated_learnt_and_evaluated_on_record(project: Any) -
 
     shown = project.script(SHOWN)
     assert "data:image/png;base64," in json.loads(shown)["curve"]
+    assert project.rows("SELECT kind, name FROM undeclared_inputs") == []
 
 
 SHOWN = """

@@ -167,9 +167,15 @@ def test_what_a_command_declares_its_script_has_declared(person, tmp_path):
         person.home, "SELECT u.name, r.name AS run FROM undeclared_inputs u JOIN runs r USING (run_id)"
     )
     assert found == [{"name": str(tmp_path / "named.txt"), "run": "within"}]
-    # The command's replay tells of its child.
-    report = person.replay(person.last("python") if False else person.last("within"))
+    # What a command's script read is told of the replay of either.
+    command = next(row["run_id"] for row in reversed(person.runs()) if row["run_kind"] == "command")
+    report = person.replay(command)
     assert [row["name"] for row in report.undeclared if row["execution"] == "original"] == [str(tmp_path / "named.txt")]
+    assert {
+        "kind": "file",
+        "name": str(tmp_path / "named.txt"),
+        "why": "only the original read it",
+    } in report.possible_causes
 
 
 def test_values_from_elsewhere_that_are_given_to_the_record_are_declared(person):
