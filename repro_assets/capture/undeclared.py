@@ -18,6 +18,7 @@ import stat
 import sys
 import sysconfig
 from collections.abc import Collection, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,7 @@ def _facts(path: str) -> os.stat_result | None:
         return None
 
 
+@cache
 def _library_places() -> tuple[str, ...]:
     """Return where interpreter, packages and system have their files, each with ``/`` behind."""
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *sysconfig.get_paths().values()}

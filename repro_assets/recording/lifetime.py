@@ -66,7 +66,7 @@ def attached(home: Home, started: run_records.RunStarted, *, resumed_from: str |
     """
     run = Run(home, started, owned=False)
     run.resumed_from = resumed_from
-    undeclared.watch(started)
+    undeclared.watch(started, recorded_in=home)
     leaving.watch(run.run_id, home.journal, attached=True)
     return run
 

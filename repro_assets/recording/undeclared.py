@@ -19,13 +19,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from repro_assets.artifacts import repository
 from repro_assets.capture.audit_events import close_window, open_window, open_windows
 from repro_assets.capture.secrets import redact_text
 from repro_assets.capture.source_tree import SourceCapture
 from repro_assets.capture.undeclared import FILE, Noted, Window
+from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted, UndeclaredInputs
 from repro_assets.recording.capturing import project_root
-from repro_assets.store.home import store_of
+from repro_assets.store.home import Home, store_of
 
 INPUTS = "REPRO_RUN_INPUTS"
 """Variable that tells a child process which files and folders are inputs on record, as a JSON list."""
@@ -55,7 +57,14 @@ class _Windows:
             self._expected = expected
             self._begin_early()
 
-    def watch(self, started: RunStarted, source: SourceCapture | None = None, *, late: bool = False) -> None:
+    def watch(
+        self,
+        started: RunStarted,
+        source: SourceCapture | None = None,
+        *,
+        late: bool = False,
+        recorded_in: Home | None = None,
+    ) -> None:
         """Note from now on what a run reads; of one that begins `late`, since the last one ended.
 
         Parameters
@@ -66,17 +75,27 @@ class _Windows:
             What its stored source tree holds; left out where none was stored, and by a replay, whose tree was laid out.
         late : bool
             Whether its work has begun already.
+        recorded_in : Home, optional
+            Where its source tree is on record, in a process that is attached to it.
         """
         if started.run_kind in ("command", "parent"):
             return
-        sources = None if source is None else frozenset(file.absolute for file in source.files)
+        root, sources = _root(started, source), None
+        if source is not None:
+            sources = frozenset(file.absolute for file in source.files)
+        elif recorded_in is not None and started.source is not None and started.replay_of is None:
+            tree = repository.by_digest(recorded_in, Digest.parse(started.source), name="source tree")
+            sources = frozenset(os.path.join(root, entry.name) for entry in tree.manifest.entries)  # noqa: PTH118
         with self._lock:
+            if started.run_id in self._open:
+                # The process that began it is attached to it, or a fork of that one.
+                return
             window = self._early if late else None
             if window is not None:
                 window.sources, self._early = sources, None
             else:
                 since = time.time_ns() if started.run_kind == "asset" else _LOADED
-                window = Window(_root(started, source), since - _CLOCK_STEP, sources, declared())
+                window = Window(root, since - _CLOCK_STEP, sources, declared())
                 open_window(window)
             self._open[started.run_id] = window
 
@@ -189,7 +208,8 @@ def _root(started: RunStarted, source: SourceCapture | None) -> Path:
     if source is not None:
         return source.root
     known = started.plan.get("project_root") or started.plan.get("working_folder")
-    return Path(known) if known else project_root()
+    # As the paths of a captured tree are.
+    return (Path(known) if known else project_root()).resolve()
 
 
 def declared() -> set[str]:
