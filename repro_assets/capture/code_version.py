@@ -96,7 +96,8 @@ def code_version(
     """
     if not modules:
         raise InvalidInput("no module was named", "name the module that holds the recipe")
-    tree = _Tree({module.split(".")[0] for module in modules}, root, cache)
+    roots = None if root is None else [root, root / "src"]
+    tree = _Tree({module.split(".")[0] for module in modules}, roots, cache)
     for module in modules:
         if not tree.follow(module):
             raise UnknownName(f"there is no module {module}", "name it as it would be imported")
@@ -106,14 +107,43 @@ def code_version(
     return CodeVersion(str(value), digests, frozenset(tree.foreign))
 
 
+def first_party_files(files: Sequence[Path], modules: Sequence[str], roots: Sequence[Path]) -> dict[str, Path]:
+    """Return the Python files of a project that programs and modules of it run, by name, as a code version covers them.
+
+    Parameters
+    ----------
+    files : sequence of path
+        Programs; the name of each is its path.
+    modules : sequence of str
+        Dotted names.
+    roots : sequence of path
+        Folders that modules are imported from; what lies in none of them is not the project's.
+
+    Raises
+    ------
+    InvalidInput
+        If a file does not read or is not Python.
+    """
+    tops = {
+        each.stem for root in roots if root.is_dir() for each in root.iterdir() if each.is_dir() or _is_python(each)
+    }
+    tree = _Tree(tops, roots, None)
+    for module in modules:
+        tree.follow(module)
+    for file in files:
+        tree.follow_file(file)
+    found = {name: place for name in tree.digests if (place := tree.place(name)) is not None and _is_python(place)}
+    return {**{str(file): file for file in files}, **found}
+
+
 class _Tree:
     """First-party modules that were met, and the names of the others that they import."""
 
-    def __init__(self, first_party: set[str], root: Path | None, cache: Path | None) -> None:
+    def __init__(self, first_party: set[str], roots: Sequence[Path] | None, cache: Path | None) -> None:
         self.digests: dict[str, str] = {}
         self.foreign: set[str] = set()
         self._cache = cache
-        self._folders = {name: _folders_of(name, root) for name in first_party}
+        self._folders = {name: _folders_of(name, roots) for name in first_party}
         self._places: dict[str, Path | None] = {}
         self._read: dict[Path, Analysis] = {}
 
@@ -128,6 +158,16 @@ class _Tree:
                 if name not in self.digests and (name in _with_parents(module) or not _is_stop(name)):
                     waiting += self._take(name)
         return True
+
+    def follow_file(self, file: Path) -> None:
+        """Take all that a program imports."""
+        for each in self._analysis(file).imports:
+            for target in self._targets(each, ""):
+                self.follow(target)
+
+    def place(self, name: str) -> Path | None:
+        """Return the file of a module that was taken."""
+        return self._locate(name)
 
     def _take(self, name: str) -> list[str]:
         """Digest one module; return the first-party modules that it imports."""
@@ -203,6 +243,10 @@ class _Tree:
         return None
 
 
+def _is_python(file: Path) -> bool:
+    return file.suffix == ".py"
+
+
 def _is_stop(name: str) -> bool:
     return any(name == stop or name.startswith(stop + ".") for stop in STOPS)
 
@@ -212,10 +256,10 @@ def _with_parents(module: str) -> list[str]:
     return [".".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
-def _folders_of(top: str, root: Path | None) -> list[Path]:
+def _folders_of(top: str, roots: Sequence[Path] | None) -> list[Path]:
     """Folders of a top-level package, or the file of a top-level module."""
-    if root is not None:
-        candidates = [root / top, root / f"{top}.py", root / "src" / top, root / "src" / f"{top}.py"]
+    if roots is not None:
+        candidates = [place for root in roots for place in (root / top, root / f"{top}.py")]
         return [place for place in candidates if place.is_dir() or place.is_file()]
     try:
         spec = importlib.util.find_spec(top)

@@ -70,12 +70,17 @@ def analyse(data: bytes, place: str) -> Analysis:
     InvalidInput
         If they are no Python; `place` and the line are named.
     """
+    tree = parsed(data, place)
+    return Analysis(_digest(tree), tuple(_imports(tree)), _exported(tree), tuple(_lazy(tree)))
+
+
+def parsed(data: bytes | str, place: str) -> ast.Module:
+    """Return the syntax tree of a Python file; arguments, and what is raised, as `analyse`."""
     try:
-        tree = ast.parse(data, filename=place)
+        return ast.parse(data, filename=place)
     except (SyntaxError, ValueError, RecursionError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         raise InvalidInput(f"{place}{line} is not Python that this version reads: {error}") from error
-    return Analysis(_digest(tree), tuple(_imports(tree)), _exported(tree), tuple(_lazy(tree)))
 
 
 class _Mark:

@@ -25,6 +25,8 @@ INPUT_NAME = (
     "i.read_as, n.name)"
 )
 """What an input `i` was when it was read; `n` is its row of `artifact_names`."""
+UNDECLARED = "SELECT run_id, kind, name, size, mtime, sum(count)::BIGINT AS count FROM undeclared_inputs GROUP BY ALL"
+"""What runs read that is on no record, over all of their processes."""
 _LISTED = """
     SELECT coalesce(v.collection || ':v' || v.version, n.name) AS name, v.collection, v.version, a.digest, a.kind,
         a.size, a.parts, v.trial,
@@ -61,13 +63,14 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
         The columns of `runs` (``tags`` are those it has now), ``deleted_at`` (None where it was not), and ``note``,
         ``notes`` (all, newest first, with account and host), ``params``, ``metrics`` (last, smallest, greatest and best
         values and their steps), ``system`` (mean and greatest of what the machine did), ``missing_readings`` (sensor to
-        reason), ``trace_id``, ``slowest_spans`` (at most `SPANS_SHOWN`), ``inputs``, ``outputs``, ``checkpoints``,
-        ``imported_from`` (the tool that recorded it), ``resumed`` (what it went on from), ``resumed_by`` (what went on
-        from it), ``experience_snapshots``, ``evaluations``, ``curriculum``, ``checks``, ``replays``, ``consoles`` (what
-        it wrote to stdout and stderr), ``seeds``, ``used_packages`` (name to version), ``source_facts``,
-        ``environment_summary``, ``error`` (None or type, message, trace), ``children`` (runs under a parent run) and
-        ``command``, which executes the run again from its record; for an asset also ``fresh_command``, which
-        materializes it again from the working tree with the same settings.
+        reason), ``trace_id``, ``slowest_spans`` (at most `SPANS_SHOWN`), ``inputs``, ``undeclared_inputs`` (what it
+        read that is on no record), ``outputs``, ``checkpoints``, ``imported_from`` (the tool that recorded it),
+        ``resumed`` (what it went on from), ``resumed_by`` (what went on from it), ``experience_snapshots``,
+        ``evaluations``, ``curriculum``, ``checks``, ``replays``, ``consoles`` (what it wrote to stdout and stderr),
+        ``seeds``, ``used_packages`` (name to version), ``source_facts``, ``environment_summary``, ``error`` (None or
+        type, message, trace), ``children`` (runs under a parent run) and ``command``, which executes the run again from
+        its record; for an asset also ``fresh_command``, which materializes it again from the working tree with the same
+        settings.
 
     Raises
     ------
@@ -141,6 +144,9 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             record[name] = of_run(
                 f"SELECT * EXCLUDE (run_id, record) FROM {table} WHERE run_id = $run ORDER BY {order}"
             )
+        record["undeclared_inputs"] = of_run(
+            f"SELECT * EXCLUDE (run_id) FROM ({UNDECLARED}) WHERE run_id = $run ORDER BY kind, name, mtime"
+        )
         record["resumed_by"] = of_run(
             "SELECT s.run_id, s.checkpoint, s.step, r.state, r.replay_of, s.time FROM resumes s "
             "LEFT JOIN runs r USING (run_id) WHERE s.resumed_run_id = $run ORDER BY s.time, s.run_id"

@@ -160,19 +160,8 @@ _JSON_FIELDS = {
     "config", "mode", "settings", "plan", "host_facts", "details", "products", "differences", "metrics", "mix", "cells",
 }  # fmt: skip
 _INTEGER_FIELDS = {
-    "seed",
-    "size",
-    "parts",
-    "version",
-    "step",
-    "first",
-    "count",
-    "position",
-    "held",
-    "new",
-    "left_out",
-    "last",
-}
+    "seed", "size", "parts", "version", "step", "first", "count", "position", "held", "new", "left_out", "last",
+}  # fmt: skip
 _BOOLEAN_FIELDS = {"trial", "pinned", "passed"}
 _LIST_FIELDS = {"tags", "warnings", "edited_sources", "supersedes", "added", "removed"}
 _NAMED_DIFFERENTLY = {"artifact_kind": "kind"}
@@ -361,6 +350,18 @@ def _(payload: run_records.PackagesUsed, record: Record, time: int) -> Iterator[
 
 
 @_rows.register
+def _(payload: run_records.UndeclaredInputs, record: Record, time: int) -> Iterator[TableRow]:
+    for item in payload.inputs:
+        nanoseconds = integer_of(item.get("mtime_ns"))
+        row: Row = {"run_id": _run(payload), **{part: text_of(item.get(part)) for part in ("kind", "name")}}
+        row |= {part: integer_of(item.get(part)) for part in ("size", "count")}
+        if row["kind"] is None or row["count"] is None:
+            raise Unfit("the kind or the count of an undeclared input is missing")
+        row["mtime"] = None if nanoseconds is None else nanoseconds // 1000
+        yield "undeclared_inputs", _recorded(row, record, time)
+
+
+@_rows.register
 def _(payload: run_records.Fingerprints, _record: Record, _time: int) -> Iterator[TableRow]:
     step = integer_of(payload.step)
     if step is None:
@@ -395,7 +396,8 @@ def _run(
     | run_records.SeedsUsed
     | run_records.PackagesUsed
     | run_records.Fingerprints
-    | run_records.ReadingsMissing,
+    | run_records.ReadingsMissing
+    | run_records.UndeclaredInputs,
 ) -> str:
     run = text_of(payload.run_id)
     if run is None:

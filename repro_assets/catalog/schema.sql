@@ -360,6 +360,26 @@ COMMENT ON COLUMN consoles.left_out IS 'Bytes of them that are not in the text.'
 COMMENT ON COLUMN consoles.record IS 'Id of the record.';
 COMMENT ON COLUMN consoles.time IS 'When the run ended, UTC.';
 
+CREATE TABLE undeclared_inputs (
+    run_id VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    name VARCHAR,
+    size BIGINT,
+    mtime TIMESTAMP,
+    count BIGINT NOT NULL,
+    record VARCHAR NOT NULL,
+    time TIMESTAMP NOT NULL
+);
+COMMENT ON TABLE undeclared_inputs IS 'What processes of runs read that is on no record; one row for each process and name.';
+COMMENT ON COLUMN undeclared_inputs.run_id IS 'The run.';
+COMMENT ON COLUMN undeclared_inputs.kind IS 'file, network or entropy.';
+COMMENT ON COLUMN undeclared_inputs.name IS 'Path, relative to the project in it; or host and port; or device. Empty for all of a kind that came after the first 100.';
+COMMENT ON COLUMN undeclared_inputs.size IS 'Bytes of a file when it was first read.';
+COMMENT ON COLUMN undeclared_inputs.mtime IS 'When a file had been changed last, UTC.';
+COMMENT ON COLUMN undeclared_inputs.count IS 'How often it was opened, looked up or connected to.';
+COMMENT ON COLUMN undeclared_inputs.record IS 'Id of the record.';
+COMMENT ON COLUMN undeclared_inputs.time IS 'When the process or its run ended, UTC.';
+
 CREATE TABLE notebook_cells (
     run_id VARCHAR NOT NULL,
     cells JSON NOT NULL,

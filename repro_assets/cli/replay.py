@@ -83,6 +83,8 @@ def replay(
             print_table(document["differences"], title="\nsettings that differ")
         reason = f": {document['reason']}" if document["reason"] else ""
         print_line(f"{report.verdict}{reason}")
+        if document["possible_causes"]:
+            print_table(document["possible_causes"], title="\npossible causes")
         say(f"run {report.original_run} was executed again as {report.replay_run} in {report.seconds:.1f} s")
     return _CODES[report.verdict]
 

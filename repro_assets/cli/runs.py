@@ -31,6 +31,7 @@ _LISTS = (
     "imported_from",
     "notes",
     "inputs",
+    "undeclared_inputs",
     "outputs",
     "metrics",
     "system",

@@ -40,6 +40,7 @@ from repro_assets.journal.run_records import (
     RunTraced,
     SeedsUsed,
     TrainingEvent,
+    UndeclaredInputs,
     WorkReused,
 )
 
@@ -82,5 +83,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         NotebookCells,
         ExperienceSnapshot,
         FingerprintsKept,
+        UndeclaredInputs,
     )
 }

@@ -211,6 +211,16 @@ class PackagesUsed(Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class UndeclaredInputs(Payload):
+    """What a process of the run read that is on no record: each with `kind` (``file``, ``network`` or ``entropy``),
+    `name` and `count`, and a file with `size` and `mtime_ns`. The name None stands for all of a kind without one."""
+
+    kind: ClassVar[str] = "undeclared_inputs"
+    run_id: str
+    inputs: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointSaved(Payload):
     """A checkpoint of a run; `name` is its display name ``checkpoint_<type>_<id>``.
 

@@ -299,6 +299,7 @@ class Execution:
                 },
                 warnings=warnings,
             ),
+            captured=captured,
         )
         replayed_runs.note(run)
         run.log_readings(captured.readings)

@@ -21,7 +21,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import changes, metadata, naming, pins, versions
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.orchestration.versions import UpstreamEvent
-from repro_assets.recording import enclosing, recipes
+from repro_assets.recording import enclosing, recipes, undeclared
 from repro_assets.recording.run import Run
 from repro_assets.store.home import Home, find_store
 
@@ -34,8 +34,14 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         """The store."""
         return find_store(make=True)
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Note what plain assets read, whose runs begin when their work is done."""
+        del context
+        undeclared.expect()
+
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """End what a failed plain asset left open, also where the resource ``repro`` is not there."""
+        undeclared.expect(False)
         if context.run is not None and context.instance is not None:
             open_runs.close(context.run.run_id, context.instance)
 

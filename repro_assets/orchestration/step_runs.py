@@ -94,7 +94,7 @@ class OpenRuns:
                 captured = parents.captured(home, step.run_id, _level(step))
                 step.log.info(captured.summary())
                 with traces.joined(step.run_id):
-                    seen.run = begin(home, _started(step, captured), late=True)
+                    seen.run = begin(home, _started(step, captured), late=True, captured=captured)
                 seen.run.log_readings(captured.readings)
                 replayed_runs.note(seen.run)
                 seen.left = {out.name for out in step.step.step_outputs if not out.properties.asset_check_key}

@@ -57,6 +57,11 @@ class Captured:
         """Name the source files of loaded modules that are newer than this process."""
         return sorted(self.files.edited_after_start()) if self.files is not None else []
 
+    @property
+    def stored_files(self) -> SourceCapture | None:
+        """What the stored source tree holds; None where none was stored."""
+        return None if self.source is None else self.files
+
     def summary(self) -> str:
         """Say in one line what a person wants to see first: commit, changes, Python, torch, processors, digest."""
         if self.environment is None:

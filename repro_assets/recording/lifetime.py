@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 
 from repro_assets.errors import InvalidValue
 from repro_assets.journal import run_records
+from repro_assets.recording import leaving, undeclared
+from repro_assets.recording.capturing import Captured
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run
 from repro_assets.store.home import Home
 
@@ -21,8 +23,20 @@ def begin(
     *,
     late: bool = False,
     streams: Mapping[str, int] | None = None,
+    captured: Captured | None = None,
 ) -> Run:
-    """Record the start of a run and return its handle; for `late` and `streams` see `recording.console.places`.
+    """Record the start of a run and return its handle.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    started : RunStarted
+        What is recorded.
+    late, streams
+        See `recording.console.places`; for `late` also `recording.undeclared`.
+    captured : Captured, optional
+        What was captured for it.
 
     Raises
     ------
@@ -33,7 +47,9 @@ def begin(
     """
     if not started.name:
         raise InvalidValue("a run needs a name")
-    return Run(home, started, late=late, streams=streams)
+    run = Run(home, started, late=late, streams=streams)
+    undeclared.watch(started, None if captured is None else captured.stored_files, late=late)
+    return run
 
 
 def attached(home: Home, started: run_records.RunStarted, *, resumed_from: str | None = None) -> Run:
@@ -50,6 +66,8 @@ def attached(home: Home, started: run_records.RunStarted, *, resumed_from: str |
     """
     run = Run(home, started, owned=False)
     run.resumed_from = resumed_from
+    undeclared.watch(started, recorded_in=home)
+    leaving.watch(run.run_id, home.journal, attached=True)
     return run
 
 

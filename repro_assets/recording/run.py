@@ -26,7 +26,7 @@ from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.journal import records, run_records
 from repro_assets.journal.segments import journal_at
-from repro_assets.recording import console, tracing, used
+from repro_assets.recording import console, leaving, tracing, undeclared, used
 from repro_assets.recording.fingerprinting import FingerprintLog
 from repro_assets.recording.flushing import flusher
 from repro_assets.recording.readings import Point, Summary, point_of, records_of, remember, summarize, take
@@ -126,7 +126,7 @@ class Run:
         traced = [] if trace is None or span is None else [run_records.RunTraced(self.run_id, trace, span)]
         self._journal.append(started, *traced)
         flusher.watch(self)
-        used.watch(self.run_id, home.journal)
+        leaving.watch(self.run_id, home.journal)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; a later value of one name wins."""
@@ -304,9 +304,8 @@ class Run:
         mix: Mapping[str, float],
     ) -> None:
         """Record that the curriculum changed after `step` updates, and the mix from then on."""
-        self._record(
-            run_records.CurriculumChanged(self.run_id, step, from_stage, to_stage, reason, dict(metrics), dict(mix))
-        )
+        made = run_records.CurriculumChanged(self.run_id, step, from_stage, to_stage, reason, dict(metrics), dict(mix))
+        self._record(made)
 
     def log_event(self, event: str, step: int, **details: Any) -> None:
         """Record something that happened in the training after `step` updates, at once and durably."""
@@ -318,9 +317,8 @@ class Run:
     def log_check(self, name: str, passed: bool, **details: Any) -> None:
         """Record the answer of a check about this run."""
         shown, found = redact(details, f"check.{name}")
-        self._record(
-            run_records.CheckMade(name, passed, self.run_id, self.started.asset, self.started.partition, details=shown)
-        )
+        of = self.started
+        self._record(run_records.CheckMade(name, passed, self.run_id, of.asset, of.partition, details=shown))
         self.warnings += found
 
     def flush(self, *, patient: bool = False) -> None:
@@ -353,11 +351,12 @@ class Run:
                 return
             if self._forked:
                 self.flush()
+                self._journal.append(*undeclared.noted(self.run_id, self.warnings))
                 return
             if self.spans_dropped:
                 self.log_readings({"spans_dropped": self.spans_dropped})
             failure = None if error is None else describe(error)
-            late = self.warnings[len(self.started.warnings) :]
+            known = len(self.started.warnings)
             # From here on metrics are refused, so that none is taken that no flush will see.
             self.state = state
             try:
@@ -366,13 +365,14 @@ class Run:
                     run_records.SeedsUsed(self.run_id, self.seeds.root, dict(self.seeds.used)),
                     *used.packages_used(self.started, self.home.cache / "environment"),
                     *console.kept(self.home, self.run_id, self._console),
-                    run_records.RunEnded(self.run_id, state, failure, self.edited_sources, late),
+                    *undeclared.noted(self.run_id, self.warnings),
+                    run_records.RunEnded(self.run_id, state, failure, self.edited_sources, self.warnings[known:]),
                 )
             except BaseException:
                 self.state = None
                 raise
         flusher.forget(self)
-        used.forget(self.run_id)
+        leaving.forget(self.run_id)
         self.span.end(error if error is not None else None if state == COMPLETED else state)
 
     @property

@@ -65,7 +65,8 @@ def execute(
         raise too_long(timeout) from error
     if not answer.is_file():
         raise ReplayFailed(f"the replay's process ended with code {code} and no result", "see its output above")
-    return Executed(_with_checkpoints(home, runs, Result.read(answer)), parent)
+    result = _with_checkpoints(home, runs, Result.read(answer))
+    return Executed(result, parent, tree=tree, run_ids=[each.run_id for each in result.replays])
 
 
 def _with_checkpoints(home: Home, runs: list[Recorded], result: Result) -> Result:

@@ -18,7 +18,7 @@ from repro_assets.determinism.probe import Orders
 from repro_assets.determinism.quantities import RNG
 from repro_assets.errors import InvalidValue, ReproError
 from repro_assets.inspection.comparison import compare_runs
-from repro_assets.replay import compare, divergence, errors_between, looking
+from repro_assets.replay import compare, divergence, errors_between, looking, undeclared
 from repro_assets.replay.divergence import FirstDifference, FirstOp, Key
 from repro_assets.replay.errors_between import Grown
 from repro_assets.replay.looking import Seen, Trained
@@ -333,4 +333,7 @@ def _differences(home: Home, one: str, other: str) -> list[dict[str, Any]]:
         if each.part in _CAUSES
     ]
     code = [{"part": "code", "name": file.path, "values": [file.change]} for each in found.code for file in each.files]
-    return [*code, *told]
+    ours, theirs = undeclared.of_replays(home, [one]), undeclared.of_replays(home, [other])
+    causes = undeclared.possible_causes(ours, theirs, called=(f"run {one}", f"run {other}"))
+    beside = [{"part": f"undeclared {each['kind']}", "name": each["name"], "values": [each["why"]]} for each in causes]
+    return [*code, *told, *beside]

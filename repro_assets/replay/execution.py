@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from repro_assets.errors import ReproError
 from repro_assets.replay.plan import Result
@@ -28,11 +29,17 @@ class Executed:
         The run that groups them, where one does.
     notes : list of str
         What a person should know of it.
+    tree : Path or None
+        Where the source tree was laid out.
+    run_ids : list of str
+        All runs that began, also those that nothing is compared of.
     """
 
     result: Result
     parent: str | None = None
     notes: list[str] = field(default_factory=list)
+    tree: Path | None = None
+    run_ids: list[str] = field(default_factory=list)
 
 
 def too_long(timeout: float | None) -> TooLong:

@@ -14,12 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from repro_assets.errors import InvalidInput
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing
 from repro_assets.recording.tracers import tracers
-from repro_assets.replay import compare, dagster_runs, tracked_runs
+from repro_assets.replay import compare, dagster_runs, tracked_runs, undeclared
 from repro_assets.replay.deviation import Tolerance
 from repro_assets.replay.environments import CURRENT, RECREATE, Surroundings, surroundings
+from repro_assets.replay.execution import Executed
 from repro_assets.replay.execution import ReplayFailed as ReplayFailed
 from repro_assets.replay.installing import Progress
 from repro_assets.replay.needs import check_asked
@@ -107,17 +109,26 @@ def _replayed(
 ) -> Report:
     """Execute what one process executes, and record the verdicts."""
     began = time.monotonic()
+    read = undeclared.of_originals(home, asked.family or compared)
+    if told is not None:
+        for line in undeclared.lines(read):
+            told(line)
     with tempfile.TemporaryDirectory(prefix="repro-replay-") as folder:
         if asked.entry is None:
             executed = dagster_runs.execute(home, compared, Path(folder), found, timeout, log)
         else:
             executed = tracked_runs.execute(home, asked, Path(folder), found, timeout, log)
-    seconds = time.monotonic() - began
+        seconds = time.monotonic() - began
+        records = [verdict_on(home, run, executed.result, seconds, tolerance) for run in compared]
+        journal_at(home.journal).append(*records)
+        again_read = undeclared.of_replays(home, executed.run_ids)
+        causes = []
+        if any(record.verdict == compare.DIVERGED for record in records):
+            begun = [asked.entry] if asked.entry is not None else compared
+            causes = undeclared.possible_causes(read, again_read, _calls(home, executed, begun))
     if told is not None:
         for note in executed.notes:
             told(f"note: {note}")
-    records = [verdict_on(home, run, executed.result, seconds, tolerance) for run in compared]
-    journal_at(home.journal).append(*records)
     again = {item.original: item.run_id for item in executed.result.replays}
     grouped = executed.parent is not None and (len(compared) > 1 or compared[0].run_id != asked.run_id)
     return Report(
@@ -128,4 +139,18 @@ def _replayed(
         seconds=seconds,
         environment_differences=found.differences,
         notes=[*found.notes, *executed.notes],
+        undeclared=[*read, *again_read],
+        possible_causes=causes,
     )
+
+
+def _calls(home: Home, executed: Executed, begun: list[Recorded]) -> list[str]:
+    """Return the lines that read a clock or entropy in the source of the runs with which an execution began."""
+    if executed.tree is None:
+        return []
+    try:
+        lists = [undeclared.unrepeatable_lines(home, executed.tree, run) for run in begun]
+    except InvalidInput as error:
+        executed.notes.append(f"the source was not searched for clocks: {error.message}")
+        return []
+    return list(dict.fromkeys(line for each in lists for line in each))

@@ -20,7 +20,7 @@ TRACKED = ("script", "command", "notebook")
 """Kinds of runs that Dagster did not execute."""
 _COLUMNS = (
     "run_id, name, run_kind, parent_run_id, state, error_type, error_message, seed, config, source, environment, mode, "
-    "settings, plan, edited_sources, segment"
+    "settings, plan, edited_sources, segment, recipe"
 )
 
 
@@ -55,6 +55,7 @@ class Recorded:
     edited_sources: list[str] = field(default_factory=list)
     segment: str = ""
     cells: list[dict[str, Any]] = field(default_factory=list)
+    recipe: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,7 @@ class _Reader:
             edited_sources=list(row["edited_sources"] or []),
             segment=row["segment"] or "",
             cells=[cell for item in cells for cell in json.loads(item["cells"])],
+            recipe=row["recipe"],
         )
 
 

@@ -18,6 +18,7 @@ from repro_assets.replay.measured import measure
 from repro_assets.replay.plan import Replayed, Result
 from repro_assets.replay.records import COMPLETED, Recorded
 from repro_assets.store.home import Home
+from repro_assets.wording import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,10 @@ class Report:
         ``part``, ``name``, ``original`` and ``current`` of what differs from the recorded environment.
     notes : list of str
         What was done because a thing could not be as it was.
+    undeclared : list of dict
+        What both executions read that is on no record (`repro_assets.replay.undeclared`).
+    possible_causes : list of dict
+        ``kind``, ``name`` and ``why`` of what may be why a replay diverged; empty where none did.
     """
 
     verdict: str
@@ -52,6 +57,8 @@ class Report:
     environment: str = "current"
     environment_differences: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    undeclared: list[dict[str, Any]] = field(default_factory=list)
+    possible_causes: list[dict[str, str]] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """Return the JSON answer of the command line."""
@@ -70,6 +77,8 @@ class Report:
             "environment": self.environment,
             "environment_differences": self.environment_differences,
             "notes": self.notes,
+            "undeclared": plain(self.undeclared),
+            "possible_causes": self.possible_causes,
             "seconds": self.seconds,
         }
 
@@ -89,6 +98,8 @@ def joined(run_id: str, parts: list[Report], seconds: float, environment: str) -
         environment=environment,
         environment_differences=differences,
         notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+        undeclared=[row for part in parts for row in part.undeclared],
+        possible_causes=[cause for part in parts for cause in part.possible_causes],
     )
 
 

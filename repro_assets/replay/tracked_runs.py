@@ -69,7 +69,8 @@ def execute(
         error = {"type": kind, "message": message, "trace": ""}
     elif code != 0 or not replays:
         error = {"type": Path(words[0]).name, "message": f"it ended with code {code}", "trace": ""}
-    return Executed(Result(replays, wrong, error), notes=[*places.notes, *said])
+    notes = [*places.notes, *said]
+    return Executed(Result(replays, wrong, error), notes=notes, tree=places.tree, run_ids=list(became.values()))
 
 
 def _pinned(asked: Asked, work: Path, places: Places) -> Pinned:

@@ -120,6 +120,7 @@ def _sections(reading: Reading, run: Mapping[str, Any], known: set[str]) -> str:
         table("Metrics", run["metrics"]),
         table("Evaluations", run["evaluations"], cells={"digest": artifact}),
         table("Inputs", run["inputs"], cells={"digest": artifact, **runs_in("made_by")}),
+        table("Undeclared inputs", run["undeclared_inputs"]),
         table("Outputs", run["outputs"], cells={"digest": artifact}),
         table("Checkpoints", run["checkpoints"], cells={"digest": artifact}),
         table("Replays", run["replays"], _REPLAY, cells=runs_in("replay_run")),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from repro_assets.catalog.descriptions import INPUT_NAME, fresh_command, opened
+from repro_assets.catalog.descriptions import INPUT_NAME, UNDECLARED, fresh_command, opened
 from repro_assets.catalog.queries import Rows, read_rows, resolve_run_on
 from repro_assets.report.replayed import shown_replay
 
@@ -36,6 +36,7 @@ _OF_RUNS = {
         "LEFT JOIN artifact_names n USING (digest)",
         "slot, partition, digest",
     ),
+    "undeclared_inputs": (UNDECLARED, "kind, name, mtime"),
     "outputs": ("SELECT * EXCLUDE (record) FROM run_outputs", "slot, partition, digest"),
     "checkpoints": ("SELECT * EXCLUDE (record) FROM checkpoints", "step, name"),
     "experience_snapshots": ("SELECT * EXCLUDE (record) FROM experience_snapshots", "time, name"),

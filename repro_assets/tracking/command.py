@@ -29,6 +29,7 @@ from repro_assets.capture.secrets import redact_text
 from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
+from repro_assets.recording import undeclared
 from repro_assets.recording.capturing import Captured, capture
 from repro_assets.recording.lifetime import begin
 from repro_assets.recording.monitoring import monitored
@@ -148,10 +149,11 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
         )
         try:
             run.log_readings(captured.readings)
-            for slot, artifact in _inputs(home, root, [*command.inputs, *watched.inputs], pins):
+            inputs = [*command.inputs, *watched.inputs]
+            for slot, artifact in _inputs(home, root, inputs, pins):
                 run.use(slot, artifact, pinned=pins is not None)
             with monitored(run):
-                ended = _executed(run, words, files, {"stdout": stdout, "stderr": stderr})
+                ended = _executed(run, words, inputs, files, {"stdout": stdout, "stderr": stderr})
             note_end(run, captured, pins)
             products, lacking = _kept(run, root, outputs_of(home, folder, command.outputs), watched.changed())
         except BaseException as error:
@@ -266,9 +268,15 @@ def _console(home: Home, stream: str) -> Iterator[IO[bytes]]:
             path.unlink(missing_ok=True)
 
 
-def _executed(run: Run, words: Sequence[str], files: Mapping[str, IO[bytes]], out: Mapping[str, BinaryIO]) -> _Ended:
+def _executed(
+    run: Run,
+    words: Sequence[str],
+    inputs: Sequence[Path],
+    files: Mapping[str, IO[bytes]],
+    out: Mapping[str, BinaryIO],
+) -> _Ended:
     told: list[int] = []
-    variables = {**os.environ, opened.RUN: run.run_id, opened.STORE: str(run.home.root)}
+    variables = {**os.environ, opened.RUN: run.run_id, opened.STORE: str(run.home.root), **undeclared.variable(inputs)}
     try:
         started = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables)
     except OSError as error:

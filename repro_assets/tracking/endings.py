@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from repro_assets.determinism.probe import Enough
 from repro_assets.errors import MachineError
-from repro_assets.recording import used
+from repro_assets.recording import leaving
 from repro_assets.recording.flushing import flusher
 from repro_assets.recording.run import COMPLETED, FAILED, INTERRUPTED, Run
 from repro_assets.tracking.opened import Reached, Signalled
@@ -39,7 +39,7 @@ def not_recorded(run: Run, record: Callable[[], None]) -> MachineError | None:
     except MachineError as failure:
         run.state = INTERRUPTED
         flusher.forget(run)
-        used.forget(run.run_id)
+        leaving.forget(run.run_id)
         said = f"the end of run {run.run_id} is not on record, so it will be shown as INTERRUPTED: {failure.message}"
         return type(failure)(said, failure.remedy)
     return None

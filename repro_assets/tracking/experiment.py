@@ -280,7 +280,7 @@ class Experiment(Outputs):
         self._reads_from = home = (None if pinned() else self._given_home) or find_store(make=True)
         if program.rank():
             home = make_store(Path(self._stack.enter_context(tempfile.TemporaryDirectory())) / "store")
-        self._begun = begin(home, self._started(home))
+        self._begun = begin(home, self._started(home), captured=self._captured)
         self._process = os.getpid()
         self.in_main_thread = threading.current_thread() is threading.main_thread()
         self._log_metric = self._begun.log_metric

@@ -17,9 +17,11 @@ from repro_assets.artifacts.kinds import kind_of
 from repro_assets.artifacts.names import check_collection
 from repro_assets.errors import InvalidInput, InvalidValue, UnknownName
 from repro_assets.identity.digest import Digest
+from repro_assets.recording import undeclared
 from repro_assets.recording.raw_inputs import store_raw
 from repro_assets.store.home import Home
 from repro_assets.tracking.begun import Begun
+from repro_assets.tracking.opened import opened
 from repro_assets.tracking.pinned import top
 from repro_assets.tracking.program import within
 
@@ -78,6 +80,7 @@ class Inputs(Begun):
             if not given.exists():
                 raise InvalidInput(f"{given} is not there", "check the path")
             self._use(slot, store_raw(self.home, root, given.absolute()))
+            opened.declare(given)
             return given
         assert self.pins is not None
         copy = self.pins.folder / "inputs" / pinned.digest.hex[:16] / (given.name or "input")
@@ -85,6 +88,7 @@ class Inputs(Begun):
             copy.parent.mkdir(parents=True, exist_ok=True)
             pinned.lay_out(copy)
         self._use(slot, pinned)
+        opened.declare(copy)
         return copy
 
     def use_value(self, value: Value, name: str) -> Value:
@@ -110,9 +114,11 @@ class Inputs(Begun):
         check_collection(name)
         pinned = self._pinned(name)
         if pinned is not None:
+            undeclared.declare_connections()
             stored: Value = self._use(name, pinned).load()
             return stored
         self._use(name, repository.claim(repository.put(self.home, value, name=name), name))
+        undeclared.declare_connections()
         return value
 
     def track_dataset(self, data: Any, name: str) -> Artifact:
@@ -144,6 +150,10 @@ class Inputs(Begun):
                 other = f"of other data keep use_value(fingerprint_data(data).document(), {collection!r})"
                 raise InvalidValue(error.message, f"{error.remedy}; {other}") from error
             pinned = repository.claim(repository.put(self.home, value, kind, name=collection), collection)
+        if isinstance(data, (str, Path)):
+            opened.declare(Path(data))
+        else:
+            undeclared.declare_connections()
         return self._use(collection, pinned)
 
     def use_parents(self, parents: Sequence[str | Artifact]) -> None:

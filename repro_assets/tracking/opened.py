@@ -16,16 +16,19 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.errors import MachineError
+from repro_assets.recording import undeclared
 
 if TYPE_CHECKING:
     from repro_assets.tracking.experiment import Experiment
 
 RUN, STORE = "REPRO_RUN", "REPRO_RUN_HOME"
-"""Variables that tell a child process the id of the run that it belongs to, and the folder of its store."""
+"""Variables that tell a child process the id of the run that it belongs to, and the folder of its store; what that run
+has declared, `undeclared.INPUTS` tells it."""
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 _current: contextvars.ContextVar[Experiment | None] = contextvars.ContextVar("repro_experiment", default=None)
@@ -83,6 +86,12 @@ class _Opened:
                 if not self._experiments:
                     self._uninstall()
 
+    def declare(self, path: Path) -> None:
+        """Take a file or a folder for an input on record, here and in the processes that are started from now on."""
+        undeclared.declare(path)
+        with self._lock:
+            self._tell()
+
     def named(self, name: str) -> list[Experiment]:
         """Return those with a name."""
         with self._lock:
@@ -108,8 +117,9 @@ class _Opened:
             self._outside = {}
             return
         if not self._outside:
-            self._outside = {name: os.environ.get(name) for name in (RUN, STORE)}
+            self._outside = {name: os.environ.get(name) for name in (RUN, STORE, undeclared.INPUTS)}
         os.environ[RUN], os.environ[STORE] = newest.run_id, str(newest.home.root)
+        os.environ.update(undeclared.variable())
 
     def _install(self) -> None:
         """Let the signals that end a process raise, so that what is open can end; not where somebody handles them."""

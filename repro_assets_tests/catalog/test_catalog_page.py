@@ -87,6 +87,9 @@ def test_every_example_on_the_page_answers(home, recorder, traced, span):
         run_records.RunEnded("OTHER", "FAILED", {"type": "ValueError", "message": "no"}),
         run_records.ReadingsMissing("RUN", {"gpu": "no driver"}),
         run_records.ConsoleKept("RUN", "stderr", "step 1\nthe loss is NaN\n", 22, 0),
+        run_records.UndeclaredInputs(
+            "RUN", [{"kind": "file", "name": "a.cache", "count": 1, "size": 3, "mtime_ns": 5}]
+        ),
         run_records.RunTagged("RUN", ["for-the-paper"], []),
     )
     traced(home, span("train", kind="stage", run="RUN"))

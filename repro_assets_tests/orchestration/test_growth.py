@@ -84,6 +84,7 @@ def test_one_problem_is_generated_learnt_and_evaluated_on_record(project: Any) -
         event = instance.get_latest_materialization_event(dg.AssetKey(["models", "morphogenesis"]))
     assert event is not None and event.asset_materialization is not None
     assert "data:image/png;base64," in str(event.asset_materialization.metadata["curve"].value)
+    assert project.rows("SELECT kind, name FROM undeclared_inputs") == []
 
 
 def test_a_problem_other_than_the_partition_is_refused() -> None:

@@ -41,3 +41,4 @@ def test_a_model_and_its_buffer_are_products_of_one_run(make_project: Callable[[
     last = "SELECT digest, step FROM experience_snapshots WHERE run_id = ? ORDER BY step"
     shots = project.rows(last, [runs["models/ttrl"]])
     assert [row["step"] for row in shots] == [1, 2] and shots[1]["digest"] == made["buffers/experience"]
+    assert project.rows("SELECT kind, name FROM undeclared_inputs") == []

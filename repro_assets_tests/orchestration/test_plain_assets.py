@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import dagster as dg
 import pytest
 
@@ -66,3 +68,27 @@ def test_the_asset_and_the_function_are_one_run(home):
     assert "side-product" in {row["collection"] for row in made}
     with pytest.raises(Exception, match="no experiment is open here"):
         Experiment.current()
+
+
+def test_what_a_plain_asset_reads_before_its_run_begins_is_noted_for_it_alone(home, tmp_path_factory):
+    far = tmp_path_factory.mktemp("far")
+    for name in ("one", "two"):
+        (far / name).write_text(name)
+    (home.root.parent / "source.txt").write_text("source")
+    time.sleep(0.03)
+
+    @dg.asset
+    def one() -> str:
+        return (far / "one").read_text() + (home.root.parent / "source.txt").read_text()
+
+    @dg.asset
+    def two(one: str) -> str:
+        return one + (far / "two").read_text()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        resources = {"io_manager": ArtifactIOManager()}
+        assert dg.materialize([one, two], resources=resources, instance=instance).success
+    assert queries.rows(home, "SELECT r.asset, u.name FROM undeclared_inputs u JOIN runs r USING (run_id)") == [
+        {"asset": "one", "name": str(far / "one")},
+        {"asset": "two", "name": str(far / "two")},
+    ]

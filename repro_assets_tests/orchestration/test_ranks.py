@@ -226,3 +226,4 @@ def test_two_ranks_twice_are_equal_replay_and_verify_identical_and_one_is_anothe
         f"print(verify_and_show(find_store(), {first['products'][0]['run_id']!r}).deterministic)"
     )
     assert told.split()[-1] == "True"
+    assert two.rows("SELECT kind, name FROM undeclared_inputs") == []

@@ -87,6 +87,9 @@ def test_the_graph_gives_equal_bits_in_another_place_and_executor_and_replays_id
         report = replay(first.home, one["run_id"], log=log)
     assert report.verdict == "identical", report.document()
     assert len(report.document()["products"]) == 16
+    # The recipes read nothing but what is on record, first and again.
+    undeclared = "SELECT kind, name FROM undeclared_inputs"
+    assert [*first.rows(undeclared), *second.rows(undeclared)] == []
 
 
 def test_a_missing_or_malformed_raw_file_fails_the_run_and_names_file_line_and_remedy(

@@ -113,6 +113,8 @@ def test_an_index_is_on_record_with_its_sources_unless_that_is_switched_off(frui
     assert back["reused"] and back["digest"] == index["digest"]
     assert back["documents manifest"] == index["documents manifest"]
     assert all(passed for passed, _ in fruits.checks(index["run"]).values())
+    for run in (index["run"], evaluation["run"]):
+        assert fruits.rows("SELECT kind, name FROM undeclared_inputs WHERE run_id = ?", run) == []
     assert_what_is_switched_off_is_not_recorded(fruits, index["digest"])
 
 

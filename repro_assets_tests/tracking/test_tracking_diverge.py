@@ -22,6 +22,7 @@ torch.manual_seed(1)
 model = torch.nn.Linear(3, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 with Experiment("fit", capture_environment=False) as run:
+    open(sys.argv[2]).close()
     seen = run.watch(model, optimizer, every=4)
     for step in range(1, 9):
         rows = torch.full((2, 3), float(step))
@@ -38,8 +39,10 @@ with Experiment("fit", capture_environment=False) as run:
 def test_two_runs_of_a_script_part_where_a_word_of_theirs_counts(
     project: Home, script: Callable[..., Any], runs: Callable[[], list[dict[str, Any]]], tmp_path: Path
 ) -> None:
+    cache = tmp_path.parent / f"{tmp_path.name}.cache"
     for word in ("1", "1.5"):
-        process = script(LOOP, word)
+        cache.write_text(word)
+        process = script(LOOP, word, str(cache))
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0, said
     one, other = (run["run_id"] for run in runs())
@@ -50,5 +53,7 @@ def test_two_runs_of_a_script_part_where_a_word_of_theirs_counts(
     assert (found.found, found.op, found.argument) == ("input", "aten.mul.Tensor", "other: 1.0 and 1.5")
     line = LOOP.splitlines().index("            rows = rows * float(sys.argv[1])") + 1
     assert found.source_line == f"theirs.py:{line}"
+    why = "both read it, and it had another size or time"
+    assert {"part": "undeclared file", "name": str(cache), "values": [why]} in found.differences
     assert {run["state"] for run in runs()[2:]} == {"INTERRUPTED"}
     assert {run["replay_of"] for run in runs()[2:]} == {one, other}
