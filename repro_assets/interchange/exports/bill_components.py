@@ -199,6 +199,11 @@ def _platform(document: Mapping[str, Any]) -> Iterable[Component]:
             bom_ref="python",
             properties=properties(facts),
         )
+    container = document.get("container") or {}
+    if container.get("runtime") not in (None, "none"):
+        facts = {name: value for name, value in container.items() if name != "image"}
+        name = container.get("image") or "unknown"
+        yield Component(type=ComponentType.CONTAINER, name=name, bom_ref="container", properties=properties(facts))
 
 
 def _devices(hardware: Mapping[str, Any]) -> Iterable[Component]:

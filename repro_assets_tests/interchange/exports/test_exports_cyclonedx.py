@@ -142,6 +142,18 @@ def test_packages_and_the_machine_are_as_they_were_captured(first: Document) -> 
     assert facts(first["metadata"])["unavailable:gpus[0].ecc"] == "Not Supported"
 
 
+def test_a_container_is_there_where_the_run_was_in_one(empty: Home, tmp_path: Path) -> None:
+    for runtime, image in (("docker", "trainer:1"), ("none", None)):
+        environment = {"container": {"runtime": runtime, "image": image, "image_id": None, "limits": {"cpus": 2}}}
+        digest = str(repository.put(empty, environment, "json").digest)
+        run = begin(empty, RunStarted(f"{len(runtime):016d}", "script", runtime, environment=digest))
+        run.log_output("model", {"w": [runtime]}, name=f"model-{runtime}", collection=f"model-{runtime}")
+        run.end()
+    (container,) = exported_bill(empty, "model-docker", tmp_path / "a.cdx.json")["components"]
+    assert (container["type"], container["name"], facts(container)["runtime"]) == ("container", "trainer:1", "docker")
+    assert "components" not in exported_bill(empty, "model-none", tmp_path / "b.cdx.json")
+
+
 def test_how_it_was_trained_is_there(world: World, first: Document) -> None:
     ((workflow,),) = [each["workflows"] for each in first["formulation"]]
     assert (workflow["uid"], workflow["name"]) == (world.trains[0], "train-seed0")
