@@ -2,7 +2,8 @@
 
 Laws: rows go in through Arrow, one statement for each table; whatever the order in which the journal's segments are
 read, the tables end up the same: of several start records of one run the earliest gives its row, of several values of
-one parameter, seed or used package the latest counts, of several records of one artifact or version the earliest.
+one parameter, seed or used package the latest counts, of several records of one artifact or version the earliest, of
+several imports of one run the latest.
 "Earlier" is by time, then by number within the segment. The caller owns the transaction.
 """
 
@@ -201,7 +202,7 @@ def settle(runs: str) -> str:
     """Return the statement that derives state, times and errors of the runs that the query `runs` yields.
 
     Dagster's final state of a parent run counts first, then an end record, then what is known of the processes that
-    announced the run or one of the runs under it.
+    announced the run or one of the runs under it; of another tool's run whose end is not on record nothing is known.
     """
     return f"""
     UPDATE runs SET
@@ -225,7 +226,7 @@ def settle(runs: str) -> str:
         ),
         imports AS (
             SELECT * FROM run_imports SEMI JOIN wanted USING (run_id)
-            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_EARLIEST_FIRST}) = 1
+            QUALIFY row_number() OVER (PARTITION BY run_id ORDER BY {_LATEST_FIRST}) = 1
         ),
         processes AS (
             SELECT run_id, segment FROM journal.run_starts SEMI JOIN wanted USING (run_id)
@@ -242,7 +243,7 @@ def settle(runs: str) -> str:
         )
         SELECT wanted.run_id,
             CASE WHEN parents.final THEN parents.state
-                ELSE coalesce(ends.state, alive.state, 'UNKNOWN') END AS state,
+                ELSE coalesce(ends.state, if(imports.run_id IS NULL, alive.state, NULL), 'UNKNOWN') END AS state,
             CASE WHEN parents.final THEN 'dagster' WHEN ends.state IS NOT NULL THEN 'record'
                 ELSE 'process' END AS state_source,
             parents.status, parents.job,

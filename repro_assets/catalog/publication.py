@@ -24,7 +24,7 @@ from repro_assets.journal.segments import liveness
 from repro_assets.store import durable, sealed
 from repro_assets.store.home import Home
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Bump it when tables or the way of making rows change; a catalog of another version is rebuilt from the journal."""
 
 

@@ -13,7 +13,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from repro_assets.artifacts.shared_claims import take_claim
 from repro_assets.errors import UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Manifest
+from repro_assets.interchange.brought import Brought
 from repro_assets.interchange.container import Reader, open_bundle
 from repro_assets.interchange.selection import Lines, run_of
 from repro_assets.interchange.verification import Contents, decoded, read_through
@@ -41,7 +42,6 @@ from repro_assets.store.home import Home
 from repro_assets.store.layout import RAW, Form, trailer
 from repro_assets.store.leases import lease_on
 from repro_assets.store.objects import LocalObjects
-from repro_assets.wording import size
 
 _STREAMED = 16 << 20
 _COMMIT = 32 << 20
@@ -51,27 +51,11 @@ _CLAIMS = artifact_records.VersionClaimed | artifact_records.VersionDeleted
 
 
 @dataclass(slots=True)
-class Imported:
-    """What an import did, or would do.
+class Imported(Brought):
+    """What the import of a bundle did, or would do.
 
     Parameters
     ----------
-    path : str
-        The bundle.
-    verified : bool
-        True: a bundle of which anything is wrong is an error.
-    dry_run : bool
-        True if nothing was written.
-    runs : list of str
-        Runs that are new here.
-    records, objects, bytes : int
-        Records and objects that are new here, and the objects' stored bytes.
-    skipped : int
-        Objects that were here already.
-    versions : list of str
-        Versions that are new here.
-    conflicts : list of dict
-        ``name``, ``local`` and ``remote`` digest of each version that is another artifact here.
     evicted : list of str
         Artifacts of which the bundle has the manifest only, because they were evicted where it was made.
     anonymized : bool
@@ -80,36 +64,9 @@ class Imported:
         ``environment`` and ``name``, the version that holds its packages, and ``missing`` ones.
     """
 
-    path: str
-    verified: bool = True
-    dry_run: bool = False
-    runs: list[str] = field(default_factory=list)
-    records: int = 0
-    objects: int = 0
-    bytes: int = 0
-    skipped: int = 0
-    versions: list[str] = field(default_factory=list)
-    conflicts: list[dict[str, str]] = field(default_factory=list)
     evicted: list[str] = field(default_factory=list)
     anonymized: bool = False
     wheels: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """No version is in conflict."""
-        return not self.conflicts
-
-    def document(self) -> dict[str, Any]:
-        """Return the answer as a JSON object."""
-        return asdict(self)
-
-    def told(self) -> tuple[str, ...]:
-        """Return the answer as lines for a person."""
-        word = "would come" if self.dry_run else "came"
-        return (
-            f"{self.path} is verified: {len(self.runs)} runs, {self.records} records, {len(self.versions)} versions "
-            f"and {self.objects} objects ({size(self.bytes)}) {word}; {self.skipped} objects were there already",
-        )
 
 
 def import_bundle(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import fcntl
+import itertools
 import os
 import platform
 import pwd
@@ -142,15 +143,13 @@ class Journal:
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"{platform.node() or 'host'}-{os.getpid()}-{uuid.uuid4().hex}.jsonl"
+        name = _new_name()
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
         opening = self.folder / f"{name}.opening"
         descriptor = os.open(opening, flags, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            host_id, boot_id = host_identity()
-            header = Process(platform.node(), host_id, boot_id, os.getpid(), argv=_program(), account=_account())
-            _write_all(descriptor, write_line(header, seq=0, time=time.time()))
+            _write_all(descriptor, write_line(_this_process(), seq=0, time=time.time()))
             os.fsync(descriptor)
             # Whoever looks at the segments must not take one that is being opened for one whose writer is gone.
             opening.rename(self.folder / name)
@@ -217,6 +216,30 @@ os.register_at_fork(
 def journal_at(folder: Path) -> Journal:
     """Return the one journal of this process in `folder`."""
     return Journal(folder)
+
+
+def keep_whole(folder: Path, payloads: Iterable[Payload], temporary: Path) -> str:
+    """Write records as a segment of their own, which shows with all of them or not at all, and return its name.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's ``journal`` folder.
+    payloads : iterable of Payload
+        The records, in order; whoever takes segments away must not do so meanwhile (`merged.alone`).
+    temporary : Path
+        A folder in the same file system.
+
+    Raises
+    ------
+    MachineError
+        If it cannot be written.
+    """
+    name, now = _new_name(), time.time()
+    everything = itertools.chain([_this_process()], payloads)
+    lines = (write_line(payload, seq=number, time=now) for number, payload in enumerate(everything))
+    durable.write_file(folder / name, lines, temporary, exclusive=True)
+    return name
 
 
 def list_segments(folder: Path) -> list[Path]:
@@ -311,6 +334,14 @@ def host_identity() -> tuple[str, str]:
     machine_id = machine.read_text().strip() if machine.is_file() else ""
     boot_id = boot.read_text().strip() if boot.is_file() else ""
     return machine_id or f"{platform.node()}-{uuid.getnode():012x}", boot_id
+
+
+def _new_name() -> str:
+    return f"{platform.node() or 'host'}-{os.getpid()}-{uuid.uuid4().hex}.jsonl"
+
+
+def _this_process() -> Process:
+    return Process(platform.node(), *host_identity(), os.getpid(), argv=_program(), account=_account())
 
 
 def _program() -> list[str]:

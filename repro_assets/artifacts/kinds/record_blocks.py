@@ -250,20 +250,20 @@ def write(value: Records, batch: Batch) -> Manifest:
 
     def known() -> Iterator[Known]:
         for block, digests in stored.items():
-            for digest, part in zip(digests, _parts(blocks[block]), strict=True):
+            for digest, part in zip(digests, parts_of(blocks[block]), strict=True):
                 yield Known(digest, part.tobytes)
 
     def parts() -> Iterator[Part]:
         for block, column in blocks.items():
             itemsize = column.itemsize // (2 if column.dtype.kind == "c" else 1)
-            for part in _parts(column) if block not in stored else ():
+            for part in parts_of(column) if block not in stored else ():
                 yield Part(memoryview(part.reshape(-1).view(numpy.uint8).data), itemsize, part[:1].nbytes)
 
     batch.put_known(list(known()), unread=True)
     digests = iter(batch.put_all(parts()))
     entries = []
     for block, column in blocks.items():
-        objects = stored.get(block) or tuple(next(digests) for _ in _parts(column))
+        objects = stored.get(block) or tuple(next(digests) for _ in parts_of(column))
         remembered.learn(*block, objects)
         entries.append(Entry(f"{block[0]}/{block[1]:012d}", column.nbytes, objects))
     return Manifest(NAME, tuple(entries), {FACT: {"first": value.first, "count": len(value), "fields": fields}})
@@ -291,7 +291,7 @@ def read(manifest: Manifest, objects: LocalObjects) -> Records:
     wanted: list[tuple[Digest, memoryview]] = []
     for (name, start, stop), entry in zip(blocks, manifest.entries, strict=True):
         column = columns[name][start - records.first : stop - records.first]
-        parts = list(_parts(column))
+        parts = list(parts_of(column))
         if entry.size != column.nbytes or len(entry.objects) != len(parts):
             raise CorruptRecord(f"the manifest gives {entry.name!r} a size that its records do not have")
         for digest, part in zip(entry.objects, parts, strict=True):
@@ -326,7 +326,7 @@ def _blocks(ids: range) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def _parts(column: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def parts_of(column: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield the values that are one object, and the next ones."""
     step = max(1, _PART_BYTES // column[:1].nbytes)
     for start in range(0, len(column), step):
