@@ -23,6 +23,7 @@ SUBJECTS = (
     "questions",
     "lineage",
     "finding",
+    "exporting",
     "trackers",
     "tracking",
     "replaying",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from repro_assets.inspection.comparison import RunComparison, compare_runs
     from repro_assets.inspection.frames import list_artifacts, query, runs
     from repro_assets.inspection.recorded import RecordedRun, artifact, run
+    from repro_assets.interchange.exports.mlflow_active import capture_to_mlflow
     from repro_assets.interchange.formats import Exported, export, take_in
     from repro_assets.recording.annotations import note_run, tag_run
     from repro_assets.recording.run import Run
@@ -70,6 +71,7 @@ __all__ = [
     "Verification",
     "artifact",
     "capture_environment",
+    "capture_to_mlflow",
     "card",
     "checkpoint",
     "compare_manifests",
@@ -132,6 +134,7 @@ _MODULES = {
     "Verification": "determinism.verification",
     "artifact": "inspection.recorded",
     "capture_environment": "capture.environment",
+    "capture_to_mlflow": "interchange.exports.mlflow_active",
     "card": "cards.card",
     "checkpoint": "tracking.artifact_decorators",
     "compare_manifests": "capture.data_manifest.comparison",

@@ -11,6 +11,7 @@ from typing import Any
 
 from repro_assets.catalog.naming import resolve_artifact
 from repro_assets.catalog.queries import Rows, connect, read_rows, resolve_run_on, rows
+from repro_assets.catalog.replayable import replay_commands
 from repro_assets.metric_direction import lower_is_better
 from repro_assets.store.home import Home
 
@@ -158,18 +159,7 @@ def show_run(home: Home, run: str) -> dict[str, Any]:
             "SELECT run_id, name, asset, partition, state FROM runs WHERE parent_run_id = $run "
             "ORDER BY started_at, run_id"
         )
-        replayable = of_run(
-            "SELECT state IN ('COMPLETED', 'FAILED', 'INTERRUPTED') AND source IS NOT NULL "
-            "AND (plan ->> if(run_kind = 'asset', '$.code_location', '$.form')) IS NOT NULL AS yes, "
-            "state = 'COMPLETED' OR run_id IN (SELECT run_id FROM run_outputs UNION SELECT run_id FROM checkpoints) "
-            "AS made "
-            "FROM runs WHERE run_id IN (SELECT coalesce(replay_of, run_id) FROM runs WHERE $run = run_id "
-            "AND run_kind IN ('script', 'command', 'notebook') "
-            "OR run_kind = 'asset' AND $run IN (run_id, parent_run_id))"
-        )
-    # What would be refused is not offered.
-    can = any(row["made"] for row in replayable) and all(row["yes"] for row in replayable)
-    record["command"] = shlex.join(["repro", "replay", run_id]) if can else None
+        record["command"] = replay_commands(connection, [run_id]).get(run_id)
     if record["asset"] is not None:
         record["fresh_command"] = fresh_command(record)
     return record

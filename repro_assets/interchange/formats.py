@@ -120,8 +120,15 @@ EXPORTS: dict[str, Format] = {
     "yaml": Format("repro_assets.interchange.exports.record", frozenset({"several", "anonymize"})),
     "rocrate": Format("repro_assets.interchange.exports.rocrate", frozenset({"several", "anonymize"})),
     "openlineage": Format("repro_assets.interchange.exports.openlineage", frozenset({"several", "anonymize"})),
+    "mlflow": Format("repro_assets.interchange.exports.mlflow", frozenset({"several", "anonymize"})),
+    "tensorboard": Format("repro_assets.interchange.exports.tensorboard", frozenset({"several", "anonymize"})),
+    "wandb": Format("repro_assets.interchange.exports.wandb", frozenset({"several"})),
 }
-IMPORTS: dict[str, Format] = {"bundle": Format("repro_assets.interchange.bundle_file")}
+IMPORTS: dict[str, Format] = {
+    "bundle": Format("repro_assets.interchange.bundle_file"),
+    "mlflow": Format("repro_assets.interchange.imports.mlflow"),
+    "tensorboard": Format("repro_assets.interchange.imports.tensorboard"),
+}
 
 
 def export(

@@ -40,18 +40,20 @@ def target_file(to: Path, name: str, *, force: bool) -> Path:
 
 
 @contextlib.contextmanager
-def new_folder(to: Path) -> Iterator[Path]:
+def new_folder(to: Path, *, in_place: bool = False) -> Iterator[Path]:
     """Make a folder: what is written into the one that this gives shows under `to` once all of it is there.
 
     Parameters
     ----------
     to : Path
         A folder that is not there, or is empty; the one above it is there.
+    in_place : bool
+        Give the folder itself, for a tool whose files say where they are; a kill leaves what was written by then.
 
     Yields
     ------
     Path
-        An empty folder beside it.
+        An empty folder beside it, or that one.
 
     Raises
     ------
@@ -62,27 +64,27 @@ def new_folder(to: Path) -> Iterator[Path]:
     ReusedElsewhere
         If it is a file, or a folder that holds something.
     MachineError
-        If the system refuses.
+        If the system refuses, also where whoever fills it lets that be known by an OSError.
     """
     refuse_own(to)
     # What a link names is filled, not the link replaced.
     place = to.expanduser().resolve()
     _need_folder_of(place)
-    made = place.with_name(f".{place.name}-{uuid.uuid4().hex}")
+    made = place if in_place else place.with_name(f".{place.name}-{uuid.uuid4().hex}")
     try:
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise ReusedElsewhere(f"{to} is there already and is not an empty folder", "name one that is not there")
-        made.mkdir()
+        made.mkdir(exist_ok=in_place)
     except OSError as error:
         raise from_os_error(error, made) from error
     try:
         yield made
-        try:
+        if not in_place:
             made.rename(place)
-        except OSError as error:
-            raise from_os_error(error, place) from error
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(made, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise from_os_error(error, place) from error
         raise
 
 

@@ -191,7 +191,7 @@ def decoded(reader: Reader, digest: Digest, form: Form, stored: bytes) -> bytes:
         return stored
     try:
         if form.codec == PARQUET:
-            _check_parquet(form, stored)
+            check_parquet(form.size, stored)
             return table.decode(stored)
         out = bytearray(form.size)
         codecs.decode_into(form.codec, memoryview(stored), memoryview(out))
@@ -200,8 +200,8 @@ def decoded(reader: Reader, digest: Digest, form: Form, stored: bytes) -> bytes:
     return bytes(out)
 
 
-def _check_parquet(form: Form, stored: bytes) -> None:
-    """Refuse a table that would have more values than its canonical bytes have room for.
+def check_parquet(size: int, stored: bytes) -> None:
+    """Refuse a table that would have more values than its canonical bytes, of this size, have room for.
 
     Raises
     ------
@@ -216,8 +216,8 @@ def _check_parquet(form: Form, stored: bytes) -> None:
     packed = sum(
         group.column(number).total_uncompressed_size for group in groups for number in range(group.num_columns)
     )
-    if facts.num_rows > form.size or sum(values) > 2 * form.size or packed > 2 * form.size + len(stored):
-        raise ValueError(f"it has {facts.num_rows} rows and {sum(values)} values in {form.size} bytes")
+    if facts.num_rows > size or sum(values) > 2 * size or packed > 2 * size + len(stored):
+        raise ValueError(f"it has {facts.num_rows} rows and {sum(values)} values in {size} bytes")
 
 
 def _manifest(data: bytes) -> Manifest:

@@ -16,6 +16,12 @@ from typing import Any
 from repro_assets.recording.readings import Point
 from repro_assets.wording import plain
 
+NO_PATH = r"[^\w\-. :/]|(?:^|(?<=/))\.{1,2}(?=/|$)|^\.\.|^/|/(?=/|$)"
+"""What MLflow takes in no name, because it takes a name for a path: no part may be empty, or a step up.
+
+Letters are Unicode's, there as well.
+"""
+_LONGEST_PATH, _LONGEST_PART = 250, 200
 _DIGITS = 8
 # What a name that is made leaves free: for the digits, and for a prefix such as `name.`.
 _SPARE = 20
@@ -94,6 +100,15 @@ class Steps:
         """Count points that the tool has taken."""
         for name, step, _, _ in points:
             self._newest[name] = step
+
+
+def path_of(name: str) -> str:
+    """Return a relative path, which file systems and MLflow hold, for a name; a slash in it makes a folder."""
+    held = Names(NO_PATH, _LONGEST_PATH).held(name)
+    # A file system counts bytes, and not letters.
+    if all(len(part.encode()) <= _LONGEST_PART for part in held.split("/")):
+        return held
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def fits_64_bits(step: int) -> bool:

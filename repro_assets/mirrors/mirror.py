@@ -74,5 +74,11 @@ class Mirror(Protocol):
     def artifact(self, name: str, artifact: Artifact) -> None:
         """Write an artifact of the store, as files where the tool holds files."""
 
-    def end(self, state: str) -> None:
-        """Write how the run ended: COMPLETED, FAILED or INTERRUPTED."""
+    def about(self, facts: Mapping[str, Any]) -> None:
+        """Write what else is on record of a run that has ended; JSON-like."""
+
+    def end(self, state: str, ended: float | None = None) -> None:
+        """Write how the run ended: COMPLETED, FAILED or INTERRUPTED, or UNKNOWN where nobody knows.
+
+        And when, in seconds since 1970, if not now.
+        """

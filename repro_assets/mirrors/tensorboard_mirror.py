@@ -15,7 +15,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +26,7 @@ from repro_assets.mirrors.showing import Picture, shown_parts
 from repro_assets.recording.readings import Point
 
 FOLDER = Path("runs")
+ENDED = ("COMPLETED", "FAILED", "INTERRUPTED")
 # Half a unit above the greatest number of 32 bits: what is not below it rounds to infinity.
 _BEYOND = 2.0**128 - 2.0**103
 _MOST_INTEGER = 2**53
@@ -38,13 +39,21 @@ class TensorBoard:
     ----------
     folder : Path
         The log folder that TensorBoard is given; the run gets a folder in it.
+    clock : callable
+        Seconds since 1970, for what has no time of its own.
+    writer : str, optional
+        How the name of the event file ends, which no other one of the run's does; host, process and time if left out.
     """
 
     name = "tensorboard"
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(
+        self, folder: Path = FOLDER, *, clock: Callable[[], float] = time.time, writer: str | None = None
+    ) -> None:
         # The process may go to another folder while it works.
         self._folder = folder.absolute()
+        self._clock = clock
+        self._writer = writer
         self._file: IO[bytes] | None = None
         self._size = 0
         self._steps = Steps()
@@ -62,7 +71,7 @@ class TensorBoard:
         folder = self._folder / f"{readable}-{run.run_id}"
         folder.mkdir(parents=True, exist_ok=True)
         if self._file is None:
-            unique = f"{socket.gethostname()}.{os.getpid()}.{time.time_ns()}"
+            unique = self._writer or f"{socket.gethostname()}.{os.getpid()}.{time.time_ns()}"
             file = folder / f"events.out.tfevents.{run.started_ns // 10**9:010d}.{unique}"
             self._file = file.open("xb", buffering=0)
         self._params = dict(run.config)
@@ -127,21 +136,29 @@ class TensorBoard:
                     width=part.width, height=part.height, colorspace=4, encoded_image_string=part.data
                 )
                 summary = Summary(value=[Summary.Value(tag=place, image=picture)])
-                events.append(Event(wall_time=time.time(), step=self._next_text(place), summary=summary))
+                events.append(Event(wall_time=self._clock(), step=self._next_text(place), summary=summary))
             else:
                 events.append(self._text(place, part))
         self._write(events)
         self._session = None
 
-    def end(self, state: str) -> None:
+    def about(self, facts: Mapping[str, Any]) -> None:
+        """Write what else is on record of the run, as text."""
+        self._write([*self._begun(), self._text("repro/record", as_json(facts))])
+        self._session = None
+
+    def end(self, state: str, ended: float | None = None) -> None:
         """Write the state, and close the file."""
         from tensorboard.plugins.hparams import api_pb2
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 
-        status = api_pb2.STATUS_SUCCESS if state == "COMPLETED" else api_pb2.STATUS_FAILURE
-        info = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=time.time()))
-        ended = _hyperparameters("_hparams_/session_end_info", info)
-        self._write([*self._begun(), self._text("repro/state", state, plain=True), ended])
+        when = self._clock() if ended is None else ended
+        events = [*self._begun(), self._text("repro/state", state, when, plain=True)]
+        if state in ENDED:
+            status = api_pb2.STATUS_SUCCESS if state == "COMPLETED" else api_pb2.STATUS_FAILURE
+            info = HParamsPluginData(session_end_info=SessionEndInfo(status=status, end_time_secs=when))
+            events.append(_hyperparameters("_hparams_/session_end_info", info, when))
+        self._write(events)
         if self._file is not None:
             self._file.close()
 
@@ -162,7 +179,8 @@ class TensorBoard:
                 held.number_value = value
             else:
                 held.string_value = as_text(value)
-        return [_hyperparameters("_hparams_/session_start_info", HParamsPluginData(session_start_info=self._session))]
+        begun = HParamsPluginData(session_start_info=self._session)
+        return [_hyperparameters("_hparams_/session_start_info", begun, self._clock())]
 
     def _text(self, tag: str, text: str, when: float | None = None, *, plain: bool = False) -> Any:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -172,11 +190,12 @@ class TensorBoard:
         from tensorboard.compat.proto.types_pb2 import DT_STRING
 
         # TensorBoard shows Markdown; four spaces show a text as it is.
-        shown = text if plain else "\n".join(f"    {line}" for line in text.splitlines())
+        shown = text if plain else "\n".join(f"    {line}" for line in text.split("\n"))
         tensor = TensorProto(dtype=DT_STRING, string_val=[shown.encode()], tensor_shape=TensorShapeProto())
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         summary = Summary(value=[Summary.Value(tag=tag, metadata=metadata, tensor=tensor)])
-        return Event(wall_time=time.time() if when is None else when, step=self._next_text(tag), summary=summary)
+        moment = self._clock() if when is None else when
+        return Event(wall_time=moment, step=self._next_text(tag), summary=summary)
 
     def _next_text(self, tag: str) -> int:
         self._texts[tag] = self._texts.get(tag, -1) + 1
@@ -190,7 +209,7 @@ class TensorBoard:
         made = io.BytesIO()
         writer = RecordWriter(made)
         for event in events:
-            writer.write(event.SerializeToString())
+            writer.write(event.SerializeToString(deterministic=True))
         data = memoryview(made.getbuffer())
         try:
             written = 0
@@ -203,10 +222,10 @@ class TensorBoard:
         self._size += len(data)
 
 
-def _hyperparameters(tag: str, content: Any) -> Any:
+def _hyperparameters(tag: str, content: Any, when: float) -> Any:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 
-    plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=content.SerializeToString())
+    plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=content.SerializeToString(deterministic=True))
     value = Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=plugin))
-    return Event(wall_time=time.time(), summary=Summary(value=[value]))
+    return Event(wall_time=when, summary=Summary(value=[value]))

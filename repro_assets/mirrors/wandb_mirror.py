@@ -31,7 +31,7 @@ from repro_assets.recording.readings import Point
 from repro_assets.wording import plain
 
 STEP = "step"
-EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "INTERRUPTED": 130}
+EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "INTERRUPTED": 130, "UNKNOWN": 0}
 FINISH_SECONDS = 10.0
 INIT_SECONDS = 20.0
 FLUSH_SECONDS = 1.0
@@ -49,6 +49,8 @@ class WandB:
         Send it; else it is written for `wandb sync`.
     folder : Path, optional
         Where W&B makes its folder `wandb`; `WANDB_DIR` or the current folder if left out.
+    host : str, optional
+        Where the run was executed; this machine if left out.
 
     Raises
     ------
@@ -58,9 +60,10 @@ class WandB:
 
     name = "wandb"
 
-    def __init__(self, *, online: bool = False, folder: Path | None = None) -> None:
+    def __init__(self, *, online: bool = False, folder: Path | None = None, host: str | None = None) -> None:
         if online:
             _need_credentials()
+        self._host = host
         self._online = online
         self._folder = Path(folder or os.environ.get("WANDB_DIR") or ".").absolute()
         self._run: Any = None
@@ -76,6 +79,7 @@ class WandB:
 
         settings = wandb.Settings(
             mode="online" if self._online else "offline",
+            host=self._host,
             reinit="create_new",
             console="off",
             silent=True,
@@ -160,9 +164,14 @@ class WandB:
             made.add_file(str(laid), name=held, skip_cache=True, policy="immutable")
         self._run.log_artifact(made)
 
-    def end(self, state: str) -> None:
+    def about(self, facts: Mapping[str, Any]) -> None:
+        """Write what else is on record of the run into its config."""
+        self._run.config.update({"repro/record": plain(facts)}, allow_val_change=True)
+
+    def end(self, state: str, ended: float | None = None) -> None:
         """Finish the run."""
-        self._run.config.update({"repro/state": state, "repro/ended": time.time()}, allow_val_change=True)
+        when = time.time() if ended is None else ended
+        self._run.config.update({"repro/state": state, "repro/ended": when}, allow_val_change=True)
         self._run.finish(exit_code=EXIT_CODES[state])
 
 

@@ -6,6 +6,7 @@ import exported
 import pytest
 from bundled import Stored, fill
 
+from repro_assets.interchange import formats
 from repro_assets.interchange.bundle import export_bundle
 from repro_assets.store.home import Home, make_store
 
@@ -33,3 +34,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> exported.World:
 @pytest.fixture
 def empty(tmp_path: Path) -> Home:
     return make_store(tmp_path / "empty")
+
+
+@pytest.fixture(scope="session")
+def in_mlflow(world: exported.World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with most runs of the world, as MLflow has them; making MLflow's tables takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "out"
+    runs = (world.data, *world.trains, world.evaluation, world.failed, world.hostile)
+    formats.export(*runs, to=path, format="mlflow", home=world.home)
+    return path

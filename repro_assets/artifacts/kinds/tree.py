@@ -157,7 +157,7 @@ def write(value: Path | Survey | Iterable[TreeFile], batch: Batch) -> Manifest:
     entries: dict[str, Entry] = {}
     files: list[TreeFile] = []
     for file in value:
-        if not _is_inside(file.path):
+        if not is_inside(file.path):
             raise InvalidValue(f"{file.path!r} is not a relative path inside a tree")
         _check_text(file.path, f"the file name {file.path!r}")
         if file.path in entries:
@@ -224,7 +224,7 @@ def check_paths(manifest: Manifest) -> None:
         If a path or the target of a link leads out of it, a path stands twice, or one is below a file or a link.
     """
     for entry in manifest.entries:
-        if not _is_inside(entry.name):
+        if not is_inside(entry.name):
             raise CorruptRecord(f"{entry.name!r} is not a relative path inside a tree")
         link = entry.facts.get("link")
         if link is not None and (not isinstance(link, str) or _leaves(PurePosixPath(entry.name).parent, link)):
@@ -259,7 +259,8 @@ def _put(files: list[TreeFile], batch: Batch, cache: StatCache | None) -> Iterat
             yield file.known or (next(given), next(lengths))
 
 
-def _is_inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
+    """Tell whether a path is relative and leads to a file inside."""
     return "\0" not in path and _NO_PART.search(path) is None
 
 

@@ -104,12 +104,23 @@ def tree_of(files: Mapping[str, Path], empty: Iterable[str] = ()) -> ForeignArti
         executable = bool(file.stat().st_mode & _EXECUTABLE)
         entries[path] = Entry(path, size, (digest,), {"executable": executable})
         sizes[digest], sources[digest] = size, file
-    manifest = Manifest(tree.NAME, tuple(entries[path] for path in sorted(entries)))
+    manifest = sound_tree(Manifest(tree.NAME, tuple(entries[path] for path in sorted(entries))))
+    return ForeignArtifact(manifest, sizes, sources)
+
+
+def sound_tree(manifest: Manifest) -> Manifest:
+    """Return the manifest of a tree that can be laid out.
+
+    Raises
+    ------
+    InvalidInput
+        If it cannot.
+    """
     try:
         tree.check_paths(manifest)
     except CorruptRecord as error:
         raise InvalidInput(f"these files cannot be a tree: {error.message}", "rename what is named") from error
-    return ForeignArtifact(manifest, sizes, sources)
+    return manifest
 
 
 def bytes_of(file: Path) -> ForeignArtifact:

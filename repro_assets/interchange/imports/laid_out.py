@@ -21,6 +21,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.interchange.imports.files import files_in, hashed
 from repro_assets.interchange.imports.foreign import ForeignArtifact, Source, StoredTable
+from repro_assets.interchange.verification import check_parquet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +92,9 @@ def _canonical(laid: Path) -> bytes:
 
 def _table(manifest: Manifest, laid: Path) -> Objects:
     (entry,) = manifest.entries
-    data = table.decode(laid.read_bytes())
+    stored = laid.read_bytes()
+    check_parquet(entry.size, stored)
+    data = table.decode(stored)
     if len(data) != entry.size or (Digest.of(data),) != entry.objects:
         raise ValueError("the table is another")
     yield entry.objects[0], len(data), StoredTable(laid)
@@ -144,10 +147,15 @@ def _record_pieces(file: Path, start: int, size: int) -> list[bytes]:
 
 def _array(file: Path) -> NDArray[Any]:
     import numpy
+    from numpy.lib import format as npy
 
+    with file.open("rb") as opened:
+        npy.read_magic(opened)
+        shape, _, dtype = npy.read_array_header_1_0(opened)
+        # Before memory is taken for what is not there.
+        if opened.tell() + math.prod(shape) * dtype.itemsize != file.stat().st_size:
+            raise ValueError("it is cut short")
     array: NDArray[Any] = numpy.load(file, allow_pickle=False)
-    if not isinstance(array, numpy.ndarray) or not math.prod(array.shape) * array.itemsize == array.nbytes:
-        raise ValueError("it is no array")
     return numpy.ascontiguousarray(array, array.dtype.newbyteorder("<"))
 
 
