@@ -176,12 +176,13 @@ class _Writer:
     def _files(self, run: Any) -> Iterator[tuple[Path, bool]]:
         """Give a folder for the artifacts of a run, and whether they have to be sent from there."""
         uri = run.info.artifact_uri
-        place = Path(unquote(urlsplit(uri).path) if uri.startswith("file:") else uri)
+        scheme = urlsplit(uri).scheme
+        place = Path(unquote(urlsplit(uri).path) if scheme == "file" else uri)
         if self._made is not None and self._final is not None:
             if not place.is_relative_to(self._final):
                 raise MachineError(f"MLflow keeps artifacts in {place} and not in {self._final}")
             yield self._made / place.relative_to(self._final), False
-        elif (uri.startswith("file:") or "://" not in uri) and not place.exists():
+        elif scheme in ("", "file") and not place.exists():
             yield place, False
         else:
             # On a server, or over what an export had written that was cut off.
@@ -259,4 +260,4 @@ def understood() -> Iterator[None]:
         said = " ".join(str(error).split())
         if error.error_code in ("INVALID_PARAMETER_VALUE", "FEATURE_DISABLED"):
             raise InvalidValue(f"MLflow refuses: {said}") from error
-        raise MachineError(f"MLflow cannot be written to: {redact_url(said)}") from error
+        raise MachineError(f"MLflow fails: {redact_url(said)}") from error

@@ -57,15 +57,14 @@ def recognized(data: bytes, digest: str, laid: Path) -> ForeignArtifact | None:
 
 
 def _tree(manifest: Manifest, laid: Path) -> Objects:
+    """Yield the files; a server may hold them under other names than those that the manifest has."""
     tree.check_paths(manifest)
-    files = files_in(laid)[0] if laid.is_dir() else {}
-    if set(files) != {entry.name for entry in manifest.entries if entry.objects}:
-        raise ValueError("there are other files")
-    for entry in manifest.entries:
-        if entry.objects:
-            yield _file(entry, files[entry.name])
-        elif set(entry.facts) - {"link", "folder"}:
-            raise ValueError("a file has no bytes")
+    found = {digest: (size, file) for file in files_in(laid)[0].values() for digest, size in (hashed(file),)}
+    wanted = {entry.objects: entry.size for entry in manifest.entries if set(entry.facts) - {"link", "folder"}}
+    if {(digest,): size for digest, (size, _) in found.items()} != wanted:
+        raise ValueError("the files are others")
+    for digest, (size, file) in found.items():
+        yield digest, size, file
 
 
 def _bytes(manifest: Manifest, laid: Path) -> Objects:

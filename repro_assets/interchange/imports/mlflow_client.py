@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from repro_assets.artifacts.kinds import tree
+from repro_assets.determinism.process_variables import variables_set
 from repro_assets.errors import InvalidInput, MachineError, UnsupportedFormat
 from repro_assets.interchange.imports.mlflow_runs import Held
 from repro_assets.mirrors.mlflow_writing import Place
@@ -200,10 +201,11 @@ def _artifacts(place: Place, info: Any, downloads: Path, beside: Path | None) ->
         return next((folder for folder in (named, *moved) if folder.is_dir()), None)
     target = downloads / info.run_id
     for path in _listed(place, info.run_id):
-        target.mkdir(parents=True, exist_ok=True)
-        with place.asking() as client:
-            client.download_artifacts(info.run_id, path, str(target))
-        if not (target / path).is_file():
+        file = target / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with variables_set({"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}), place.asking() as client:
+            client.download_artifacts(info.run_id, path, str(file.parent))
+        if not file.is_file():
             raise InvalidInput(f"the artifact {path!r} of run {info.run_id} did not arrive", "see the server's log")
     return target if target.is_dir() else None
 
