@@ -51,6 +51,8 @@ class WandB:
         Where W&B makes its folder `wandb`; `WANDB_DIR` or the current folder if left out.
     host : str, optional
         Where the run was executed; this machine if left out.
+    finish_seconds : float
+        So long its end waits for W&B's own process.
 
     Raises
     ------
@@ -60,9 +62,17 @@ class WandB:
 
     name = "wandb"
 
-    def __init__(self, *, online: bool = False, folder: Path | None = None, host: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        online: bool = False,
+        folder: Path | None = None,
+        host: str | None = None,
+        finish_seconds: float = FINISH_SECONDS,
+    ) -> None:
         if online:
             _need_credentials()
+        self._finish_seconds = finish_seconds
         self._host = host
         self._online = online
         self._folder = Path(folder or os.environ.get("WANDB_DIR") or ".").absolute()
@@ -92,7 +102,7 @@ class WandB:
             x_save_requirements=False,
             x_transaction_log_flush_interval=FLUSH_SECONDS,
             init_timeout=INIT_SECONDS,
-            finish_timeout=FINISH_SECONDS,
+            finish_timeout=self._finish_seconds,
         )
         self._folder.mkdir(parents=True, exist_ok=True)
         tags = [holdable(tag) for tag in run.tags]

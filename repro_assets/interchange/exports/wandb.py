@@ -17,6 +17,8 @@ from repro_assets.interchange.targets import new_folder
 from repro_assets.mirrors.choosing import mirror_named
 
 ONLINE = "online"
+FINISH_SECONDS = 600.0
+"""So long it is waited until all of a run is in its file, or sent."""
 
 
 def export(request: Request) -> Exported:
@@ -39,11 +41,11 @@ def export(request: Request) -> Exported:
     if request.to == ONLINE:
         mirror_named("wandb:online")
         for run in runs:
-            notes += tell(run, WandB(online=True, host=_host(run)))
+            notes += tell(run, WandB(online=True, host=_host(run), finish_seconds=FINISH_SECONDS))
         return exported(request, "https://wandb.ai", "wandb", runs.run_ids, notes)
     with new_folder(request.path, in_place=True) as made:
         for run in runs:
-            notes += tell(run, WandB(folder=made, host=_host(run)))
+            notes += tell(run, WandB(folder=made, host=_host(run), finish_seconds=FINISH_SECONDS))
     return exported(request, request.path, "wandb", runs.run_ids, notes)
 
 

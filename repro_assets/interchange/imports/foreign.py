@@ -23,6 +23,19 @@ from repro_assets.journal.metrics import Metrics
 
 POINTS_AT_ONCE = 4096
 _ID_DIGITS = 16
+_CONTENT = (
+    "state",
+    "error",
+    "started",
+    "ended",
+    "project",
+    "note",
+    "parent",
+    "tags",
+    "config",
+    "params",
+    "details",
+)
 
 
 class StoredTable(NamedTuple):
@@ -206,14 +219,8 @@ class ForeignRun:
         yield from (item.artifact for item in self.outputs)
 
     def content(self) -> str:
-        """Return a digest of all that is known of it but its place."""
-        facts = {
-            name: getattr(self, name)
-            for name in (
-                "name", "state", "error", "started", "ended", "project", "note", "parent", "tags", "config", "params",
-                "details",
-            )
-        }  # fmt: skip
+        """Return a digest of all that is known of it but where it lies and what it is called."""
+        facts = {name: getattr(self, name) for name in _CONTENT}
         facts["points"] = self.points.digest()
         facts["inputs"] = [[item.slot, str(item.artifact.digest)] for item in self.inputs]
         facts["outputs"] = [[item.slot, str(item.artifact.digest), item.collection] for item in self.outputs]

@@ -205,7 +205,7 @@ def _run(found: _Found, root: Path) -> ForeignRun:
     points = _renamed(found.points, names if about else {}, (_json(found, "beyond_32_bits") or []) if about else [])
     run = ForeignRun(
         TOOL,
-        str(root),
+        str(root / found.folder),
         about.get("run_id") or f"{found.first} {found.started!r}",
         str(about.get("name") or found.folder or root.resolve().name),
         state,
@@ -216,7 +216,7 @@ def _run(found: _Found, root: Path) -> ForeignRun:
         tags=[str(tag) for tag in about.get("tags") or ()],
         params=params if isinstance(params, dict) else {},
         points=points,
-        details={"folder": found.folder, **({"record": _json(found, "record")} if about else {})},
+        details={"record": _json(found, "record")} if about else {},
     )
     texts = {tag: rows for tag, rows in found.texts.items() if not (about and tag.startswith(OURS))}
     _add(run, "texts", {tag: [(step, text.encode(), "txt") for step, text in rows] for tag, rows in texts.items()})
