@@ -129,6 +129,7 @@ IMPORTS: dict[str, Format] = {
     "bundle": Format("repro_assets.interchange.bundle_file"),
     "mlflow": Format("repro_assets.interchange.imports.mlflow"),
     "tensorboard": Format("repro_assets.interchange.imports.tensorboard"),
+    "dvc": Format("repro_assets.interchange.imports.dvc"),
 }
 
 
