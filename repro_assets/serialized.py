@@ -14,7 +14,9 @@ from typing import Any
 
 from repro_assets.wording import plain
 
-_NUMBERS_OF_YAML_1_2 = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+|0x[0-9a-fA-F]+")
+_NUMBERS_OF_YAML_1_2 = re.compile(
+    r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|0o[0-7]+|0x[0-9a-fA-F]+)\Z"
+)
 _FLOAT = "tag:yaml.org,2002:float"
 
 

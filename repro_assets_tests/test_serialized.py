@@ -53,6 +53,10 @@ def test_a_text_is_one_to_readers_of_yaml_1_1_and_1_2(text: str) -> None:
     assert yaml.safe_load(as_yaml([text])) == [text]
 
 
+def test_a_text_that_only_begins_like_a_number_is_not_quoted() -> None:
+    assert as_yaml(["1f2e", "12e4.dir", "0x1g"]) == b"- 1f2e\n- 12e4.dir\n- 0x1g\n"
+
+
 def test_numbers_stay_numbers_and_what_is_no_unicode_is_an_escape() -> None:
     assert as_yaml({"a": 1, "b": 0.5, "c": 1e30, "d": True}) == b"a: 1\nb: 0.5\nc: 1.0e+30\nd: true\n"
     assert b"\\ud800" in as_json("\ud800").lower() and json.loads(as_json("\ud800")) == "\ud800"

@@ -1,13 +1,10 @@
 """What git says about a folder, through its command line.
 
-Laws: nothing is written, neither to ``.git`` nor beside it: optional locks are off, the index is not refreshed, no
-hook, file-system monitor, external diff, text conversion or large-file filter is started, and no variable of a
-surrounding git process redirects the question. A repository of another user is read all the same, because reading it
-runs none of its programs; git before 2.38 takes no such exception from its command line and its refusal is then
-reported. What git said of the tracked paths, the commit and the remotes is not asked again for as long as the index,
-the refs and the configuration that it was read from are unchanged (`repro_assets.capture.remembered`); whether a file
-differs from the commit is asked every time. Credentials in an address, a message or the name of a branch or a tag go
-no further than this module.
+Laws: nothing is written and nothing of the repository's is started (`git_process`); where git refuses a repository of
+another user, its refusal is reported. What git said of the tracked paths, the commit and the remotes is not asked again
+for as long as the index, the refs and the configuration that it was read from are unchanged
+(`repro_assets.capture.remembered`); whether a file differs from the commit is asked every time. Credentials in an
+address, a message or the name of a branch or a tag go no further than this module.
 """
 
 from __future__ import annotations
@@ -24,26 +21,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from repro_assets.capture.git_process import start
 from repro_assets.capture.remembered import Remembered, Stamps, stamps
 from repro_assets.capture.secrets import find_secrets, redact_text, redact_url
 from repro_assets.errors import MachineError
 
-_KEPT = frozenset(
-    {"GIT_CEILING_DIRECTORIES", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"}
-)
-_SETTINGS = (
-    "core.fsmonitor=false",
-    "core.untrackedCache=false",
-    "core.hooksPath=/dev/null",
-    "core.quotePath=false",
-    "color.ui=false",
-    "diff.autoRefreshIndex=false",
-    "status.relativePaths=false",
-    "log.showSignature=false",
-    "filter.lfs.clean=",
-    "filter.lfs.process=",
-    "filter.lfs.required=false",
-)
 _TIMEOUT = 60.0
 """Seconds after which git is taken to hang (a dead network file system); for all that is asked at one time."""
 
@@ -192,21 +174,7 @@ class Worktree:
         return [(_section_path(section), section) for section in sections]
 
     def _start(self, question: Sequence[str]) -> subprocess.Popen[bytes]:
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in _KEPT}
-        variables.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", LC_ALL="C")
-        settings = [part for setting in (*_SETTINGS, f"safe.directory={self.top}") for part in ("-c", setting)]
-        try:
-            return subprocess.Popen(
-                ["git", "--no-pager", *settings, *question],
-                cwd=self.folder,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise MachineError(f"git cannot be started: {error.strerror}", "install git") from error
+        return start(self.folder, self.top, question)
 
     def _finish(self, question: Sequence[str], process: subprocess.Popen[bytes]) -> tuple[int, bytes, str]:
         try:

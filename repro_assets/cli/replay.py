@@ -33,6 +33,14 @@ def replay(
     environment_folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where it is built, and used again; else in the store's cache.")
     ] = None,
+    dvc_stage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STAGE",
+            help="As this stage of the export for DVC in the current folder: refuse other inputs and parameters, and "
+            "lay out what it made.",
+        ),
+    ] = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> int:
@@ -46,6 +54,11 @@ def replay(
     limit = None if tolerance is None else Tolerance.parse(tolerance)
     home = settled(to_write=True)
     run_id = resolve_maker(home, run)
+    stage = None
+    if dvc_stage is not None:
+        from repro_assets.interchange.exports.dvc_stage import recorded_stage
+
+        stage = recorded_stage(home, run_id, Path.cwd(), dvc_stage)
     from repro_assets.orchestration.replaying import replay_and_show
 
     stopped_like_ctrl_c()
@@ -67,6 +80,9 @@ def replay(
         say_error(f"the replay was interrupted; the record of its run is kept (see: repro runs show {run_id})")
         return INTERRUPTED
     document = report.document()
+    code = _CODES[report.verdict]
+    if stage is not None and code == 0:
+        document["laid_out"] = stage.lay_out(home, report)
     if as_json:
         print_json(document)
     else:
@@ -86,7 +102,7 @@ def replay(
         if document["possible_causes"]:
             print_table(document["possible_causes"], title="\npossible causes")
         say(f"run {report.original_run} was executed again as {report.replay_run} in {report.seconds:.1f} s")
-    return _CODES[report.verdict]
+    return code
 
 
 def _show_deviations(product: dict[str, Any]) -> None:

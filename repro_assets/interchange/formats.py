@@ -123,11 +123,13 @@ EXPORTS: dict[str, Format] = {
     "mlflow": Format("repro_assets.interchange.exports.mlflow", frozenset({"several", "anonymize"})),
     "tensorboard": Format("repro_assets.interchange.exports.tensorboard", frozenset({"several", "anonymize"})),
     "wandb": Format("repro_assets.interchange.exports.wandb", frozenset({"several"})),
+    "dvc": Format("repro_assets.interchange.exports.dvc", frozenset({"several"})),
 }
 IMPORTS: dict[str, Format] = {
     "bundle": Format("repro_assets.interchange.bundle_file"),
     "mlflow": Format("repro_assets.interchange.imports.mlflow"),
     "tensorboard": Format("repro_assets.interchange.imports.tensorboard"),
+    "dvc": Format("repro_assets.interchange.imports.dvc"),
 }
 
 
