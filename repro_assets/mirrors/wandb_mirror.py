@@ -79,7 +79,7 @@ class WandB:
         self._run: Any = None
         self._steps = Steps()
         self._names = Names(r"(?!)", 500, rf"_.*|{STEP}|repro/.*")
-        self._files = Names(r"[^\w.-]", 128)
+        self._files = Names(r"[^A-Za-z0-9_.-]", 128)
         self._position = -1
         self._row: tuple[int, set[str]] | None = None
 

@@ -19,6 +19,7 @@ CONSTRAINTS = PROJECT / "constraints.txt"
 TESTS = "the tests only"
 # Several distributions share the package; the longest of these names that fits says which one a module is in.
 SHARED = {
+    "google.protobuf": "protobuf",
     "opentelemetry": "opentelemetry-api",
     "opentelemetry.sdk": "opentelemetry-sdk",
     "opentelemetry.proto": "opentelemetry-proto",

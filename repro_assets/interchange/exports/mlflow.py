@@ -34,6 +34,7 @@ from repro_assets.interchange.exports.mlflow_files import (
     write_record,
     write_texts,
 )
+from repro_assets.interchange.exports.mlflow_tables import new_database
 from repro_assets.interchange.exports.tracked import TrackedRun, exported, gone_of, tracked
 from repro_assets.interchange.formats import Exported, Request
 from repro_assets.interchange.targets import new_folder
@@ -100,7 +101,7 @@ def export(request: Request) -> Exported:
             to = request.path
             with new_folder(request.path) as made:
                 final = request.path.expanduser().resolve()
-                place = Place(f"sqlite:///{made / DATABASE}", str(final / ARTIFACTS))
+                place = new_database(request.home, made / DATABASE, final / ARTIFACTS)
                 writer = _Writer(place, made, final)
                 for run in runs:
                     written.append(writer.write(run))

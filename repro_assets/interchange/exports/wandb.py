@@ -1,8 +1,10 @@
 """The format ``wandb``: runs as W&B writes them offline, or sent to W&B.
 
 Laws: what is written is what the mirror writes. Into a folder nothing is sent; to the address ``online`` only with
-credentials. W&B's files name the files of artifacts by their whole paths, so the folder is made in its place, and taken
-away again where something fails; and these paths name accounts, so there is no export without names.
+credentials. W&B is loaded in a process of its own (`wandb_process`), which ends when all is written, so the program's
+own runs of W&B are left alone. W&B's files name the files of artifacts by their whole paths, so the folder is made in
+its place, and taken away again where something fails; and these paths name accounts, so there is no export without
+names.
 
 Limit: W&B takes the moment of the export for the start of a run. The run's own is in its config, and its points have
 their own times.
@@ -10,15 +12,24 @@ their own times.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from repro_assets import errors
+from repro_assets.capture.secrets import redact_text
+from repro_assets.errors import MachineError
 from repro_assets.extras import need
-from repro_assets.interchange.exports.tracked import TrackedRun, exported, tell, tracked
+from repro_assets.interchange.exports.tracked import Tracked, exported, tracked
 from repro_assets.interchange.formats import Exported, Request
 from repro_assets.interchange.targets import new_folder
 from repro_assets.mirrors.choosing import mirror_named
 
 ONLINE = "online"
-FINISH_SECONDS = 600.0
-"""So long it is waited until all of a run is in its file, or sent."""
+PROCESS = "repro_assets.interchange.exports.wandb_process"
 
 
 def export(request: Request) -> Exported:
@@ -34,21 +45,40 @@ def export(request: Request) -> Exported:
         If it cannot be written.
     """
     need("wandb")
-    from repro_assets.mirrors.wandb_mirror import WandB
-
     runs = tracked(request)
-    notes: list[str] = []
     if request.to == ONLINE:
         mirror_named("wandb:online")
-        for run in runs:
-            notes += tell(run, WandB(online=True, host=_host(run), finish_seconds=FINISH_SECONDS))
+        with tempfile.TemporaryDirectory(prefix="repro-wandb-") as folder:
+            notes = _write(runs, Path(folder), online=True)
         return exported(request, "https://wandb.ai", "wandb", runs.run_ids, notes)
     with new_folder(request.path, in_place=True) as made:
-        for run in runs:
-            notes += tell(run, WandB(folder=made, host=_host(run), finish_seconds=FINISH_SECONDS))
+        notes = _write(runs, made, online=False)
     return exported(request, request.path, "wandb", runs.run_ids, notes)
 
 
-def _host(run: TrackedRun) -> str:
-    """Return where a run was executed, so that W&B does not say that it was here."""
-    return str((run.record["host_facts"] or {}).get("name") or "unknown")
+def _write(runs: Tracked, folder: Path, *, online: bool) -> list[str]:
+    with tempfile.TemporaryDirectory(prefix="repro-wandb-") as made:
+        answer = Path(made) / "answer.json"
+        asked = {
+            "store": str(runs.home.root.absolute()),
+            "runs": runs.run_ids,
+            "to": str(folder),
+            "online": online,
+            "answer": str(answer),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", PROCESS],
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            env={**os.environ, "WANDB_SILENT": "true"},
+            check=False,
+        )
+        if done.returncode or not answer.is_file():
+            said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise MachineError(f"W&B fails: {redact_text(said)}")
+        found = json.loads(answer.read_text("utf-8"))
+    if "error" in found:
+        name, message, remedy = found["error"]
+        raise getattr(errors, name)(message, remedy)
+    return [str(note) for note in found["notes"]]

@@ -10,9 +10,8 @@ from exported import ACCOUNT, HOST, World
 from tool_readers import TOOLS
 
 from repro_assets.catalog.descriptions import show_run
-from repro_assets.errors import InvalidValue, MachineError, ReusedElsewhere
+from repro_assets.errors import CorruptObject, InvalidValue, MachineError, ReusedElsewhere
 from repro_assets.interchange import formats
-from repro_assets.mirrors import wandb_mirror
 from repro_assets.mirrors.holding import as_text, flat
 
 TOOL = TOOLS["wandb"]
@@ -61,11 +60,25 @@ def test_going_online_needs_credentials(world: World, tmp_path: Path, monkeypatc
 def test_what_fails_leaves_nothing(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReusedElsewhere, match="not an empty folder"):
         formats.export(world.data, to=world.home.root.parent, format="wandb", home=world.home)
-
-    def no_space(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(wandb_mirror.WandB, "start", no_space)
-    with pytest.raises(MachineError, match="no space left"):
+    mine = world.copied(tmp_path / "store")
+    damaged = mine.made["model-0"].manifest.entries[0].objects[0]
+    place = mine.home.objects / damaged.hex[:2] / damaged.hex[2:]
+    place.write_bytes(place.read_bytes().replace(b"\0", b"\1"))
+    with pytest.raises(CorruptObject):
+        formats.export(mine.trains[0], to=tmp_path / "out", format="wandb", home=mine.home)
+    monkeypatch.setenv("WANDB_MODE", "no such mode")
+    with pytest.raises(MachineError, match=r"W&B fails: .*mode"):
         formats.export(world.trains[0], to=tmp_path / "out", format="wandb", home=world.home)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_the_programs_own_runs_of_wandb_are_left_alone(world: World, tmp_path: Path) -> None:
+    import wandb
+
+    mine = wandb.init(mode="offline", dir=str(tmp_path), project="mine", reinit="create_new")
+    try:
+        formats.export(world.failed, to=tmp_path / "out", format="wandb", home=world.home)
+        mine.log({"still": 1})
+    finally:
+        mine.finish()
+    assert TOOL.read(tmp_path / "out").state == "FAILED 1"
