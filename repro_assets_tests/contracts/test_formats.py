@@ -71,6 +71,7 @@ CASES = {
     "card": Case("model", "a.md"),
     "croissant": Case("dataset", "out", ("mlcroissant", "croissant"), without_bytes=False),
     "cyclonedx": Case("model", "a.cdx.json", ("cyclonedx", "cyclonedx")),
+    "dvc": Case("run", "out", without_bytes=False),
     "json": Case("run", "a.json"),
     "mlflow": Case("run", "out", ("mlflow", "mlflow"), repeatable=False),
     "openlineage": Case("run", "a.jsonl", ("openlineage.client", "openlineage")),

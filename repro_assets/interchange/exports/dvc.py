@@ -112,7 +112,7 @@ def _make_repository(folder: Path) -> None:
         raise MachineError(f"git makes no repository: {done.stderr.strip()}")
     (folder / ".dvc").mkdir()
     (folder / ".dvc" / ".gitignore").write_text(_IGNORED)
-    (folder / ".dvc" / "config").touch()
+    (folder / ".dvc" / "config").write_text("[core]\n")
     (folder / ".dvcignore").write_text(_IGNORING)
 
 
