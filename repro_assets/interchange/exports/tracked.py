@@ -20,7 +20,7 @@ from repro_assets.catalog.replayable import replay_commands
 from repro_assets.errors import InvalidValue, MissingObject, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.interchange.exports.described import Described, describe
-from repro_assets.interchange.formats import Exported, Request, joined
+from repro_assets.interchange.formats import Exported, Progress, Request, joined
 from repro_assets.interchange.subjects import ended_runs
 from repro_assets.mirrors.mirror import Mirror, MirroredRun
 from repro_assets.recording.readings import Point
@@ -41,12 +41,16 @@ _EPOCH = datetime.datetime(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What a run made: the row of its output, the name for a tracker, and its artifact, None where it is gone."""
+    """What a run made: the row of its output, the name for a tracker, and its artifact, None where it is gone.
+
+    `objects` is how many of it were hashed again.
+    """
 
     row: dict[str, Any]
     name: str
     artifact: Artifact | None
     is_model: bool
+    objects: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +149,21 @@ class TrackedRun:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """Runs that are exported, read as they are asked for."""
+    """Runs that are exported, read as they are asked for; `progress` is told how many objects of theirs were hashed."""
 
     home: Home
     run_ids: list[str]
     anonymous: bool
+    progress: Progress | None = None
 
     def __iter__(self) -> Iterator[TrackedRun]:
+        hashed = 0
         for first in range(0, len(self.run_ids), RUNS_AT_ONCE):
-            yield from self._read(self.run_ids[first : first + RUNS_AT_ONCE])
+            for run in self._read(self.run_ids[first : first + RUNS_AT_ONCE]):
+                hashed += sum(product.objects for product in run.products)
+                if self.progress is not None:
+                    self.progress(hashed)
+                yield run
 
     def _read(self, run_ids: list[str]) -> Iterator[TrackedRun]:
         described = describe(self.home, run_ids, anonymous=self.anonymous)
@@ -180,15 +190,15 @@ class Tracked:
     def _products(self, record: dict[str, Any], models: set[str]) -> list[Product]:
         found = []
         for row in record["outputs"]:
-            name = _called(row, record["outputs"])
+            name, objects = _called(row, record["outputs"]), 0
             try:
                 artifact = repository.by_digest(
                     self.home, Digest.parse(row["digest"]), name=name, run_id=record["run_id"]
                 )
-                artifact.verify()
+                objects = artifact.verify()
             except (UnknownName, MissingObject):
                 artifact = None
-            found.append(Product(row, name, artifact, row["digest"] in models))
+            found.append(Product(row, name, artifact, row["digest"] in models, objects))
         return found
 
 
@@ -207,7 +217,10 @@ def tracked(request: Request) -> Tracked:
         {"runs": run_ids},
     )
     return Tracked(
-        request.home, _parents_first(run_ids, {row["run_id"]: row["parent_run_id"] for row in above}), request.anonymize
+        request.home,
+        _parents_first(run_ids, {row["run_id"]: row["parent_run_id"] for row in above}),
+        request.anonymize,
+        request.progress,
     )
 
 
