@@ -34,6 +34,10 @@ class _OpenRuns:
         if attached:
             self._attached.add(run_id)
 
+    def detach(self, run_id: str) -> None:
+        if run_id in self._attached:
+            self.forget(run_id)
+
     def forget(self, run_id: str) -> None:
         self._journals.pop(run_id, None)
         self._attached.discard(run_id)
@@ -64,4 +68,5 @@ class _OpenRuns:
 
 _open_runs = _OpenRuns()
 watch = _open_runs.watch
+detach = _open_runs.detach
 forget = _open_runs.forget

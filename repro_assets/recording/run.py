@@ -352,6 +352,7 @@ class Run:
             if self._forked:
                 self.flush()
                 self._journal.append(*undeclared.noted(self.run_id, self.warnings))
+                leaving.detach(self.run_id)
                 return
             if self.spans_dropped:
                 self.log_readings({"spans_dropped": self.spans_dropped})

@@ -172,7 +172,7 @@ def test_nothing_of_system_interpreter_packages_and_git_is_noted(root: Path, ope
         path.read_bytes()
     import wave  # noqa: F401 (nothing else imports it)
 
-    os.scandir(root.parent / "folder").close()
+    os.close(os.open(root.parent / "folder", os.O_RDONLY))
     with pytest.raises(FileNotFoundError):
         (root.parent / "nowhere").read_text()
     assert names(window) == []
@@ -182,15 +182,19 @@ def test_a_module_of_the_project_that_no_tree_has_is_noted_also_where_it_is_comp
     root: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(root))
+    monkeypatch.syspath_prepend(str(root.parent / "folder"))
+    (root.parent / "folder" / "elsewhere.py").write_text("X = 1\n")
     (root / "near.py").write_text("X = 1\n")
     (root / "known.py").write_text("X = 1\n")
     subprocess.run([sys.executable, "-m", "compileall", "-q", "."], check=True)
     time.sleep(0.02)
     window = opened("known.py")
+    # Code elsewhere is an installed package's, or another project's.
+    import elsewhere  # type: ignore[import-not-found] # noqa: F401
     import known  # type: ignore[import-not-found] # noqa: F401
     import near  # type: ignore[import-not-found] # noqa: F401
 
-    for name in ("known", "near"):
+    for name in ("known", "near", "elsewhere"):
         del sys.modules[name]
     assert names(window) == [("file", "near.py")]
 
@@ -207,14 +211,16 @@ def test_connections_and_lookups_are_noted_by_what_was_asked_for(opened: Open, t
         port = server.getsockname()[1]
         window = opened()
         socket.create_connection(("localhost", port)).close()
-        with socket.socket() as plain:
-            plain.connect(("127.0.0.1", port + 1 - 1))
-        socket.gethostbyname("localhost")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-            datagrams.sendto(b"?", ("127.0.0.2", port))
-    assert ("network", f"localhost:{port}") in names(window)
-    assert ("network", "localhost") in names(window)
-    assert all(kind == "network" for kind, _ in names(window))
+            datagrams.sendto(b"?", ("127.0.0.2", 9))
+        socket.gethostbyname("localhost")
+    # An address is told by the name that it was looked up by.
+    assert names(window) == [
+        ("network", f"localhost:{port}"),
+        ("network", "127.0.0.2:9"),
+        ("network", "localhost"),
+    ]
+    assert [noted.count() >= count for noted, count in zip(window.noted(), (2, 1, 1), strict=True)] == [True] * 3
     audit_events.close_window(window)
     path = tmp_path / "database"
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
@@ -268,13 +274,15 @@ def test_whose_read_it_is_the_nearest_frame_of_a_program_says() -> None:
     assert called_by("pandas", "/x/site-packages/pandas/io.py") == "recipe"
     # In a thread of libraries alone, it is a program's unless the tool watches.
     found: list[str] = []
-    for module in ("torch.utils.data", "wandb.sdk"):
-        space = {"asker": asker, "found": found, "__name__": module}
-        exec(compile("def ask():\n    found.append(asker())", "/x/site-packages/it.py", "exec"), space)
-        thread = threading.Thread(target=space["ask"])
+    cell = {"__name__": "__main__", "asker": asker}
+    exec(compile("def ask():\n    return asker()", "<cell 1>", "exec"), cell)
+    for module, ask in (("torch.utils.data", asker), ("wandb.sdk", asker), ("IPython.core", cell["ask"])):
+        space = {"ask": ask, "found": found, "__name__": module}
+        exec(compile("def call():\n    found.append(ask())", "/x/site-packages/it.py", "exec"), space)
+        thread = threading.Thread(target=space["call"])  # type: ignore[arg-type]
         thread.start()
         thread.join()
-    assert found == ["recipe", "own"]
+    assert found == ["recipe", "own", "recipe"]
 
 
 def test_names_are_bounded_and_what_comes_after_is_counted(

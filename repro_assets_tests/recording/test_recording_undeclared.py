@@ -10,11 +10,13 @@ import pytest
 from planted_secrets import drawn
 from recordings import Records, Script, finished
 
+from repro_assets.artifacts import repository
+from repro_assets.artifacts.kinds.tree import TreeFile
 from repro_assets.catalog import queries
 from repro_assets.catalog.descriptions import show_run
 from repro_assets.journal.run_records import RunEnded, RunStarted, UndeclaredInputs
 from repro_assets.recording import undeclared
-from repro_assets.recording.lifetime import begin
+from repro_assets.recording.lifetime import attached, begin
 from repro_assets.store.home import Home
 
 RUN = "0" * 16
@@ -180,12 +182,31 @@ def test_a_run_that_begins_late_has_what_was_read_before(far: Path, home: Home, 
 
 
 def test_of_a_command_nothing_is_noted_in_the_process_that_waits_for_it(
-    far: Path, home: Home, records_of: Records
+    far: Path, home: Home, records_of: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(undeclared, "_LOADED", time.time_ns())
     run = begin(home, RunStarted(RUN, "command", "one"))
     (far / "1.txt").read_text()
     run.end()
     assert records_of(UndeclaredInputs) == []
+
+
+def test_a_rank_knows_the_source_tree_that_is_on_record(far: Path, home: Home, records_of: Records) -> None:
+    root = far.parent / "theirs"
+    (root / "config.json").write_text("{}")
+    tree = repository.put(home, [TreeFile("config.json", root / "config.json")], "tree")
+    (root / "stale.cache").write_text("old")
+    time.sleep(0.03)
+    started = RunStarted(RUN, "asset", "one", source=str(tree.digest), plan={"working_folder": str(root)})
+    run = attached(home, started)
+    for name in ("config.json", "stale.cache"):
+        (root / name).read_text()
+    run.end()
+    assert [item["name"] for item in records_of(UndeclaredInputs)[0].inputs] == ["stale.cache"]
+    # The owner of the run takes it over.
+    assert [warning.partition(";")[0] for warning in run.warnings] == [
+        "undeclared inputs, which are on no record: file stale.cache"
+    ]
 
 
 def test_that_noting_failed_is_said(far: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
