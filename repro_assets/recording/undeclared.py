@@ -2,7 +2,8 @@
 
 Laws: it is one record of each process that read something, at the run's end, or where a child leaves; names go past
 the secret scanner, and of each kind the first `NAMED` are recorded, the others counted. The run's end has one warning,
-with the first names and what to do. A process that a run started knows what that declared by the variable `INPUTS`.
+with the first names, also of forked children that have left by then, and what to do. A process that a run started knows
+what that declared by the variable `INPUTS`.
 
 Of a command's own run nothing is recorded, because this process is not the one that computes. Limit: what was read
 before the run began, unless it begins late, and by a process that was killed.
@@ -27,6 +28,7 @@ from repro_assets.capture.undeclared import FILE, Noted, Window
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted, UndeclaredInputs
 from repro_assets.recording.capturing import project_root
+from repro_assets.recording.handed_up import HandedUp
 from repro_assets.store.home import Home, store_of
 
 INPUTS = "REPRO_RUN_INPUTS"
@@ -49,7 +51,8 @@ class _Windows:
         self._expected = False
         self._early: Window | None = None
         self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._after_fork)
+        self._handed_up = HandedUp()
+        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
 
     def expect(self, expected: bool = True) -> None:
         """Note from now on what a run reads that begins when its work is done, as a plain asset's does; or no more."""
@@ -115,7 +118,9 @@ class _Windows:
                 return self._told.get(run_id, [])
             close_window(window)
             items = _described(window.noted())
-            said = [sentence(items)] if items else []
+            self._handed_up.say(run_id, [{name: item[name] for name in ("kind", "name")} for item in items])
+            of_children = [item for item in self._handed_up.heard(run_id) if item not in items]
+            said = [sentence([*items, *of_children])] if items or of_children else []
             if window.failed is not None:
                 said.append(f"undeclared inputs may be missing in the record: {redact_text(window.failed)}")
             if warnings is not None:
@@ -140,9 +145,17 @@ class _Windows:
             self._early = Window(project_root(), time.time_ns() - _CLOCK_STEP, frozenset())
             open_window(self._early)
 
+    def _before_fork(self) -> None:
+        if self._open:
+            self._handed_up.give_slot()
+
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
         self._told = {}
+        if self._open:
+            self._handed_up.become_child()
+        else:
+            self._handed_up = HandedUp()
 
 
 _windows = _Windows()
@@ -174,7 +187,7 @@ def sentence(items: Sequence[dict[str, Any]]) -> str:
     items : sequence of dict
         As `UndeclaredInputs` has them; not empty.
     """
-    named = [f"{item['kind']} {item['name']}" for item in items if item["name"] is not None]
+    named = list(dict.fromkeys(f"{item['kind']} {item['name']}" for item in items if item["name"] is not None))
     more = len(named) - SHOWN
     shown = ", ".join(named[:SHOWN]) + (f" and {more} more" if more > 0 else "")
     return f"undeclared inputs, which are on no record: {shown}; {_REMEDY}"

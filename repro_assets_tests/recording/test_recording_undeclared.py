@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from repro_assets.catalog import queries
 from repro_assets.catalog.descriptions import show_run
 from repro_assets.journal.run_records import RunEnded, RunStarted, UndeclaredInputs
 from repro_assets.recording import undeclared
+from repro_assets.recording.handed_up import SLOT_BYTES, HandedUp
 from repro_assets.recording.lifetime import attached, begin
 from repro_assets.store.home import Home
 
@@ -91,7 +93,6 @@ import multiprocessing, subprocess
 far = Path(os.environ["FAR"])
 def work(number):
     (far / f"{number}.txt").read_text()
-(far / "0.txt").read_text()
 workers = [multiprocessing.get_context("fork").Process(target=work, args=(number,)) for number in (1, 1, 2)]
 for worker in workers:
     worker.start()
@@ -100,6 +101,7 @@ assert [worker.exitcode for worker in workers] == [0, 0, 0]
 attached = f'''
 from pathlib import Path
 from repro_assets.journal.run_records import RunStarted
+from repro_assets.recording.handed_up import SLOT_BYTES, HandedUp
 from repro_assets.recording.lifetime import attached
 from repro_assets.store.home import open_store
 run = attached(open_store(Path({sys.argv[1]!r})), RunStarted("0" * 16, "script", "one"))
@@ -111,10 +113,12 @@ run.end()
         )
     )
     told = [[Path(item["name"]).name for item in record.inputs] for record in records_of(UndeclaredInputs)]
-    assert sorted(told) == [["0.txt"], ["1.txt"], ["1.txt"], ["2.txt"], ["3.txt"]]
+    assert sorted(told) == [["1.txt"], ["1.txt"], ["2.txt"], ["3.txt"]]
+    # The process that ends the run has read nothing itself.
+    (warning,) = records_of(RunEnded)[0].warnings
+    assert f"no record: file {far / '1.txt'}, file {far / '2.txt'}; " in warning
     shown = show_run(home, RUN)["undeclared_inputs"]
     assert [(Path(row["name"]).name, row["count"]) for row in shown] == [
-        ("0.txt", 1),
         ("1.txt", 2),
         ("2.txt", 1),
         ("3.txt", 1),
@@ -215,3 +219,24 @@ def test_that_noting_failed_is_said(far: Path, home: Home, monkeypatch: pytest.M
     (far / "1.txt").read_text()
     run.end()
     assert run.warnings == ["undeclared inputs may be missing in the record: open: ZeroDivisionError: division by zero"]
+
+
+def test_children_hand_up_as_much_as_a_slot_holds_and_a_child_of_a_child_nothing() -> None:
+    handed_up = HandedUp()
+    assert handed_up.heard("run") == []
+    long = "x" * (SLOT_BYTES // 3)
+    for items in ([1, 2], [long] * 9, [long * 9]):
+        handed_up.give_slot()
+        if os.fork() == 0:
+            handed_up.become_child()
+            handed_up.give_slot()
+            handed_up.say("run", items)
+            if os.fork() == 0:
+                handed_up.become_child()
+                handed_up.say("run", ["never"])
+                os._exit(0)
+            os.wait()
+            os._exit(0)
+        os.wait()
+    assert handed_up.heard("run") == [1, 2, long, long]
+    assert handed_up.heard("another") == []
