@@ -391,14 +391,7 @@ def _error(error: dict[str, str] | None) -> Row:
     return {f"error_{part}": text_of((error or {}).get(part)) for part in ("type", "message", "trace")}
 
 
-def _run(
-    payload: run_records.Params
-    | run_records.SeedsUsed
-    | run_records.PackagesUsed
-    | run_records.Fingerprints
-    | run_records.ReadingsMissing
-    | run_records.UndeclaredInputs,
-) -> str:
+def _run(payload: Any) -> str:
     run = text_of(payload.run_id)
     if run is None:
         raise Unfit("run_id is missing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from repro_assets.journal.input_records import UndeclaredInputs as UndeclaredInputs
 from repro_assets.journal.metrics import Metrics as Metrics
 from repro_assets.journal.records import Payload
 
@@ -208,16 +209,6 @@ class PackagesUsed(Payload):
     kind: ClassVar[str] = "packages_used"
     run_id: str
     packages: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class UndeclaredInputs(Payload):
-    """What a process of the run read that is on no record: each with `kind` (``file``, ``network`` or ``entropy``),
-    `name` and `count`, and a file with `size` and `mtime_ns`. The name None stands for all of a kind without one."""
-
-    kind: ClassVar[str] = "undeclared_inputs"
-    run_id: str
-    inputs: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
