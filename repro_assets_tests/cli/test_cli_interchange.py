@@ -143,3 +143,27 @@ def test_the_commands_are_in_the_help_and_load_no_heavy_library(capsys: pytest.C
     assert main(["attest", "--help"]) == 0
     said = capsys.readouterr().out
     assert "keygen" in said and "verify" in said and "RUN..." in said
+
+
+def test_runs_go_to_other_trackers_and_come_from_them(
+    repro: Repro, home: Home, elsewhere: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tool in ("tensorboard", "mlflow"):
+        to = tmp_path / tool
+        said = repro("export", "--where", "state = 'COMPLETED'", "--to", to, "--format", tool, "--json")
+        assert said.code == 0, said.err
+        assert (said.document["path"], said.document["verified"]) == (str(to), True)
+        assert said.document["runs"] == [A, B] and said.document["format"] == tool
+        with monkeypatch.context() as patch:
+            patch.setenv("REPRO_HOME", str(elsewhere.root))
+            told = repro("import", to, "--format", tool, "--dry-run", "--json")
+            done = repro("import", to, "--format", tool, "--json")
+            assert done.code == 0, done.err
+            assert {**told.document, "dry_run": False} == done.document and len(done.document["runs"]) == 2
+            again = repro("import", to, "--format", tool)
+            assert again.code == 0 and "0 runs, 0 records" in again.out
+            shown = repro("runs", "show", done.document["runs"][0], "--json").document
+            assert (shown["name"], shown["imported_from"][0]["tool"]) == ("small-seed1", tool)
+    (tmp_path / "mlflow" / "mlflow.db").write_bytes(b"SQLite format 3\0 and no more")
+    wrong = repro("import", tmp_path / "mlflow", "--format", "mlflow", "--dry-run")
+    assert wrong.code == 2 and wrong.err.count("\n") == 1 and "damaged" in wrong.err and not wrong.out

@@ -62,6 +62,8 @@ def take_in(home: Home | None, path: str, *, dry_run: bool, progress: Progress |
                 done.left_out.append({"run": held.run_id, "name": name, "reason": f"it is {held.status} there"})
             else:
                 runs.append(foreign_run(held, place))
+        # MLflow gives the newest first.
+        runs.sort(key=lambda run: (run.started or 0.0, run.foreign_id))
         return record(home, done, runs, progress)
 
 

@@ -281,3 +281,16 @@ def test_a_database_of_something_else_is_left_alone(world: World, tmp_path: Path
 def test_a_server_that_is_away_is_one_error(world: World) -> None:
     with pytest.raises(MachineError, match=r"^http://127\.0\.0\.1:9 does not answer: ConnectionError$"):
         formats.export(world.data, to="http://me:hunter2@127.0.0.1:9", format="mlflow", home=world.home)
+
+
+def test_an_empty_database_that_was_kept_is_made_again_where_it_does_not_read(world: World, tmp_path: Path) -> None:
+    mine = world.copied(tmp_path / "store")
+    kept = mine.home.cache / f"mlflow-{import_module('mlflow').__version__}.db"
+    kept.parent.mkdir(exist_ok=True)
+    for spoilt in (b"", b"no database" * 9):
+        kept.write_bytes(spoilt)
+        formats.export(mine.failed, to=tmp_path / f"out{len(spoilt)}", format="mlflow", home=mine.home)
+        out = tmp_path / f"out{len(spoilt)}"
+        assert {path.name for path in out.iterdir()} == {"mlflow.db", "artifacts"}
+        assert set(runs_of(client_of(out / "mlflow.db"))) == {mine.failed}
+        assert kept.read_bytes().startswith(b"SQLite format 3\0")
