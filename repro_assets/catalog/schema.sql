@@ -213,7 +213,7 @@ COMMENT ON COLUMN runs.experiment IS 'Experiment that the run belongs to.';
 COMMENT ON COLUMN runs.tags IS 'Tags.';
 COMMENT ON COLUMN runs.trial IS 'True where its products are not to become what others load by default.';
 COMMENT ON COLUMN runs.replay_of IS 'The run that this one executed again.';
-COMMENT ON COLUMN runs.state IS 'RUNNING, COMPLETED, FAILED, INTERRUPTED or UNKNOWN (its process is on a host that has not been heard of).';
+COMMENT ON COLUMN runs.state IS 'RUNNING, COMPLETED, FAILED, INTERRUPTED or UNKNOWN (its process is on a host that has not been heard of, or another tool does not tell its end).';
 COMMENT ON COLUMN runs.state_source IS 'record (an end record), dagster (Dagster''s final state) or process (no end is recorded: the process tells).';
 COMMENT ON COLUMN runs.dagster_status IS 'Dagster''s own word for a parent run''s state.';
 COMMENT ON COLUMN runs.seed IS 'Root seed.';

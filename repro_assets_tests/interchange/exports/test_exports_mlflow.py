@@ -204,9 +204,11 @@ def test_an_address_gets_each_run_once(world: World, in_mlflow: Path, tmp_path: 
     shutil.copy(in_mlflow / "mlflow.db", tmp_path / "mlflow.db")
     to = f"sqlite:///{tmp_path / 'mlflow.db'}"
     before = (tmp_path / "mlflow.db").read_bytes()
+    written = {path: path.stat().st_mtime_ns for path in in_mlflow.rglob("*")}
     done = formats.export(*world.trains, to=to, format="mlflow", home=world.home)
     assert (done.path, done.verified, done.facts["runs"]) == (to, True, list(world.trains))
     assert (tmp_path / "mlflow.db").read_bytes() == before
+    assert {path: path.stat().st_mtime_ns for path in in_mlflow.rglob("*")} == written
     client = client_of(tmp_path / "mlflow.db")
     run = runs_of(client)[world.trains[0]].info.run_id
     # One that was cut off is taken up again.
