@@ -44,7 +44,7 @@ def leaves(folder: Path, seed: int) -> dict[str, str]:
 
 def test_every_recipe_has_equal_bits_in_other_processes_and_other_bits_for_another_seed(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
-        verified = verify_determinism(TARGET, seed=3, path=[Path(__file__).parent], timeout=300, log=log)
+        verified = verify_determinism(TARGET, seed=3, path=[Path(__file__).parent], timeout=550, log=log)
     assert verified.deterministic, str(verified)
     one, other = leaves(tmp_path / "one", 3), leaves(tmp_path / "other", 4)
     assert one.keys() == other.keys()
