@@ -15,7 +15,7 @@ from typing import Any, Final
 from repro_assets.capture.undeclared import NETWORK, Window
 
 _windows: tuple[Window, ...] = ()
-_lock = threading.Lock()
+_lock = threading.RLock()
 _is_set = False
 _asked: dict[int, tuple[str, Any]] = {}
 """Name and port that each thread looked up last: it connects to an address of them."""
@@ -140,7 +140,7 @@ def _whole(path: Any) -> str:
 
 def _forked() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for window in _windows:
         window.restart()
 

@@ -50,7 +50,7 @@ class _Windows:
         self._told: dict[str, list[UndeclaredInputs]] = {}
         self._expected = False
         self._early: Window | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._handed_up = HandedUp()
         os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
 
@@ -150,7 +150,7 @@ class _Windows:
             self._handed_up.give_slot()
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._told = {}
         if self._open:
             self._handed_up.become_child()
@@ -214,7 +214,10 @@ def _is_own(place: str) -> bool:
     home = os.environ.get("DAGSTER_HOME")
     if home and place.startswith(os.path.realpath(home) + "/"):
         return True
-    return store_of(Path(place)) is not None
+    try:
+        return store_of(Path(place)) is not None
+    except OSError:
+        return False  # Where the process may look no more, it cannot be told.
 
 
 def _root(started: RunStarted, source: SourceCapture | None) -> Path:

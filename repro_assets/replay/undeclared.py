@@ -146,8 +146,10 @@ def _place(run: Recorded) -> Path | None:
 def _now(row: Mapping[str, Any], root: Path | None) -> str | None:
     """Return how a file is at its place; None for what is no file, or whose place is not known."""
     name = row["name"]
-    # A credential in a name is on record as "<its kind>".
-    if row["kind"] != "file" or name is None or "<" in name or (root is None and not Path(name).is_absolute()):
+    # A credential in a name is "<its kind>" on record, and a byte that is not UTF-8 is spelt: the place is lost.
+    if row["kind"] != "file" or name is None or "<" in name or "\\udc" in name:
+        return None
+    if root is None and not Path(name).is_absolute():
         return None
     try:
         facts = Path(root or "/", name).stat()
