@@ -26,8 +26,8 @@ with contextlib.suppress(ImportError):
 
 @pytest.fixture(autouse=True)
 def _no_inherited_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test never reaches a store that it did not make itself."""
-    for name in ("REPRO_HOME", "DAGSTER_HOME"):
+    """A test never reaches a store that it did not make itself, and no variable that torch left in its process."""
+    for name in ("REPRO_HOME", "DAGSTER_HOME", "TORCHINDUCTOR_CACHE_DIR"):
         if name in os.environ:
             monkeypatch.delenv(name)
 
