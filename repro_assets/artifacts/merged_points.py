@@ -10,6 +10,7 @@ import io
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
+from repro_assets.artifacts.kinds.table import parquet_file
 from repro_assets.journal.lines import write_line
 from repro_assets.journal.merged import Form, Merge, MetricLine, frames, objects_of
 from repro_assets.journal.metrics import Metrics
@@ -19,7 +20,6 @@ from repro_assets.store.home import Home
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pyarrow
     import pyarrow.parquet
 
 ROWS_AT_ONCE = 65_536
@@ -148,9 +148,7 @@ def open_segment(home: Home, form: Form) -> BinaryIO:
 
 @lru_cache(maxsize=2)
 def _opened(home: Home, merge: Merge) -> tuple[pyarrow.parquet.ParquetFile, list[tuple[int, int]]]:
-    import pyarrow.parquet
-
-    file = pyarrow.parquet.ParquetFile(io.BytesIO(objects_of(home, merge)[1]))
+    file = parquet_file(objects_of(home, merge)[1])
     starts, begin = [], 0
     for number in range(file.num_row_groups):
         end = begin + file.metadata.row_group(number).num_rows

@@ -208,9 +208,7 @@ def check_parquet(size: int, stored: bytes) -> None:
     ValueError
         If it would.
     """
-    import pyarrow.parquet
-
-    facts = pyarrow.parquet.ParquetFile(io.BytesIO(stored)).metadata
+    facts = table.parquet_file(stored).metadata
     groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
     values = [group.column(number).num_values for group in groups for number in range(group.num_columns)]
     packed = sum(

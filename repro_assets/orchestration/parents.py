@@ -183,8 +183,9 @@ def executor_lives(instance: dg.DagsterInstance, run_id: str) -> bool:
     ids = [(r.event_log_entry.dagster_event.pid, r.timestamp) for r in started if r.event_log_entry.dagster_event]
     for pid, timestamp in ids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            # A process that began after the event has only inherited the number.
-            if pid is not None and psutil.Process(pid).create_time() <= timestamp + 1:
+            process = psutil.Process(pid) if pid is not None else None
+            # One that has ended keeps its number until its parent asks; one that began after the event inherited it.
+            if process and process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= timestamp + 1:
                 return True
     # Nothing has begun yet: queued or starting.
     return not ids

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
+from repro_assets.artifacts.kinds.table import from_parquet
+
 
 def value_of(name: str, data: bytes) -> Any:
     """Return what a file holds: nested values, a table, arrays or tensors; its bytes where nobody knows.
@@ -49,9 +51,7 @@ def _tsv(data: bytes) -> Any:
 
 
 def _parquet(data: bytes) -> Any:
-    import pandas
-
-    return pandas.read_parquet(io.BytesIO(data))
+    return from_parquet(data).to_pandas()
 
 
 def _numpy(data: bytes) -> Any:

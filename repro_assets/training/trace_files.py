@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from repro_assets.artifacts.kinds.table import from_parquet
 from repro_assets.errors import InvalidInput, InvalidValue
 
 if TYPE_CHECKING:
@@ -183,13 +184,12 @@ def _from_csv(place: str, name: str, text: str) -> Any:
 
 def _parquet(data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow
-    import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(io.BytesIO(data))
+        rows = from_parquet(data).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise InvalidInput(f"the file of traces is not Parquet: {' '.join(str(error).split())}", "mend it") from error
-    for number, row in enumerate(table.to_pylist(), start=1):
+    for number, row in enumerate(rows, start=1):
         yield f"row {number}", row
 
 

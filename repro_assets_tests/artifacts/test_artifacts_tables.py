@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy
 import pandas
 import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -238,3 +241,14 @@ def test_a_laid_out_table_is_parquet(tmp_path: Path) -> None:
     frame = pandas.DataFrame({"a": [1, 2], "t": ["x", None]})
     repository.put(home, frame).lay_out(tmp_path / "out.parquet")
     assert pandas.read_parquet(tmp_path / "out.parquet").to_dict() == frame.to_dict()
+
+
+def test_nothing_of_python_is_left_to_the_threads_that_read_parquet() -> None:
+    """Such a thread aborted one process of ten at its end, where the machine was busy."""
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"x": range(10)}), file)
+    data = file.getvalue()
+    before = sys.getrefcount(data)
+    reader = table.parquet_file(data)
+    assert sys.getrefcount(data) == before
+    assert reader.read().num_rows == 10

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -20,6 +21,13 @@ def until(condition, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def ended(number: int) -> bool:
+    try:
+        return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_run_is_made_once_and_then_reused(project, inside):
@@ -122,6 +130,8 @@ def test_a_run_whose_processes_were_all_killed_is_settled_by_the_next_command(pr
         os.kill(int(child), signal.SIGKILL)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
+    # What is killed takes a moment to end; it is nobody's child, so it may stay a zombie.
+    until(lambda: all(ended(int(child)) for child in children))
     rows = inside("sql", "SELECT run_kind, state, state_source FROM runs ORDER BY 1", "--json", home=home)
     assert rows.document == [
         {"run_kind": "asset", "state": "INTERRUPTED", "state_source": "process"},

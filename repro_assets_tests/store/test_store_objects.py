@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from repro_assets.errors import CorruptObject, InvalidInput, MissingObject, SourceChanged
+from repro_assets.errors import CorruptObject, InvalidInput, MachineError, MissingObject, SourceChanged
 from repro_assets.identity.digest import Digest
 from repro_assets.store.home import Home
 from repro_assets.store.layout import Form, trailer
@@ -179,7 +179,7 @@ def test_a_source_that_fails_while_it_is_read_is_named_and_not_the_store(home: H
     source = Path("/proc/self/mem")
     if not source.exists():
         pytest.skip("this system has no file that opens and cannot be read")
-    with pytest.raises(InvalidInput, match="/proc/self/mem"):
+    with pytest.raises(MachineError, match="/proc/self/mem"):
         objects.put_file(source)
     assert files(home.temporary) == []
 

@@ -32,7 +32,7 @@ from repro_assets.store.objects import LocalObjects
 
 if TYPE_CHECKING:
     import pandas
-    import pyarrow
+    import pyarrow.parquet
 
 NAME = "table"
 CODEC = "parquet"
@@ -69,10 +69,29 @@ def write(value: Any, batch: Batch) -> Manifest:
 
 def read_arrow(manifest: Manifest, objects: LocalObjects) -> pyarrow.Table:
     """Return the value as an Arrow table."""
+    # Parquet names the items of a list otherwise.
+    return _plain(from_parquet(_stored(manifest, objects)))
+
+
+def parquet_file(data: bytes) -> pyarrow.parquet.ParquetFile:
+    """Return a reader of the bytes of a Parquet file, with a copy of them in Arrow's own memory.
+
+    Notes
+    -----
+    Arrow's threads may let go of what was read when the call has returned, also after an error; where that is Python's
+    memory and the interpreter is ending, the process aborts.
+    """
     import pyarrow.parquet
 
-    # Parquet names the items of a list otherwise.
-    return _plain(pyarrow.parquet.read_table(io.BytesIO(_stored(manifest, objects))))
+    copy = pyarrow.BufferOutputStream()
+    copy.write(data)
+    return pyarrow.parquet.ParquetFile(pyarrow.BufferReader(copy.getvalue()))
+
+
+def from_parquet(data: bytes) -> pyarrow.Table:
+    """Return the table that the bytes of a Parquet file hold."""
+    # `pyarrow.parquet.read_table` imports pyarrow's data sets, which takes longer than to read a small table.
+    return parquet_file(data).read()
 
 
 def read(manifest: Manifest, objects: LocalObjects) -> pandas.DataFrame:
@@ -101,9 +120,7 @@ def lay_out(manifest: Manifest, objects: LocalObjects, target: Path) -> int:
 
 def decode(stored: bytes) -> bytes:
     """Return the canonical bytes of a table that is stored as Parquet."""
-    import pyarrow.parquet
-
-    table = pyarrow.parquet.read_table(io.BytesIO(stored))
+    table = from_parquet(stored)
     return b"".join([_header(table), *_columns(table)])
 
 
