@@ -19,7 +19,7 @@ QUALIFY row_number() OVER (PARTITION BY asset, seed ORDER BY evaluations.time DE
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak ui check bench proof screenshots clean
+.PHONY: help run demo test soak ui check bench proof screenshots clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ run: $(INSTALLED) ## Make the data, both models and all evaluations; replay one 
 	@echo "$(BIN)/repro runs list                   every run; runs show RUN tells all about one"
 	@echo "$(BIN)/duckdb -readonly $${REPRO_HOME:-data}/catalog.duckdb   the same in SQL; SELECT * FROM provenance says what made a model"
 	@echo "docs/                                      how it works, the catalog column by column"
+
+demo: $(INSTALLED) ## A tour: what is captured, planted errors and what finds them, every export read by its own software.
+	$(BIN)/python docs/demo/demo.py
 
 test: $(INSTALLED) ## Run the tests; some need Debian's chromium, graphviz and LaTeX, else they are skipped.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

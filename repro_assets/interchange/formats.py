@@ -173,7 +173,7 @@ def export(
     ReproError
         As the format says.
     """
-    found = _format(EXPORTS, format, "export")
+    found = format_of(EXPORTS, format, "export")
     if not names:
         raise InvalidValue("there is nothing to export", "name a run or an artifact")
     if len(names) > 1 and "several" not in found.takes:
@@ -216,7 +216,7 @@ def take_in(
     ReproError
         As the format says.
     """
-    module = importlib.import_module(_format(IMPORTS, format, "import").module)
+    module = importlib.import_module(format_of(IMPORTS, format, "import").module)
     if home is None:
         try:
             home = find_store()
@@ -227,7 +227,14 @@ def take_in(
     return done
 
 
-def _format(table: dict[str, Format], name: str, word: str) -> Format:
+def format_of(table: dict[str, Format], name: str, word: str) -> Format:
+    """Return the entry of a format in `EXPORTS` or `IMPORTS`; `word` says which, for a person.
+
+    Raises
+    ------
+    InvalidValue
+        If there is none.
+    """
     if name not in table:
         raise InvalidValue(f"{name!r} is not a format of {word}", f"one of {', '.join(table)}")
     return table[name]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from repro_assets.artifacts.handle import Artifact
     from repro_assets.orchestration.config import AssetConfig, TrainingConfig
+    from repro_assets.orchestration.exporting import exported_asset
     from repro_assets.orchestration.io_manager import ArtifactIOManager
     from repro_assets.orchestration.location import reproducible_definitions, reproducible_resources
     from repro_assets.orchestration.naming import COLLECTION, DISPLAY
@@ -25,6 +26,7 @@ __all__ = [
     "Repro",
     "Run",
     "TrainingConfig",
+    "exported_asset",
     "observed_source",
     "reproducible_asset",
     "reproducible_definitions",
@@ -41,6 +43,7 @@ _MODULES = {
     "Repro": "orchestration.resource",
     "Run": "recording.run",
     "TrainingConfig": "orchestration.config",
+    "exported_asset": "orchestration.exporting",
     "observed_source": "orchestration.observed",
     "reproducible_asset": "orchestration.offered",
     "reproducible_definitions": "orchestration.location",

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from repro_assets.orchestration.exporting import export_job
 from repro_assets.orchestration.reproduction import nightly_replays, replay_job, sample_job
 from repro_assets.orchestration.request import DEFAULT_JOB
 
@@ -48,5 +49,6 @@ jobs: list[Any] = [
     ),
     replay_job,
     sample_job,
+    export_job,
 ]
 schedules = [nightly_replays]

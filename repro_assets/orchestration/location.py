@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from repro_assets.errors import InvalidValue
 from repro_assets.orchestration.checks import checks_for
 from repro_assets.orchestration.executors import in_process_first
+from repro_assets.orchestration.exporting import export_job
 from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.orchestration.offered import is_reproducible
 from repro_assets.orchestration.refusals import fields_in_one_line
@@ -105,7 +106,7 @@ def reproducible_definitions(
     return dg.Definitions(
         assets=found,
         asset_checks=[*([checks_for(keys)] if checked and keys else []), *asset_checks],
-        jobs=[replay_job, sample_job, *jobs],
+        jobs=[replay_job, sample_job, export_job, *jobs],
         schedules=[nightly_replays, *schedules],
         sensors=[*our_sensors, *sensors],
         resources=merged,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,37 @@ def surroundings(
     if document is None:
         return Surroundings(sys.executable, None, [], notes=["no environment is on record, so none was compared"])
     return Surroundings(sys.executable, document, _ordered(home, run, _from(document, _present(home, document))))
+
+
+def found_later(
+    home: Home, run: Recorded, executed_in: str | None, known: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what differs between the environments on record of a run and of its replay, and is not known.
+
+    What was looked at before a replay is the environment at level ``standard``; a replay's record is as detailed as the
+    original's.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    run : Recorded
+        The original.
+    executed_in : str or None
+        The digest of the replay's environment, where it is on record.
+    known : iterable of dict
+        The differences that are known.
+
+    Raises
+    ------
+    UnknownName, IntegrityError
+        If an environment that is on record cannot be read.
+    """
+    if run.environment is None or executed_in is None:
+        return []
+    then, now = (load_environment(home, digest) for digest in (run.environment, executed_in))
+    told = {(each["part"], each["name"]) for each in known}
+    return [each for each in _ordered(home, run, _from(then, now)) if (each["part"], each["name"]) not in told]
 
 
 def check_imports(found: Surroundings, module: str, variables: Mapping[str, str], folder: Path) -> None:

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from repro_assets.errors import InvalidInput
+from repro_assets.errors import IntegrityError, InvalidInput, UnknownName
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing
 from repro_assets.recording.tracers import tracers
 from repro_assets.replay import compare, dagster_runs, tracked_runs, undeclared
 from repro_assets.replay.deviation import Tolerance
-from repro_assets.replay.environments import CURRENT, RECREATE, Surroundings, surroundings
+from repro_assets.replay.environments import CURRENT, RECREATE, Surroundings, found_later, surroundings
 from repro_assets.replay.execution import Executed
 from repro_assets.replay.execution import ReplayFailed as ReplayFailed
 from repro_assets.replay.installing import Progress
@@ -125,7 +125,10 @@ def _replayed(
         causes = []
         if any(record.verdict == compare.DIVERGED for record in records):
             begun = [asked.entry] if asked.entry is not None else compared
-            causes = undeclared.possible_causes(read, again_read, _calls(home, executed, begun))
+            causes = [
+                *_environment_causes(home, compared, executed, found),
+                *undeclared.possible_causes(read, again_read, _calls(home, executed, begun)),
+            ]
     if told is not None:
         for note in executed.notes:
             told(f"note: {note}")
@@ -142,6 +145,29 @@ def _replayed(
         undeclared=[*read, *again_read],
         possible_causes=causes,
     )
+
+
+def _environment_causes(
+    home: Home, compared: list[Recorded], executed: Executed, found: Surroundings
+) -> list[dict[str, str]]:
+    """Return what differs between the environments on record and was not said before the execution."""
+    originals = {run.run_id: run for run in compared}
+    causes: dict[tuple[str, str], dict[str, str]] = {}
+    for item in executed.result.replays:
+        if item.original not in originals:
+            continue
+        try:
+            differences = found_later(home, originals[item.original], item.environment, found.differences)
+        except (UnknownName, IntegrityError) as error:
+            executed.notes.append(
+                f"the environments of {item.original} and its replay were not compared: {error.message}"
+            )
+            continue
+        for each in differences:
+            sides = {"the original": each["original"], "the replay": each["current"]}
+            why = " and ".join(f"{side} has {value}" for side, value in sides.items() if value is not None)
+            causes[each["part"], each["name"]] = {"kind": each["part"], "name": each["name"], "why": why}
+    return list(causes.values())
 
 
 def _calls(home: Home, executed: Executed, begun: list[Recorded]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import typer.main
 from click import Command
 
 from repro_assets.cli.app import program
+from repro_assets.interchange.formats import EXPORTS, IMPORTS
 
 PROJECT = Path(__file__).parents[2]
 TESTS = PROJECT / "repro_assets_tests"
@@ -97,6 +99,12 @@ def unknown_commands(row: Row) -> Iterator[str]:
         ours = words[: words.index("--")] if "--" in words else words
         options = {name for option in COMMANDS[path].params for name in (*option.opts, *option.secondary_opts)}
         yield from (f"no option {word} of {text}" for word in ours if word.startswith("--") and word not in options)
+        formats = {("export",): EXPORTS, ("import",): IMPORTS}.get(path, {})
+        yield from (
+            f"no format {word} of {text}"
+            for before, word in itertools.pairwise(ours)
+            if before == "--format" and formats and word not in formats
+        )
         yield from (f"no file {word}" for word in ours if word.startswith("configs/") and not (PROJECT / word).exists())
 
 
@@ -179,6 +187,7 @@ TEST = "`docs/test_coverage.py::test_no_promise_stands_twice`"
         (f"| a | `repro serve` | {TEST} |", ["no command repro serve"]),
         (f"| a | `repro runs lst` | {TEST} |", ["no command repro runs lst"]),
         (f"| a | `repro train --lora` | {TEST} |", ["no option --lora of repro train --lora"]),
+        (f"| a | `repro export RUN --format fax` | {TEST} |", ["no format fax of repro export RUN --format fax"]),
         (f"| a | `repro train --config configs/a.yaml` | {TEST} |", ["no file configs/a.yaml"]),
         (f"| a | `repro_assets.Experiment.begun` | {TEST} |", ["no repro_assets.Experiment.begun"]),
         (f"| a | `repro_assets.nothing` | {TEST} |", ["no repro_assets.nothing"]),

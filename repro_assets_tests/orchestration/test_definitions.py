@@ -170,7 +170,7 @@ def test_every_asset_has_a_derived_code_version_a_description_and_its_checks() -
 def test_jobs_sensors_and_the_executor_are_listed() -> None:
     repository = defs.get_repository_def()
     stages = {"prepare_data", "train_models", "evaluate_models"}
-    beside = {"growth", "online", "index", "promote", "replay", "replay_sample"}
+    beside = {"growth", "online", "index", "promote", "replay", "replay_sample", "export"}
     assert set(repository.job_names) == {"__ASSET_JOB", "reference", *beside, *stages}
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "record_success",

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-import exported
 import graphed
 import pytest
 
@@ -21,9 +20,3 @@ def _no_variables_of_openlineage() -> Iterator[None]:
 def graph(tmp_path_factory: pytest.TempPathFactory) -> graphed.Graphed:
     """Runs of an asset graph and of programs, which tests read and do not change."""
     return graphed.fill(tmp_path_factory.mktemp("graph"))
-
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> exported.World:
-    """Something of everything, which tests read and do not change."""
-    return exported.fill(tmp_path_factory.mktemp("world") / "store")
