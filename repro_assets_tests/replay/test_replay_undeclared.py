@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 
 import pytest
@@ -160,9 +161,9 @@ def test_what_a_command_declares_its_script_has_declared(person, tmp_path):
     for name in ("word.txt", "named.txt"):
         (tmp_path / name).write_text(name)
     time.sleep(0.03)
-    person.repro("exec", "--input=../named.txt", "--", "python", "within.py", "../word.txt")
+    person.repro("exec", "--input=../named.txt", "--", sys.executable, "within.py", "../word.txt")
     assert queries.rows(person.home, "SELECT name FROM undeclared_inputs") == []
-    person.repro("exec", "--", "python", "within.py", "../word.txt")
+    person.repro("exec", "--", sys.executable, "within.py", "../word.txt")
     found = queries.rows(
         person.home, "SELECT u.name, r.name AS run FROM undeclared_inputs u JOIN runs r USING (run_id)"
     )
