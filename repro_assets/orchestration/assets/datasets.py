@@ -65,6 +65,9 @@ def digits(context: dg.AssetExecutionContext, repro: Repro, config: DigitsAsset)
     return repro.execute(context, digits_from_csv, config, {"file": Path(config.path)})
 
 
+_SPLITTING = asset_version(split_digits)
+
+
 def _split(name: str, text: str) -> dg.AssetOut:
     return dg.AssetOut(
         key=["data", name],
@@ -72,7 +75,7 @@ def _split(name: str, text: str) -> dg.AssetOut:
         kinds={"numpy"},
         owners=OWNERS,
         tags={"stage": "data"},
-        code_version=asset_version(split_digits),
+        code_version=_SPLITTING,
         metadata=_named(name),
         description=text,
     )

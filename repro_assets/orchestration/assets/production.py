@@ -42,6 +42,9 @@ class PromotionAsset(dg.Config):
     )
 
 
+_JUDGING = asset_version(promotion.judge)
+
+
 def _out(key: dg.AssetKey, text: str) -> dg.AssetOut:
     return dg.AssetOut(
         key=key,
@@ -50,7 +53,7 @@ def _out(key: dg.AssetKey, text: str) -> dg.AssetOut:
         kinds={"torch"},
         owners=OWNERS,
         tags={"stage": "production"},
-        code_version=asset_version(promotion.judge),
+        code_version=_JUDGING,
         description=text,
     )
 
