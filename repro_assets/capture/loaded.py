@@ -49,13 +49,10 @@ def changed_modules(files: Iterable[tuple[str, Stamp]]) -> dict[str, str]:
         Module name to the absolute path of its file, in order of the names.
     """
     changed = {path for path, stamp in files if max(stamp.mtime_ns, stamp.ctime_ns) > PROCESS_START_NS + _TICK_NS}
-    if not changed:
-        return {}
-    found = {}
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str):
-            path = os.path.realpath(file)
-            if path in changed:
-                found[name] = path
-    return dict(sorted(found.items()))
+    return {name: path for name, path in loaded_files().items() if path in changed} if changed else {}
+
+
+def loaded_files() -> dict[str, str]:
+    """Return the names of the loaded modules that have a file, and where it really is, in order of the names."""
+    files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+    return {name: os.path.realpath(file) for name, file in sorted(files.items()) if isinstance(file, str)}

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,7 @@ class _Capture:
             diff_left_out=[{"path": path, "reason": reason} for path, reason in diff_left_out],
             unavailable=dict(sorted(self.unavailable.items())),
         )
-        return SourceCapture(self.root, document, tuple(self.files), left_out, diff)
+        return SourceCapture(self.root, document, tuple(self.files), left_out, diff, frozenset(sys.modules))
 
     def _repository(self, below: str, folder: Path) -> tuple[dict[str, Any], str, list[LeftOut]]:
         """Take the files of `folder`, which lies at `below` in the root, and return git's facts about it."""

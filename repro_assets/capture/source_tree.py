@@ -5,12 +5,13 @@ Laws: a file is read again only in the state in which it was scanned; a path in 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from repro_assets.capture.loaded import changed_modules
+from repro_assets.capture.loaded import changed_modules, loaded_files
 from repro_assets.identity.digest import Digest
 from repro_assets.store.sources import Stamp, read_stable
 
@@ -64,6 +65,15 @@ class SourceFile:
             return self.link_target.encode()
         return read_stable(self.absolute, self.stamp)
 
+    def is_as_scanned(self) -> bool:
+        """Tell whether it holds what it held when it was scanned."""
+        try:
+            if Stamp.of(os.stat(self.absolute)) == self.stamp:  # noqa: PTH116 (cheaper)
+                return True
+            return self.digest is not None and Digest.of(Path(self.absolute).read_bytes()) == self.digest
+        except OSError:
+            return False
+
 
 @dataclass(frozen=True, slots=True)
 class SourceCapture:
@@ -86,6 +96,8 @@ class SourceCapture:
     diff : str
         Difference from the commit to the files, staged or not, untracked files among them, as ``git apply`` reads it;
         without the sections named in ``document["diff_left_out"]``.
+    loaded : frozenset of str
+        Names of the modules that were loaded by then.
     """
 
     root: Path
@@ -93,10 +105,23 @@ class SourceCapture:
     files: tuple[SourceFile, ...]
     left_out: tuple[LeftOut, ...]
     diff: str
+    loaded: frozenset[str] = frozenset()
 
     def edited_after_start(self) -> dict[str, str]:
         """Return what the function of this name says of the files."""
         return edited_after_start(self.files)
+
+    def edited_since(self) -> dict[str, str]:
+        """Return the modules that were loaded since, and whose file is not as it was scanned, as `edited_after_start`.
+
+        Nobody knows whether a file was edited before or after the import.
+        """
+        files = {file.absolute: file for file in self.files if file.link_target is None}
+        return {
+            name: files[path].path
+            for name, path in loaded_files().items()
+            if name not in self.loaded and path in files and not files[path].is_as_scanned()
+        }
 
 
 def edited_after_start(files: Iterable[SourceFile]) -> dict[str, str]:

@@ -243,8 +243,8 @@ def resolve_run(home: Home, text: str) -> str:
         The store.
     text : str
         An id, an unambiguous prefix of 8 or more characters of one, a run's name, ``last``, or ``last~N``. ``last`` is
-        the run that was started last and is no parent run; ``last~1`` the one before it. Replays count; runs that were
-        deleted do not, and answer to the rest.
+        the run that was started last and is no parent run; ``last~1`` the one before it. Replays count there; a name
+        that a run shares with its replays is its own. Runs that were deleted answer to all but ``last``.
 
     Raises
     ------
@@ -280,6 +280,7 @@ def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
         return str(found[0][0])
     for condition in (
         "run_id = $text",
+        "name = $text AND replay_of IS NULL",
         "name = $text",
         "length($text) >= 8 AND starts_with(run_id, $text)",
     ):

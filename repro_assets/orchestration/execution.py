@@ -143,7 +143,7 @@ class Execution:
         with monitored(run, None if several else self.plan.monitor), progress.reported(run, self.asset, steps):
             made = self._made_by_ranks(run, given) if several else self._made(run, given)
             _check_root(self.context)
-            run.edited_sources = self._captured().edited()
+            self._captured().note_edited(run)
             values = self._by_slot(made)
             products = self._store_all(run, values, handles)
         run.flush()

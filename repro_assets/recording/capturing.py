@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
@@ -31,6 +31,9 @@ from repro_assets.errors import SourceChanged
 from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home, find_project
 from repro_assets.store.opening import open_objects
+
+if TYPE_CHECKING:
+    from repro_assets.recording.run import Run
 
 ATTEMPTS = 4
 _caches: dict[Path, tuple[ScanCache, Remembered]] = {}
@@ -53,9 +56,14 @@ class Captured:
     warnings: list[str] = field(default_factory=list)
     files: SourceCapture | None = None
 
-    def edited(self) -> list[str]:
-        """Name the source files of loaded modules that are newer than this process."""
-        return sorted(self.files.edited_after_start()) if self.files is not None else []
+    def note_edited(self, run: Run) -> None:
+        """Note, where a run ends, the loaded modules of which another form than the stored one may have run."""
+        if self.files is None:
+            return
+        since = self.files.edited_since()
+        run.edited_sources = sorted({**self.files.edited_after_start(), **since})
+        if since:
+            run.warnings.append(f"edited while the run went on, so the run is not comparable: {', '.join(since)}")
 
     @property
     def stored_files(self) -> SourceCapture | None:

@@ -47,7 +47,7 @@ def note_end(run: Run, captured: Captured | None, pins: Pins | None) -> None:
         say_modules(pins.pinned)
     if captured is None:
         return
-    run.edited_sources = captured.edited()
+    captured.note_edited(run)
     notebook = captured.source_facts.get("notebook")
     if notebook is not None and (cells := executed_since(notebook["cells"])):
         journal_at(run.home.journal).append(NotebookCells(run.run_id, cells))

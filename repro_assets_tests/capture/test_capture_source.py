@@ -197,6 +197,25 @@ def test_a_module_older_than_the_process_is_not_named(repository: Path) -> None:
     assert ran.stdout.splitlines() == ["{}", "{'pkg.b': 'pkg/b.py'}"]
 
 
+def test_a_module_that_is_imported_after_its_file_was_edited_is_named(repository: Path) -> None:
+    for name in ("early", "late", "same"):
+        (repository / f"{name}.py").write_text("x = 1\n")
+    program = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); import early\n"
+        "from pathlib import Path\n"
+        "from repro_assets.capture.source import capture_source\n"
+        "root = Path(sys.argv[1])\n"
+        "files = capture_source(root)\n"
+        "for name in ('early', 'late'): (root / f'{name}.py').write_text('x = 2')\n"
+        "import late, same\n"
+        "print(files.edited_since())\n"
+        "os.unlink(root / 'same.py')\n"
+        "print(files.edited_since())\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, str(repository)], check=True, capture_output=True, text=True)
+    assert ran.stdout.splitlines() == ["{'late': 'late.py'}", "{'late': 'late.py', 'same': 'same.py'}"]
+
+
 def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_taken(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -191,8 +191,10 @@ def test_a_run_that_is_not_there_or_not_clear_is_an_error_with_help(filled, reco
             resolve_run(filled, text)
     with pytest.raises(UnknownName, match="aaaaaaaa-1"):
         resolve_run(filled, "aaaaaaa-1")
+    recorder.journal.append(run_records.RunStarted("cccccccc-0", "asset", "sft-1", replay_of="aaaaaaaa-2"))
+    assert resolve_run(filled, "sft-1") == "aaaaaaaa-2", "the name is its own, and not of its replay"
     recorder.journal.append(run_records.RunStarted("cccccccc-1", "asset", "sft-1"))
-    with pytest.raises(AmbiguousName):
+    with pytest.raises(AmbiguousName, match="cccccccc-1, aaaaaaaa-2"):
         resolve_run(filled, "sft-1")
 
 

@@ -133,6 +133,28 @@ def test_a_chain_is_replayed_from_its_beginning(person):
     assert chain.replay_run in [row["run_id"] for row in person.runs() if row["replay_of"] == first[2]]
 
 
+def test_of_a_chain_that_one_process_made_every_run_is_compared(person):
+    person.write(
+        "both.py",
+        f"""
+import os
+from repro_assets import Experiment
+with Experiment('beside', {QUICK}) as run:
+    run.log_artifact(list(os.urandom(8)), 'other')
+with Experiment('data', {QUICK}) as run:
+    run.log_artifact(list(os.urandom(8)), 'rows')
+with Experiment('model', {QUICK}) as run:
+    run.log_artifact(len(run.use_artifact('rows').load()), 'count')
+""",
+    )
+    person.python("both.py")
+    alone = person.replay(person.last("model"))
+    assert (alone.verdict, verdicts(alone)) == ("identical", {"count": "identical"})
+    chain = person.replay(person.last("model"), upstream=True)
+    assert (chain.verdict, verdicts(chain)) == ("diverged", {"rows": "diverged", "count": "identical"})
+    assert chain.original_run == person.last("model")
+
+
 def test_what_cannot_be_read_is_said_and_never_near(fitted):
     home = fitted.home
     one, two = (repository.put(home, {"w": value}) for value in (1.0, 2.0))

@@ -193,3 +193,27 @@ def test_a_script_that_was_started_outside_of_its_project_begins_in_an_empty_fol
     report = person.replay(person.last())
     assert report.verdict == "identical", (report.document(), person.log.read_text())
     assert any("outside of its project; an empty folder" in note for note in report.notes)
+
+
+def test_code_that_was_edited_before_a_run_imported_it_shows_nothing(person, tmp_path):
+    (tmp_path / "edit").touch()
+    person.write("late.py", "VALUE = 1")
+    person.write(
+        "edits.py",
+        "from pathlib import Path\n"
+        "from repro_assets import Experiment\n"
+        f"with Experiment('edits', {QUICK}) as run:\n"
+        f"    if Path({str(tmp_path / 'edit')!r}).exists():\n"
+        "        Path('late.py').write_text('VALUE = 22')\n"
+        "    import late\n"
+        "    run.log_artifact([late.VALUE], 'value')\n",
+    )
+    person.python("edits.py")
+    (tmp_path / "edit").unlink()
+    report = person.replay(person.last())
+    assert (report.verdict, report.records[0].reason) == (
+        "not_comparable",
+        "wrong code: edited while the original ran: late",
+    )
+    (run,) = [row for row in person.runs() if row["replay_of"] is None]
+    assert [said for said in run["warnings"] if "edited while the run went on" in said]
