@@ -77,7 +77,8 @@ def replay(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        say_error(f"the replay was interrupted; the record of its run is kept (see: repro runs show {run_id})")
+        kept = f"repro runs list --where \"replay_of = '{run_id}'\""
+        say_error(f"the replay was interrupted; the record of its run is kept (see: {kept})")
         return INTERRUPTED
     document = report.document()
     code = _CODES[report.verdict]

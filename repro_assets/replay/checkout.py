@@ -149,15 +149,16 @@ def _fill(home: Home, asked: Asked, folder: Path, made: CheckedOutRun) -> None:
     said = (
         f"# Executes run {made.run_id} ({entry.name}) again in this folder; repro replay {made.run_id} also compares."
     )
+    # It makes runs too, in this store unless the variable names another.
+    store = f'export {VARIABLE}="${{{VARIABLE}:-{home.root}}}"'
     _write(
-        folder / SCRIPT, "\n".join(["#!/bin/sh", said, "set -eu", 'here=$(cd "$(dirname "$0")" && pwd)', *lines, ""])
+        folder / SCRIPT, "\n".join(["#!/bin/sh", said, "set -eu", 'here=$(cd "$(dirname "$0")" && pwd)', store, *lines, ""])
     )
     (folder / SCRIPT).chmod(0o755)
 
 
 def _by_dagster(home: Home, asked: Asked) -> list[str]:
     return [
-        f'export {VARIABLE}="${{{VARIABLE}:-{home.root}}}"',
         f'cd "$here/{SOURCE}"',
         *(show_run(home, run.run_id)["fresh_command"] for run in asked.runs),
     ]

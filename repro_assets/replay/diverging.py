@@ -198,9 +198,10 @@ def _look_closer(pair: _Pair, answer: Divergence, recorded: FirstDifference | No
         last = found.step
         begin, checkpoint = _beginning(pair.home, answer.runs, found)
         first = max(begin, found.last_equal or 0)
-    if last is None or last > 0:
-        traced = pair.look(Orders("", first, last, trace=first + 1, every=1, checkpoint=checkpoint))
-        _tell_traced(answer, *traced)
+    # What differs before the first step is met by an op of that one.
+    last = None if last is None else max(last, 1)
+    traced = pair.look(Orders("", first, last, trace=first + 1, every=1, checkpoint=checkpoint))
+    _tell_traced(answer, *traced)
     _tell_verdict(answer)
 
 

@@ -128,6 +128,7 @@ def _replayed(
             causes = [
                 *_environment_causes(home, compared, executed, found),
                 *undeclared.possible_causes(read, again_read, _calls(home, executed, begun)),
+                *_hash_seed_causes(compared),
             ]
     if told is not None:
         for note in executed.notes:
@@ -168,6 +169,14 @@ def _environment_causes(
             why = " and ".join(f"{side} has {value}" for side, value in sides.items() if value is not None)
             causes[each["part"], each["name"]] = {"kind": each["part"], "name": each["name"], "why": why}
     return list(causes.values())
+
+
+def _hash_seed_causes(compared: list[Recorded]) -> list[dict[str, str]]:
+    """Say that the order of sets of texts, which two processes do not share, was left to chance."""
+    if all(run.settings.get("PYTHONHASHSEED", "0") is not None for run in compared):
+        return []
+    why = "it was not set, so the order of a set of texts is another in each process"
+    return [{"kind": "setting", "name": "PYTHONHASHSEED", "why": why}]
 
 
 def _calls(home: Home, executed: Executed, begun: list[Recorded]) -> list[str]:

@@ -65,7 +65,7 @@ class Asked:
     Parameters
     ----------
     run_id : str
-        The run that was named.
+        The run that was named; of a replay, what that executed again.
     runs : list of Recorded
         Those that are compared.
     family : list of Recorded
@@ -95,7 +95,9 @@ def asked_for(home: Home, run_id: str) -> Asked:
             "WHERE run_id = $run) AND run_kind IN ('script', 'command', 'notebook')",
             run=run_id,
         )
-        asked = reader.tracked(run_id, found[0]) if found else Asked(run_id, reader.executed_by_dagster(run_id))
+        named = reader.rows("SELECT coalesce(replay_of, run_id) AS id FROM runs WHERE run_id = $run", run=run_id)
+        name = named[0]["id"] if named else run_id
+        asked = reader.tracked(name, found[0]) if found else Asked(name, reader.executed_by_dagster(run_id))
     for run in asked.runs:
         if run.state not in (COMPLETED, "FAILED", "INTERRUPTED"):
             why = "nobody knows whether it has ended" if run.state == "UNKNOWN" else "it has not ended"

@@ -31,8 +31,10 @@ open("made.txt", "w").write(rows + sys.argv[1])
 """
 
 
-def execute(command: str, home: Path) -> None:
-    variables = {**os.environ, "PYTHON": sys.executable, "REPRO_HOME": str(home)}
+def execute(command: str, home: Path | None = None) -> None:
+    variables = {**os.environ, "PYTHON": sys.executable}
+    if home is not None:
+        variables["REPRO_HOME"] = str(home)
     done = subprocess.run(["sh", "-c", command], env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -59,7 +61,9 @@ def test_a_script_is_laid_out_whole_and_runs_there(person, tmp_path, monkeypatch
     text = (to / "run.sh").read_text()
     assert str(person.root) not in text and str(to) not in text
     (to / "run.sh").write_text(text.replace('PYTHONPATH="$here"/source', f'PYTHONPATH="$here"/source:{ROOT}'))
-    execute(answer["command"], person.home.root)
+    monkeypatch.delenv("REPRO_HOME", raising=False)
+    execute(answer["command"])
+    assert len(person.runs()) == 2, "it makes a run in the store that it came from"
     assert (to / "source/made.txt").read_text() == 'a\nit\'s "x"'
 
     with pytest.raises(ReusedElsewhere, match="there is something at"):

@@ -45,7 +45,7 @@ def tracked(person, stamp: str = "0") -> None:
 
 def test_a_stale_cache_that_changed_is_named_before_and_after(person, cache):
     tracked(person)
-    person.python("fit.py", str(cache))
+    person.python("fit.py", str(cache), PYTHONHASHSEED="0")
     run = person.last()
     cache.write_text("new one")
     told: list[str] = []
@@ -63,7 +63,7 @@ def test_a_stale_cache_that_changed_is_named_before_and_after(person, cache):
 
 def test_what_is_as_it_was_is_said_and_an_identical_replay_names_no_cause(person, cache):
     tracked(person)
-    person.python("fit.py", str(cache))
+    person.python("fit.py", str(cache), PYTHONHASHSEED="0")
     told: list[str] = []
     report = person.replay(person.last(), told=told.append)
     assert (report.verdict, report.possible_causes) == ("identical", [])
@@ -88,7 +88,7 @@ def test_the_line_that_reads_the_clock_is_named_and_a_module_that_took_no_part_i
 
 def test_the_command_line_shows_both(person, cache):
     tracked(person, "now()")
-    person.python("fit.py", str(cache))
+    person.python("fit.py", str(cache), PYTHONHASHSEED="0")
     shown = person.start("-m", "repro_assets.cli.app", "replay", "last")
     out, err = shown.communicate(timeout=120)
     assert shown.returncode == 1
@@ -226,3 +226,18 @@ def test_what_is_said_before_a_replay_is_bounded():
         "undeclared input: file 0",
         "and 2 more undeclared inputs: see --json",
     )
+
+
+def test_an_order_that_was_left_to_chance_is_a_possible_cause(person):
+    person.write(
+        "sets.py",
+        "from repro_assets import Experiment\n"
+        f"with Experiment('sets', {QUICK}) as run:\n"
+        "    run.log_artifact(list({f'word {number}' for number in range(30)}), 'words')\n",
+    )
+    person.python("sets.py", PYTHONHASHSEED="random")
+    report = person.replay(person.last())
+    assert report.verdict == "diverged"
+    assert [(each["kind"], each["name"]) for each in report.possible_causes] == [("setting", "PYTHONHASHSEED")]
+    person.python("sets.py", PYTHONHASHSEED="0")
+    assert person.replay(person.last()).verdict == "identical"

@@ -62,7 +62,8 @@ VARIANTS: dict[str, tuple[type[TtrlAsset], str]] = {
 }
 
 # Each is that of many assets, and deriving one takes some hundredths of a second.
-_SHIFTING, _ADAPTING, _EVALUATING = map(asset_version, (shift_splits, train_ttrl, evaluate))
+_SHIFTING, _ADAPTING = asset_version(shift_splits), asset_version(train_ttrl)
+_EVALUATING = asset_version(evaluate)
 
 
 def _data(name: str, text: str) -> dg.AssetOut:
