@@ -144,7 +144,9 @@ def look(
     ReplayFailed
         If it took too long.
     CheckFailed
-        If it ended before it came to a step that is wanted, or nothing watches its training.
+        If it failed before it came to a step that is wanted.
+    InvalidValue
+        If nothing watches its training.
     """
     folder, place = work / "seen", work / "execution"
     folder.mkdir(parents=True)
@@ -169,7 +171,8 @@ def look(
     seen = read(folder)
     if not seen.fingerprints:
         said = f": {raised['type']}: {raised['message']}" if raised else ""
-        raise CheckFailed(
+        refused = CheckFailed if raised else InvalidValue
+        raise refused(
             f"executing run {asked.run_id} again showed no step of a training{said}",
             "its source needs a Loop of this project's, or Experiment.watch",
         )

@@ -160,3 +160,16 @@ def test_ranks_of_torchrun_end_together_and_part_where_their_gradients_are_added
     assert (found.found, found.op, found.phase) == ("op", "c10d.allreduce_.default", "backward")
     again = [row for row in person.runs() if row["replay_of"] is not None]
     assert [row["state"] for row in again] == ["INTERRUPTED"] * 2
+
+
+def test_runs_that_nothing_watches_are_refused_with_what_to_do(person):
+    person.write(
+        "plain.py",
+        f"import sys\nfrom repro_assets import Experiment\nwith Experiment('plain', {QUICK}) as run:\n"
+        "    run.log_artifact([float(sys.argv[1])], 'value')\n",
+    )
+    for word in ("1", "2"):
+        person.python("plain.py", word)
+    one, other = (row["run_id"] for row in person.runs())
+    with pytest.raises(InvalidValue, match="showed no step of a training .*Experiment.watch"):
+        diverge(person.home, one, other)
