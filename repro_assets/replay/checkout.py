@@ -150,9 +150,10 @@ def _fill(home: Home, asked: Asked, folder: Path, made: CheckedOutRun) -> None:
         f"# Executes run {made.run_id} ({entry.name}) again in this folder; repro replay {made.run_id} also compares."
     )
     # It makes runs too, in this store unless the variable names another.
-    store = f'export {VARIABLE}="${{{VARIABLE}:-{home.root}}}"'
+    store = f'[ -n "${{{VARIABLE}:-}}" ] || {VARIABLE}={shlex.quote(str(home.root))}; export {VARIABLE}'
     _write(
-        folder / SCRIPT, "\n".join(["#!/bin/sh", said, "set -eu", 'here=$(cd "$(dirname "$0")" && pwd)', store, *lines, ""])
+        folder / SCRIPT,
+        "\n".join(["#!/bin/sh", said, "set -eu", 'here=$(cd "$(dirname "$0")" && pwd)', store, *lines, ""]),
     )
     (folder / SCRIPT).chmod(0o755)
 

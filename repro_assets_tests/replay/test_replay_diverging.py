@@ -171,5 +171,5 @@ def test_runs_that_nothing_watches_are_refused_with_what_to_do(person):
     for word in ("1", "2"):
         person.python("plain.py", word)
     one, other = (row["run_id"] for row in person.runs())
-    with pytest.raises(InvalidValue, match="showed no step of a training .*Experiment.watch"):
+    with pytest.raises(InvalidValue, match=r"showed no step of a training .*Experiment\.watch"):
         diverge(person.home, one, other)
