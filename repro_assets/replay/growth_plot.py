@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro_assets.errors import InvalidValue, from_os_error
+from repro_assets.errors import InvalidInput, InvalidValue, from_os_error
 from repro_assets.replay.errors_between import Grown
 
 if TYPE_CHECKING:
@@ -22,9 +22,17 @@ def check_plot(path: Path) -> Path:
     ------
     InvalidValue
         If its suffix is none of a plot.
+    InvalidInput
+        If its folder is not there, or it is a folder itself.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidValue(f"{path} is no name for a plot", f"end it in {', '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder", "name a file")
+    if not path.absolute().parent.is_dir():
+        raise InvalidInput(
+            f"{path} cannot be written: its folder is not there", "name a file in a folder that is there"
+        )
     return path
 
 

@@ -61,6 +61,14 @@ def test_putting_a_file_loads_no_heavy_library(tmp_path):
     assert said.stdout.splitlines()[-1] == "[] 0"
 
 
+def test_a_plot_that_cannot_be_written_is_refused_before_a_run_is_looked_up(repro, home, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    for name, reason in (("none/a.png", "its folder is not there"), ("folder.png", "is a folder"), ("a.txt", "end it")):
+        said = repro("diverge", "no-such-run", "no-other", "--plot", tmp_path / name, "--json")
+        assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+        assert reason in said.err and "no-such-run" not in said.err
+
+
 @pytest.mark.parametrize("words", [["init"], ["runs", "list"], ["store", "fsck"], ["lineage", "validate"]])
 def test_every_command_answers_with_one_json_document(repro, home, words):
     said = repro(*words, "--json")
