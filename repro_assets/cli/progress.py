@@ -1,9 +1,9 @@
 """The log of an executing process, in short: when each step began and how it ended.
 
 Laws: everything goes to stderr; the process is read until it has closed its end, so it never blocks on a full pipe;
-where it ends without an answer, the last thing that it said is shown. A step that was stopped is INTERRUPTED, as in the
-record: Dagster logs it as failed and names the reason in the next line. What was captured, where a training begins that
-was asked to go on, and a run's warning, are shown once.
+where it ends without an answer, the last thing that it said is shown, unless the error says it. A step that was
+stopped is INTERRUPTED, as in the record: Dagster logs it as failed and names the reason in the next line. What was
+captured, where a training begins that was asked to go on, and a run's warning, are shown once.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _CAPTURED = re.compile(
     r"(?P<text>captured \((?:basic|standard|complete)\) · .+|\S+ (?:goes on|starts) from .+)"
 )
 _STOPPED = re.compile(r"(\w+\.)*(DagsterExecutionInterruptedError|KeyboardInterrupt)\b")
+_FRAME = re.compile(r"\s+File \".+\", line \d+")
 _SHOWN_EVERY_SECONDS = 0.2
 _BAR_WIDTH = 30
 _SECONDS = re.compile(r"in (?P<time>[\d.]+ ?(?:ms|s|m\w*|h\w*).*?)\.?$")
@@ -63,9 +64,9 @@ def shown_log(verbose: bool, warned: set[str] | None = None) -> Iterator[IO[byte
     file = os.fdopen(writing, "wb")
     try:
         yield file
-    except ReproError:
+    except ReproError as error:
         _end(file, thread)
-        if last:
+        if last and last[0] not in str(error):
             say(f"the executing process said last: {last[0]}")
         raise
     finally:
@@ -194,8 +195,11 @@ def _follow(descriptor: int, last: list[str], warned: set[str]) -> None:
 
 
 def _noted(lines: Iterable[str], last: list[str]) -> Iterator[str]:
+    """Keep the last line that says something: none of a trace's frames, with their code and marks, nor its head."""
+    framed = False
     for line in lines:
-        if line.strip():
+        framed = _FRAME.match(line) is not None or (framed and line.startswith("    "))
+        if not framed and re.search(r"\w", line) and not line.startswith("Traceback (most recent call last)"):
             last[:] = [line.strip()]
         yield line
 
