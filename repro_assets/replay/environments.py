@@ -91,7 +91,8 @@ def surroundings(
     Raises
     ------
     InvalidValue
-        If `environment` is another word, or the run has no environment on record that could be built.
+        If `environment` is another word, a folder is named and nothing is to be built, or the run has no environment
+        on record that could be built.
     ReusedElsewhere
         If something else lies in `folder`.
     MachineError
@@ -99,6 +100,11 @@ def surroundings(
     """
     if environment not in (CURRENT, RECREATE):
         raise InvalidValue(f"{environment!r} is no environment of a replay", f"{CURRENT} or {RECREATE}")
+    if folder is not None and environment != RECREATE:
+        raise InvalidValue(
+            f"the environment folder {folder} is for one that is built, and the replay takes the current one",
+            f"add --environment {RECREATE}, or leave the folder out",
+        )
     try:
         document = None if run.environment is None else load_environment(home, run.environment)
     except (UnknownName, IntegrityError) as error:

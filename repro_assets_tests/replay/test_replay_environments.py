@@ -120,6 +120,8 @@ def test_an_environment_that_cannot_execute_a_replay_is_refused_with_the_reason(
     run = person.last()
     with pytest.raises(InvalidValue, match="'best' is no environment"):
         person.replay(run, environment="best")
+    with pytest.raises(InvalidValue, match=r"is for one that is built.*add --environment recreate, or leave"):
+        person.replay(run, environment_folder=person.root / "built")
     document = load_environment(person.home, str(runs_of(person.home, [run])[run].environment))
     editable = {"name": "repro-assets", "version": "0.1.0", "editable": True}
     other = with_environment(person, run, {**document, "packages": [{"name": "one", "version": "1.0"}, editable]})
