@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ MOST_RUNS = 100
 
 
 class TargetFailed(CheckFailed):
-    """The function that was to be verified raised, or did not end in time."""
+    """The function that was to be verified raised, ended its process, was killed, or did not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +148,11 @@ def verify_determinism(
         If the target is not there, or needs something that nobody gives; if what it returns cannot be compared; if
         `runs` or `seed` is out of range.
     TargetFailed
-        If it raised, or took longer than `timeout`.
+        If it raised, ended its process, was killed, or took longer than `timeout`.
     CheckFailed
         If `strict` and a setting does not hold.
     MachineError
-        If a process was killed or could not be started.
+        If a process could not be started.
     """
     name = target if isinstance(target, str) else name_of(target)
     if not 2 <= runs <= MOST_RUNS:
@@ -219,8 +220,10 @@ def _run(plan: Mapping[str, Any], mode: Mode, work: Path, timeout: float, log: I
             f"{plan['target']} took more than {timeout:g} s and was ended", "give a longer --timeout"
         ) from error
     if not answered.is_file():
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        raise MachineError(f"the process that ran {plan['target']} {how} and gave no answer", "see its output")
+        how = f"was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with code {code}"
+        raise TargetFailed(
+            f"{plan['target']} did not return: the process that ran it {how}", "--verbose shows what it wrote"
+        )
     answer: dict[str, Any] = json.loads(answered.read_text())
     failed = answer["error"]
     if failed is not None:

@@ -14,7 +14,9 @@ class ReplayFailed(ReproError):
 
 
 class TooLong(ReplayFailed):
-    """It was ended because it took too long."""
+    """It was ended because it took too long: that is what was executed, and not the machine."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 
 from repro_assets.determinism import verification
 from repro_assets.determinism.verification import TargetFailed, name_of, verify_determinism
-from repro_assets.errors import InvalidValue, MachineError
+from repro_assets.errors import InvalidValue
 
 MODULE = """
 import os, random, time
@@ -26,6 +26,13 @@ def hashed():
 
 def fails():
     raise KeyError("lost")
+
+def leaves():
+    print("no room is left", flush=True)
+    os._exit(7)
+
+def killed():
+    os.kill(os.getpid(), 9)
 
 def tells():
     raise ValueError("password=hunter2hunter2")
@@ -75,6 +82,24 @@ def test_a_wrong_target_and_one_that_fails_are_said_in_a_line(
     assert word in next(line for line in said.err.splitlines() if line.startswith("error:"))
 
 
+@pytest.mark.parametrize(
+    ("target", "said"), [("leaves", "ended with code 7"), ("killed", "was killed by signal 9 (Killed)")]
+)
+def test_a_target_that_ends_its_process_has_failed_and_the_machine_has_not(
+    repro: Any, folder: Path, target: str, said: str
+) -> None:
+    answer = repro("verify-determinism", f"targets:{target}")
+    assert (answer.code, answer.out) == (1, "")
+    *before, error = answer.err.splitlines()
+    assert f"targets:{target} did not return: the process that ran it {said} (" in error
+    assert before == (["the executing process said last: no room is left"] if target == "leaves" else [])
+
+
+def test_of_what_a_target_raised_only_the_error_is_said(repro: Any, folder: Path) -> None:
+    (line,) = repro("verify-determinism", "targets:fails").err.splitlines()
+    assert line.startswith("error: targets:fails raised KeyError: 'lost' (")
+
+
 def test_what_a_target_raised_is_said_once_and_without_its_secrets(repro: Any, folder: Path) -> None:
     said = repro("verify-determinism", "targets:tells")
     assert said.code == 1 and "hunter2" not in said.err + said.out
@@ -107,14 +132,6 @@ def test_what_takes_too_long_is_ended_with_all_that_it_started(folder: Path, mon
     while left := [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"] == ["sleep", "4242"]]:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
-
-
-def test_a_process_that_is_killed_is_the_machines_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "dying.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
-    monkeypatch.setenv("PYTHONPATH", str(folder))
-    monkeypatch.setattr(verification, "CHILD", "dying")
-    with pytest.raises(MachineError, match="signal 9"):
-        verify_determinism("targets:same")
 
 
 def test_only_what_another_process_can_import_has_a_name() -> None:

@@ -134,8 +134,9 @@ def test_a_replay_that_hangs_is_ended_and_what_it_did_stays_on_record(person):
     assert process.stdout is not None and process.stdout.readline() == "made\n"
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
-    with pytest.raises(ReplayFailed, match="took more than 6 s"):
+    with pytest.raises(ReplayFailed, match="took more than 6 s") as raised:
         person.replay(person.last(), timeout=6)
+    assert raised.value.exit_code == 1
     (again,) = (row for row in person.runs() if row["replay_of"] is not None)
     assert again["state"] == "INTERRUPTED"
 
