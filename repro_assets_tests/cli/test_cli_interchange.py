@@ -136,6 +136,21 @@ def test_attest_signs_and_verifies_and_says_no_with_code_one(
         assert said in answer.err and answer.err.count("\n") == 1
 
 
+def test_the_commands_of_the_page_run_as_they_are_written(
+    repro: Repro, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    block = (
+        (Path(__file__).parents[2] / "docs" / "attest.md").read_text().partition("```console\n")[2].partition("```")[0]
+    )
+    lines = [line.removeprefix("$ repro ") for line in block.splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        answer = repro(*({"RUN": A, "OTHER": B}.get(word, word) for word in line.split()))
+        assert answer.code == 0, answer.err
+
+
 def test_the_commands_are_in_the_help_and_load_no_heavy_library(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
