@@ -28,6 +28,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 BUILD = "urn:repro-assets:run:v1"
 """What `externalParameters` and `internalParameters` mean; a name, which nothing ever asks for."""
+_MADE_BY = "one is made by: repro attest RUN --key FILE --to FILE"
 REPLAY = "application/vnd.repro-assets.replay+json"
 
 _RUNS = """
@@ -231,7 +232,9 @@ def verify(path: Path, public_key: Path, home: Home | None = None) -> Verificati
         said = json.loads(payload)
         kinds = (said["_type"], said["predicateType"])
         if kinds != (STATEMENT, PROVENANCE):
-            raise ValueError(f"it is a {kinds[1]} in a {kinds[0]}")
+            raise InvalidInput(
+                f"{path} is signed, and no attestation of runs: it is a {kinds[1]} in a {kinds[0]}", _MADE_BY
+            )
         subjects = [(str(item["name"]), Digest(item["digest"]["sha256"])) for item in said["subject"]]
         runs = [str(run["run_id"]) for run in _runs_of(said)]
         replays = [
@@ -239,7 +242,9 @@ def verify(path: Path, public_key: Path, home: Home | None = None) -> Verificati
             for item in said["predicate"]["runDetails"]["byproducts"]
         ]
     except (ValueError, KeyError, TypeError, AttributeError, InvalidValue) as error:
-        raise InvalidInput(f"{path} is signed, and no attestation of runs: {error}", "see: docs/attest.md") from error
+        raise InvalidInput(
+            f"{path} is signed, and no attestation of runs: what was signed is another statement", _MADE_BY
+        ) from error
     found = Verification(str(path), True, keyid, runs, [], replays)
     for name, digest in subjects:
         stored = None if home is None else _is_stored(home, digest)

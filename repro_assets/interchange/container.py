@@ -49,6 +49,7 @@ CODECS = (RAW, codecs.ZSTD, codecs.PLANES, codecs.ROWS, PARQUET)
 _MAGIC = b"reproBU"
 _LENGTH = struct.Struct("<Q")
 _SEAL = 32
+_SHOWN = 300
 
 
 def may_hold(form: Form) -> bool:
@@ -127,7 +128,7 @@ class Reader:
         self._seal.update(start)
         self._left -= len(start)
         if start != b"%b%d" % (_MAGIC, FORMAT):
-            raise self._newer(f"{start[len(_MAGIC) :]!r}")
+            raise self._newer(start[len(_MAGIC) :].decode("ascii", "backslashreplace"))
         self.document = self._document()
 
     def segment(self, size: int) -> bytes:
@@ -166,8 +167,30 @@ class Reader:
             raise self.wrong(f"{self._left} bytes are behind its end")
 
     def wrong(self, what: str) -> InvalidInput:
-        """Return the error that refuses the bundle."""
-        return InvalidInput(f"{self.path} is refused and nothing of it was taken: {what}", "export it again")
+        """Return the error that refuses the bundle; where its seal shows damage, it tells of nothing else."""
+        remedy = "export it again"
+        if not self._is_sealed():
+            what = "it was cut short or changed after it was written, for its bytes do not match its seal"
+            remedy = "copy it again, or export it again"
+        return InvalidInput(f"{self.path} is refused and nothing of it was taken: {what}", remedy)
+
+    def unread(self, what: str, error: Exception) -> InvalidInput:
+        """Return the error that refuses the bundle because of what was raised where a part of it was read."""
+        if isinstance(error, ReproError):
+            said = error.message
+        else:
+            said = f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else str(error)
+        return self.wrong(f"{what}: {' '.join(said.split())[:_SHOWN]}")
+
+    def _is_sealed(self) -> bool:
+        """Whether the file ends in the digest of all that comes before, read once more from its beginning."""
+        left = self._file.seek(0, os.SEEK_END) - _SEAL
+        self._file.seek(0)
+        seal = hashlib.sha256()
+        while left > 0 and (block := self._file.read(min(left, BLOCK))):
+            seal.update(block)
+            left -= len(block)
+        return left == 0 and self._file.read() == seal.digest()
 
     def _document(self) -> dict[str, Any]:
         (length,) = _LENGTH.unpack(self._take(_LENGTH.size))
@@ -175,14 +198,14 @@ class Reader:
         try:
             document = canonical.decode(data)
             version = document["format"]
-            if type(version) is int and version > FORMAT:
+            if type(version) is int and version > FORMAT and self._is_sealed():
                 raise self._newer(str(version))
             if version != FORMAT or canonical.encode(document) != data:
                 raise ValueError("it is not canonical")
         except UnsupportedFormat:
             raise
         except (ReproError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise self.wrong(f"its document does not read: {error}") from error
+            raise self.unread("its document does not read", error) from error
         return dict(document)
 
     def _newer(self, version: str) -> UnsupportedFormat:

@@ -23,6 +23,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PRIVATE, PUBLIC = "attest.pem", ".pub"
 _INSTALL = "pip install 'repro-assets[attest]'"
 _LARGEST = 64 << 20
+_MEMBERS = ("payload", "payloadType", "signatures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,13 @@ def sign(payload: bytes, key: Path) -> tuple[bytes, str]:
     crypto = _crypto()
     from securesystemslib.dsse import Envelope
 
+    data = _read(key)
     try:
-        private: Any = crypto.load_pem_private_key(_read(key), None)
+        private: Any = crypto.load_pem_private_key(data, None)
     except (ValueError, TypeError, crypto.UnsupportedAlgorithm) as error:
+        if b"-----BEGIN PUBLIC KEY-----" in data:
+            other = f"{key.with_suffix('')}" if key.suffix == PUBLIC else "the file without .pub"
+            raise InvalidInput(f"{key} is a public key, which cannot sign", f"name the private one: {other}") from error
         raise InvalidInput(f"{key} is no private key without a password", "make one: repro attest keygen") from error
     if not isinstance(private, crypto.Ed25519PrivateKey):
         raise InvalidInput(f"{key} is no Ed25519 key", "make one: repro attest keygen")
@@ -117,16 +122,32 @@ def verified(file: Path, public_key: Path) -> tuple[bytes, str]:
     from securesystemslib.exceptions import VerificationError
 
     data = _read(file)
+
+    def no_envelope(what: str) -> InvalidInput:
+        return InvalidInput(
+            f"{file} is no signed attestation: {what}", "one is made by: repro attest RUN --key FILE --to FILE"
+        )
+
     try:
         raw = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise no_envelope("it is no JSON") from error
+    lacking = [name for name in _MEMBERS if not isinstance(raw, dict) or name not in raw]
+    if lacking:
+        raise no_envelope(f"it has no member {lacking[0]!r}")
+    try:
         envelope = Envelope.from_dict(raw)
-        if not envelope.signatures:
-            raise ValueError("it is not signed")
     except Exception as error:
         # Whatever the library's decoders raise means a file that is no envelope.
-        raise InvalidInput(f"{file} is no signed attestation: {error}", "one is made by: repro attest RUN") from error
+        raise no_envelope("its payload or its signatures do not read") from error
+    if not envelope.signatures:
+        raise no_envelope("nobody signed it")
     if envelope.payload_type != PAYLOAD_TYPE:
-        raise InvalidInput(f"{file} has a payload of the type {envelope.payload_type!r}", f"not {PAYLOAD_TYPE}")
+        raise InvalidInput(
+            f"{file} is signed, and no attestation of runs: its payload is of the type {envelope.payload_type!r}, "
+            f"not {PAYLOAD_TYPE}",
+            "one is made by: repro attest RUN --key FILE --to FILE",
+        )
     try:
         envelope.verify([key], 1)
     except VerificationError as error:

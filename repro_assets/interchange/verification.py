@@ -98,7 +98,7 @@ def read_through(file: io.BufferedIOBase, path: Path) -> Contents:
         if not all(isinstance(run, str) for run in reader.document["runs"]):
             raise TypeError("a run that was asked for is no text")
     except _MALFORMED as error:
-        raise reader.wrong(f"its document does not read: {error!r}") from error
+        raise reader.unread("its document does not read", error) from error
     families: set[str] = set()
     for name, size, sha256 in listed:
         if not is_segment_name(name) or family_of(name) in families:
@@ -112,11 +112,11 @@ def read_through(file: io.BufferedIOBase, path: Path) -> Contents:
         except UnsupportedFormat:
             raise
         except _MALFORMED as error:
-            raise reader.wrong(f"the segment {name} does not read: {error}") from error
+            raise reader.unread(f"the segment {name} does not read", error) from error
     try:
         required = required_of(found.records())
     except _MALFORMED as error:
-        raise reader.wrong(f"a record does not read: {error}") from error
+        raise reader.unread("a record does not read", error) from error
     found.alone = required.alone
     for digest, form, blocks in reader.objects(parts):
         found.sizes[digest], found.stored[digest] = form.size, form.stored_size
@@ -125,12 +125,13 @@ def read_through(file: io.BufferedIOBase, path: Path) -> Contents:
         if digest in found.sizes:
             raise reader.wrong(f"the object {digest} is there twice")
         found.sizes[digest], found.stored[digest] = form.size, form.stored_size
+        data = _hash(reader, digest, form, blocks, keep=True)
         try:
-            found.manifests[digest] = _manifest(_hash(reader, digest, form, blocks, keep=True))
+            found.manifests[digest] = _manifest(data)
         except UnsupportedFormat:
             raise
         except _MALFORMED as error:
-            raise reader.wrong(f"the manifest {digest} does not read: {error}") from error
+            raise reader.unread(f"the manifest {digest} does not read", error) from error
     reader.end()
     _check_complete(reader, found, (required.artifacts | added) - required.alone)
     return found
@@ -196,7 +197,7 @@ def decoded(reader: Reader, digest: Digest, form: Form, stored: bytes) -> bytes:
         out = bytearray(form.size)
         codecs.decode_into(form.codec, memoryview(stored), memoryview(out))
     except (*_MALFORMED, OSError, MemoryError) as error:
-        raise reader.wrong(f"the object {digest} does not decode: {' '.join(str(error).split())[:200]}") from error
+        raise reader.unread(f"the object {digest} does not decode", error) from error
     return bytes(out)
 
 

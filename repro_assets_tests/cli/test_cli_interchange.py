@@ -77,7 +77,7 @@ def test_an_import_that_is_refused_is_one_line_and_makes_no_store(
     path.write_bytes(path.read_bytes()[:-5])
     monkeypatch.setenv("REPRO_HOME", str(tmp_path / "new"))
     for words, said in (
-        ((path, "--dry-run"), "is cut short"),
+        ((path, "--dry-run"), "it was cut short or changed"),
         ((tmp_path / "none.repro", "--dry-run"), "there is no file"),
         ((path, "--format", "zip", "--dry-run"), f"one of {', '.join(IMPORTS)}"),
     ):

@@ -124,6 +124,33 @@ def test_what_was_changed_or_signed_by_another_is_not_verified(
             attestation.verify(path, keys.public)
 
 
+NO_ENVELOPES: dict[str, tuple[bytes, str]] = {
+    "a picture": (b"\x89PNG\r\n\x1a\n\xff", "no signed attestation: it is no JSON"),
+    "a list": (b"[1, 2]", "no signed attestation: it has no member 'payload'"),
+    "too deep": (b"[" * 200_000, "no signed attestation: it is no JSON"),
+    "a member short": (b'{"payload": "", "signatures": []}', "it has no member 'payloadType'"),
+    "other types": (b'{"payload": 3, "payloadType": "x", "signatures": 4}', "its payload or its signatures do not"),
+    "unsigned": (b'{"payload": "", "payloadType": "x", "signatures": []}', "nobody signed it"),
+    "of another type": (
+        b'{"payload": "", "payloadType": "text/plain", "signatures": [{"keyid": "ab", "sig": "YQ=="}]}',
+        "its payload is of the type 'text/plain', not application/vnd.in-toto",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_ENVELOPES)
+def test_what_is_no_envelope_is_said_without_the_words_of_a_decoder(
+    name: str, keys: signing.KeyPair, tmp_path: Path
+) -> None:
+    content, match = NO_ENVELOPES[name]
+    path = tmp_path / "other.json"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput, match=match) as raised:
+        attestation.verify(path, keys.public)
+    assert "repro attest RUN" in raised.value.remedy
+    assert not [word for word in ("indices", "codec", "Error", "column") if word in str(raised.value)]
+
+
 def test_a_signed_statement_of_something_else_is_refused(keys: signing.KeyPair, tmp_path: Path) -> None:
     for said in (b"not JSON", b"{}", b"[]", b'{"_type":"https://in-toto.io/Statement/v1","predicateType":"other"}'):
         path = tmp_path / "other.json"
@@ -165,10 +192,12 @@ def test_what_cannot_be_attested_and_what_is_no_key_is_one_error(
         with pytest.raises(kind, match=match):
             attestation.attest(home, [run], keys.private, to)
     bad = tmp_path / "bad.pem"
-    for content in (b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", keys.public.read_bytes()):
+    for content in (b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"):
         bad.write_bytes(content)
         with pytest.raises(InvalidInput, match="no private key"):
             attestation.attest(stored.home, [stored.train], bad, to)
+    with pytest.raises(InvalidInput, match=f"is a public key, which cannot sign .name the private one: {keys.private}"):
+        attestation.attest(stored.home, [stored.train], keys.public, to)
     with pytest.raises(InvalidInput, match="no file"):
         attestation.attest(stored.home, [stored.train], tmp_path / "none.pem", to)
     with pytest.raises(InvalidInput, match="no public key"):

@@ -103,6 +103,11 @@ def wrong_digest(pieces: Pieces) -> None:
     pieces.objects[0] = entry(stored + b"x", digest=digest)
 
 
+def wrong_digest_of_manifest(pieces: Pieces) -> None:
+    digest, _, stored = pieces.manifests[0]
+    pieces.manifests[0] = entry(stored + b"x", digest=digest)
+
+
 def wrong_check(pieces: Pieces) -> None:
     digest, form, stored = pieces.objects[0]
     pieces.objects[0] = digest, dataclasses.replace(form, check=bytes(16)), stored
@@ -181,6 +186,7 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "an object twice": (twice, "there twice"),
     "a manifest that is also a part": (twice_as_manifest, "there twice"),
     "a wrong digest": (wrong_digest, "hashes to another digest"),
+    "a manifest of a wrong digest": (wrong_digest_of_manifest, "hashes to another digest"),
     "a wrong checksum": (wrong_check, "do not match their checksum"),
     "a missing object": (drop_object, "not in the bundle"),
     "a missing manifest": (drop_manifest, "not in the bundle"),
@@ -247,11 +253,11 @@ def test_what_is_no_bundle_or_no_whole_one_is_refused(bundle: Path, empty: Home,
         (data[:-1], "cut short"),
         (data[: len(data) // 2], "cut short|damaged"),
         (data[:12], "cut short"),
-        (data + b"\0", "behind its end"),
+        (data + b"\0", "seal"),
         (data[:-1] + bytes([data[-1] ^ 1]), "seal"),
         (data[:8] + b"\xff" * 8 + data[16:], "cut short"),
-        (data[:16] + b"[" + data[17:], "does not read"),
-        (b"reproBU1" + (200_000).to_bytes(8, "little") + b"[" * 200_000, "does not read"),
+        (data[:16] + b"[" + data[17:], "seal"),
+        (b"reproBU1" + (200_000).to_bytes(8, "little") + b"[" * 200_000, "seal"),
     ):
         path = tmp_path / "bad.repro"
         path.write_bytes(content)
@@ -261,6 +267,31 @@ def test_what_is_no_bundle_or_no_whole_one_is_refused(bundle: Path, empty: Home,
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero"), tmp_path / "none", tmp_path / "bad.repro" / "x"):
         refused(empty, path, match="no regular file|no file")
+
+
+def test_a_changed_byte_is_said_in_one_way_wherever_it_is(bundle: Path, empty: Home, tmp_path: Path) -> None:
+    data = bundle.read_bytes()
+    path = tmp_path / "bad.repro"
+    for place in (*range(8, 400, 3), *range(400, len(data), max(1, len(data) // 200))):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(InvalidInput) as raised:
+            import_bundle(empty, path)
+        assert str(raised.value) == (
+            f"{path} is refused and nothing of it was taken: it was cut short or changed after it was written, for its "
+            "bytes do not match its seal (copy it again, or export it again)"
+        ), place
+
+
+@pytest.mark.parametrize("name", [name for name in REFUSED if name not in NEWER])
+def test_content_that_is_refused_has_one_remedy_and_no_word_of_python(
+    name: str, bundle: Path, empty: Home, tmp_path: Path
+) -> None:
+    pieces = Pieces.of(bundle)
+    REFUSED[name][0](pieces)
+    with pytest.raises(InvalidInput) as raised:
+        import_bundle(empty, pieces.write(tmp_path / "bad.repro"))
+    said = str(raised.value)
+    assert said.count("(export it again)") == 1 and "Error(" not in said and "seal" not in said
 
 
 PROGRAM = """

@@ -102,7 +102,7 @@ def recorded_stage(home: Home, run_id: str, folder: Path, name: str) -> Recorded
         outputs = {key["artifacts"][path]["slot"]: path for path in stage["outputs"]}
         metrics = stage["metrics"]
     except (KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(f"{folder / KEY} is not what an export writes: {error!r}", "git checkout it") from error
+        raise InvalidInput(f"{folder / KEY} is not what an export writes", "git checkout it") from error
     for path, md5 in inputs.items():
         try:
             found = dvc_objects.hash_path(folder / path).md5
@@ -127,8 +127,15 @@ def recorded_stage(home: Home, run_id: str, folder: Path, name: str) -> Recorded
 def _read_key(path: Path) -> dict[str, Any]:
     try:
         key = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"{path} does not read: {error}", "name the stage in the folder of an export") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InvalidInput(
+            f"{path.parent} is no export for DVC: there is no {path.name}",
+            "go into the folder of one, which repro export RUN --format dvc --to DIR makes",
+        ) from error
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check its rights") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path} is not what an export writes: it is no JSON", "git checkout it") from error
     if not isinstance(key, dict) or not isinstance(key.get("format"), int):
         raise InvalidInput(f"{path} is not what an export writes", "name the stage in the folder of an export")
     if key["format"] > FORMAT:
