@@ -352,5 +352,8 @@ def _state(words: Sequence[str], ended: _Ended, lacking: Sequence[str]) -> tuple
     if ended.code:
         return FAILED, f"{words[0]} returned {ended.code}"
     if lacking:
-        return FAILED, f"nothing fits the output {lacking[0]!r}"
+        return FAILED, (
+            f"nothing fits the output {lacking[0]!r} (name what the command makes, as seen from the folder where repro "
+            "exec was called; a pattern stands in quotes)"
+        )
     return COMPLETED, None

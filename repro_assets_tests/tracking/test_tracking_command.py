@@ -141,7 +141,7 @@ def test_what_cannot_be_tracked_is_not_executed(tracked, runs, words, said):
 def test_an_output_that_nothing_fits_is_a_failure_and_what_there_is_is_kept(project, tracked, runs):
     code, _, err = tracked("--output", "gone*", "--output", "made", "--", "sh", "-c", "mkdir made; echo 1 > made/one")
     assert code == 1
-    assert "nothing fits the output 'gone*'" in err
+    assert "nothing fits the output 'gone*' (name what the command makes, " in err
     (row,) = runs()
     assert row["state"] == "FAILED"
     assert [item["slot"] for item in queries.rows(project, "SELECT slot FROM run_outputs")] == ["made"]
