@@ -25,7 +25,6 @@ from typing import IO, Any, BinaryIO
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.level import Level
-from repro_assets.capture.secrets import redact_text
 from repro_assets.errors import InvalidInput, InvalidValue
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
@@ -41,6 +40,7 @@ from repro_assets.tracking import opened, program
 from repro_assets.tracking.captures import note_end, start_facts
 from repro_assets.tracking.command_files import Watched, outputs_of, refuse_patterns
 from repro_assets.tracking.pinned import Pins, pins_for, top
+from repro_assets.tracking.words import recorded_words
 
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 _PIECE = 1 << 16
@@ -188,7 +188,7 @@ def _inputs(home: Home, root: Path, paths: Sequence[Path], pins: Pins | None) ->
 
 
 def _config(command: Command) -> dict[str, Any]:
-    return {"command": [redact_text(word) for word in command.words]}
+    return {"command": recorded_words(command.words, "config.command")[0]}
 
 
 def _started(
@@ -200,7 +200,8 @@ def _started(
     ids: tuple[str, str | None],
     said: list[str],
 ) -> RunStarted:
-    warnings = [*captured.warnings, *said]
+    replaced = recorded_words(command.words, "config.command")[1]
+    warnings = [*captured.warnings, *said, *replaced]
     other = _other_python(command.words[0])
     if other is not None:
         warnings.append(f"the command runs another Python ({other}), whose packages are not captured")
@@ -217,7 +218,7 @@ def _started(
             "format": program.FORMAT,
             "form": "command",
             **_config(command),
-            **({"redacted": True} if _config(command)["command"] != command.words else {}),
+            **({"redacted": True} if replaced else {}),
             "working_folder": program.within(root, Path.cwd()),
             "project_root": str(root),
             "path": program.within_path(root, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))),

@@ -339,7 +339,7 @@ class Experiment(Outputs):
                 with_environment=self.capture_environment,
             )
         self._captured = captured
-        warnings = list(captured.warnings) if captured is not None else []
+        warnings = [*(captured.warnings if captured is not None else []), *program.replaced_words()]
         if not self.capture_source:
             warnings.append("the source is not captured: capture_source is off")
         return RunStarted(

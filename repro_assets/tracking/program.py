@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from repro_assets.capture.secrets import redact_text
+from repro_assets.tracking.words import recorded_words
 
 FORMAT = 1
 _STARTED_IN = Path.cwd()
@@ -49,17 +49,22 @@ def plan(root: Path) -> dict[str, Any]:
         entry["processes"] = count
     # Who executes a script again begins where it began; code that is typed goes on from where it is.
     folder = _STARTED_IN if entry["form"] in ("script", "module") else Path.cwd()
-    if any(redact_text(word) != word for word in sys.orig_argv):
+    if replaced_words():
         entry["redacted"] = True
     return {
         "format": FORMAT,
         **entry,
-        "argv": [redact_text(word) for word in sys.argv[1:]],
-        "interpreter_argv": [redact_text(word) for word in sys.orig_argv],
+        "argv": recorded_words(sys.argv[1:], "plan.argv")[0],
+        "interpreter_argv": recorded_words(sys.orig_argv, "plan.interpreter_argv")[0],
         "working_folder": within(root, folder),
         "project_root": str(root),
         "path": within_path(root, sys.path),
     }
+
+
+def replaced_words() -> list[str]:
+    """Return a sentence for each word of the command line that started this process and is not in the plan."""
+    return recorded_words(sys.orig_argv, "plan.interpreter_argv")[1]
 
 
 def name() -> str:

@@ -189,10 +189,17 @@ def test_an_output_that_holds_the_store_is_refused(tracked, runs):
     assert [row["state"] for row in runs()] == ["FAILED"]
 
 
-def test_a_credential_among_the_words_is_not_on_record(project, tracked):
+@pytest.mark.parametrize("words", [("-c", "echo {}"), ("-c", "true", "--token", "{}"), ("-c", "true", "--token={}")])
+def test_a_credential_among_the_words_is_not_on_record_and_that_is_told_once(project, tracked, runs, words):
     token = "ghp_" + "q7Rz2LmX9vTbK4sWcY8nHdP3gJf6AeU1oVxQ"
-    assert tracked("--", "sh", "-c", f"echo {token}")[0] == 0
+    assert tracked("--", "sh", *(word.format(token) for word in words))[0] == 0
     assert token.encode() not in b"".join(path.read_bytes() for path in project.journal.glob("*.jsonl"))
+    (row,) = runs()
+    place = len(words)
+    assert [line for line in row["warnings"] if "secret" in line] == [
+        f"config.command[{place}] is not recorded: it looks like a secret (github-token)"
+    ]
+    assert row["plan"]["redacted"] is True
 
 
 def test_what_a_tracked_script_begins_itself_is_a_child(tracked, runs, project):

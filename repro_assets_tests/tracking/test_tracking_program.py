@@ -34,3 +34,15 @@ def test_a_script_that_goes_elsewhere_begins_where_it_began(project, runs):
     assert [plan["working_folder"] for plan in plans] == ["code", "code"]
     assert [plan.get("script", plan.get("module")) for plan in plans] == ["code/goes.py", "goes"]
     assert [plan["interpreter_argv"][1:] for plan in plans] == [["goes.py", "--flag"], ["-m", "goes", "--flag"]]
+
+
+def test_what_follows_an_option_for_a_secret_is_in_no_record_of_a_script_and_that_is_told(project, script, runs):
+    process = script(GOES.replace("os.chdir", "str"), "--token", "letmein", "--rate", "2")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    (row,) = runs()
+    assert row["plan"]["argv"] == ["--token", "<redacted: named-secret>", "--rate", "2"]
+    assert row["plan"]["redacted"] is True
+    assert b"letmein" not in b"".join(path.read_bytes() for path in project.journal.glob("*.jsonl"))
+    (said,) = [line for line in row["warnings"] if "secret" in line]
+    assert said == "plan.interpreter_argv[3] is not recorded: it looks like a secret (named-secret)"
