@@ -63,6 +63,8 @@ _JOINED = "__"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9](?:_?[A-Za-z0-9.+-])*(?:/[A-Za-z0-9.+-](?:_?[A-Za-z0-9.+-])*)*")
 _LONGEST = 180
 _DIGITS = 8
+# As texts, which JSON can hold and DVC compares: so our own export writes them.
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _READERS: dict[str, Callable[[bytes], Any]] = {
     ".json": json.loads,
     ".yaml": lambda data: read_yaml(data, "it"),
@@ -220,8 +222,9 @@ class _Reading:
             run.warnings.append(f"the metrics of {path} are not read: {error}")
             return
         for name, value in figures:
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                run.points.add(holdable(name), None, _as_float(value), int((run.started or 0.0) * 1e6))
+            number = _NOT_FINITE.get(value) if isinstance(value, str) else value
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                run.points.add(holdable(name), None, _as_float(number), int((run.started or 0.0) * 1e6))
 
     def _leave_out(self, run: str, name: str, reason: str) -> None:
         self._done.left_out.append({"run": run, "name": name, "reason": reason})
