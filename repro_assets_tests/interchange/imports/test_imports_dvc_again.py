@@ -13,13 +13,17 @@ from dvc_by_hand import Theirs, md5, taken
 from dvc_command import git
 
 from repro_assets.artifacts import names, repository
+from repro_assets.artifacts.kinds.tree import TreeFile
 from repro_assets.catalog import queries
 from repro_assets.catalog.descriptions import show_run
 from repro_assets.identity.digest import Digest
 from repro_assets.interchange import formats
 from repro_assets.interchange.imports import recording
 from repro_assets.interchange.imports.foreign import run_id_of
-from repro_assets.store.home import Home
+from repro_assets.journal.run_records import RunStarted
+from repro_assets.journal.segments import journal_at
+from repro_assets.recording.lifetime import begin
+from repro_assets.store.home import Home, make_store
 from repro_assets.store.objects import LocalObjects
 
 BEGAN = 1_600_000_000
@@ -74,6 +78,22 @@ def test_figures_that_json_does_not_have_come_back_from_their_texts(theirs: Repo
     found = {row["name"]: row["value"] for row in show_run(empty, run)["metrics"]}
     assert math.isnan(found.pop("a"))
     assert found == {"b": math.inf, "by.c": -math.inf, "by.d": 2.0}
+
+
+def test_figures_that_we_exported_come_back_as_they_were(empty: Home, tmp_path: Path) -> None:
+    home = make_store(tmp_path / "ours")
+    source = repository.put(home, [TreeFile("code.py", Path(__file__))], "tree").digest
+    run = begin(home, RunStarted("0" * 16, "script", "fit", source=str(source), plan={"form": "script"}))
+    run.log_output("model", {"a": 1}, name="model")
+    for name, value in (("loss", math.nan), ("most", math.inf), ("least", -math.inf), ("real", 0.5)):
+        run.log_metric(name, value, 0)
+    run.end()
+    journal_at(home.journal).close()
+    formats.export(run.run_id, to=tmp_path / "out", format="dvc", home=home)
+    (came,) = formats.take_in(tmp_path / "out", "dvc", home=empty).runs
+    found = {row["name"]: row["value"] for row in show_run(empty, came)["metrics"]}
+    assert math.isnan(found.pop("loss"))
+    assert found == {"most": math.inf, "least": -math.inf, "real": 0.5}
 
 
 def history(theirs: Repository, *models: bytes) -> list[str]:
