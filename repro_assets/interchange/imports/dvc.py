@@ -1,9 +1,9 @@
 """A DVC repository: each entry of its files that a commit changed becomes a run, each output a version of its path.
 
 Laws: every byte is hashed before anything is written, and one that is damaged, or a path that leads out, refuses the
-whole; what DVC tracks and is nowhere to be had is named and left out, and comes when the repository is imported again
-and has it. A run has the commit's time and says nothing that DVC did not write: no state of its environment, no source
-but what a stage depended on. The last of all is what is not committed.
+whole; what DVC tracks and is nowhere to be had, not even in the store, is named and left out, and comes when the
+repository is imported again and has it. A run has the commit's time and says nothing that DVC did not write: no state
+of its environment, no source but what a stage depended on. The last of all is what is not committed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from repro_assets.interchange.dvc_objects import LISTING, listing, listing_md5
 from repro_assets.interchange.imports.dvc_files import (
     LOCK,
     PIPELINE,
+    Content,
     Item,
     Stage,
     is_unicode,
@@ -33,6 +34,7 @@ from repro_assets.interchange.imports.dvc_files import (
     read_lock,
 )
 from repro_assets.interchange.imports.dvc_folder import Moment, Reader
+from repro_assets.interchange.imports.dvc_here import Here
 from repro_assets.interchange.imports.dvc_history import history_of
 from repro_assets.interchange.imports.dvc_storage import (
     Absent,
@@ -49,6 +51,7 @@ from repro_assets.interchange.imports.foreign import (
     ForeignOutput,
     ForeignRun,
     StoredTable,
+    run_id_of,
 )
 from repro_assets.interchange.imports.recording import Progress, Recorded, record
 from repro_assets.interchange.plain_yaml import Unreadable, read_yaml
@@ -63,6 +66,8 @@ _JOINED = "__"
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9](?:_?[A-Za-z0-9.+-])*(?:/[A-Za-z0-9.+-](?:_?[A-Za-z0-9.+-])*)*")
 _LONGEST = 180
 _DIGITS = 8
+# As texts, which JSON can hold and DVC compares: so our own export writes them.
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _READERS: dict[str, Callable[[bytes], Any]] = {
     ".json": json.loads,
     ".yaml": lambda data: read_yaml(data, "it"),
@@ -89,7 +94,7 @@ def take_in(home: Home | None, path: str, *, dry_run: bool, progress: Progress |
         raise InvalidInput(f"{path} is no DVC repository: it has no folder .dvc", "name the folder of dvc init")
     done = Recorded(path, dry_run=dry_run)
     with history_of(root) as moments:
-        runs = list(_Reading(root, storage_of(root), done).runs(moments))
+        runs = list(_Reading(root, storage_of(root), done).runs(moments, home))
         if not runs:
             done.notes.append("it tracks nothing")
         return record(home, done, runs, progress)
@@ -113,13 +118,22 @@ class _Reading:
 
     def __init__(self, root: Path, storage: Storage, done: Recorded) -> None:
         self._root, self._storage, self._done = root.resolve(), storage, done
-        self._known: dict[Any, ForeignArtifact | None] = {}
+        self._known: dict[Content, ForeignArtifact] = {}
         self._makers: dict[tuple[str, str | None], str] = {}
+        self._now: set[tuple[str, Content]] = set()
+        self._here = Here(None, ())
 
-    def runs(self, moments: Iterable[Moment]) -> Iterator[ForeignRun]:
+    def runs(self, moments: Iterable[Moment], home: Home | None) -> Iterator[ForeignRun]:
         """Yield the runs, in the order of the history."""
+        history = []
         for moment in moments:
-            found = list(self._changed(moment))
+            history.append((moment._replace(changes=[], now=None), list(self._changed(moment))))
+            for path, content in (moment.now or {}).items():
+                outs = (item for stage in self._before(moment, path, content).values() for item in stage.outs)
+                self._now.update((item.path, item.content) for item in outs)
+        tracked = ((run_id_of(TOOL, name), [*stage.deps, *stage.outs]) for _, found in history for name, stage in found)
+        self._here = Here(home, tracked)
+        for moment, found in history:
             for name, stage in found:
                 self._makers.update({(item.path, item.md5): name for item in stage.outs})
             for name, stage in found:
@@ -182,22 +196,22 @@ class _Reading:
             found = self._taken(run, item, moment)
             if found is None:
                 continue
-            run.outputs.append(ForeignOutput(item.path, found, collection_of(item.path)))
+            current = (item.path, item.content) in self._now
+            run.outputs.append(ForeignOutput(item.path, found, collection_of(item.path), current=current))
             if item.path in stage.metrics:
                 self._measure(run, item.path, found, stem=len(stage.metrics) > 1)
         return run
 
     def _taken(self, run: ForeignRun, item: Item, moment: Moment) -> ForeignArtifact | None:
         """Return what an item is; None where it is nowhere, and then it is named."""
-        key = (item.md5, item.legacy, item.files)
         try:
             if not item.inside:
                 raise Absent("it lies elsewhere, and DVC keeps no copy")
-            if self._known.get(key) is None:
-                self._known[key] = self._storage.artifact(item)
-            return self._known[key]
+            if item.content not in self._known:
+                self._known[item.content] = self._storage.artifact(item)
+            return self._known[item.content]
         except Absent as absent:
-            found = _beside(item, moment)
+            found = _beside(item, moment) or (self._here.artifact(item) if item.inside else None)
             if found is None:
                 self._leave_out(run.foreign_id, item.path, f"{absent.args[0]} ({item.md5})")
                 run.warnings.append(f"{item.path} is not here: {absent.args[0]}")
@@ -220,8 +234,9 @@ class _Reading:
             run.warnings.append(f"the metrics of {path} are not read: {error}")
             return
         for name, value in figures:
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                run.points.add(holdable(name), None, _as_float(value), int((run.started or 0.0) * 1e6))
+            number = _NOT_FINITE.get(value) if isinstance(value, str) else value
+            if isinstance(number, (int, float)) and not isinstance(number, bool):
+                run.points.add(holdable(name), None, _as_float(number), int((run.started or 0.0) * 1e6))
 
     def _leave_out(self, run: str, name: str, reason: str) -> None:
         self._done.left_out.append({"run": run, "name": name, "reason": reason})

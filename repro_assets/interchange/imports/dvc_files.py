@@ -23,6 +23,7 @@ SUFFIX = ".dvc"
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|/|~|[A-Za-z]:[\\/]|\\")
 _TEMPLATE = "${"
+Content = tuple[str | None, bool, tuple[tuple[str, str], ...] | None]
 _ORIGIN = ("repo", "db", "dataset")
 
 
@@ -55,6 +56,11 @@ class Item:
     files: tuple[tuple[str, str], ...] | None = None
     inside: bool = True
     origin: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> Content:
+        """What tells its bytes from those of others."""
+        return self.md5, self.legacy, self.files
 
     def document(self) -> dict[str, Any]:
         """Return what is said of it in the details of a run."""

@@ -49,6 +49,8 @@ class Moment(NamedTuple):
         larger than `MOST_READ`.
     files : callable
         Returns what reads each file of a folder as it was then, by its path in it.
+    now : dict or None
+        Content of all files of DVC's, where this is what lies in the folder now.
     """
 
     commit: str | None
@@ -57,6 +59,7 @@ class Moment(NamedTuple):
     changes: list[Change]
     read: Callable[[str], bytes | None]
     files: Callable[[str], dict[str, Reader]]
+    now: dict[str, bytes] | None = None
 
 
 def uncommitted(root: Path, committed: dict[str, bytes], paths: Iterable[str] | None = None) -> Moment:
@@ -76,18 +79,19 @@ def uncommitted(root: Path, committed: dict[str, bytes], paths: Iterable[str] | 
     InvalidInput
         If one of them cannot be read, or is too large.
     """
-    changes = []
+    changes, now = [], {}
     for path in walked(root) if paths is None else paths:
         content = read_file(root, path, MOST_BYTES)
         if content is None:
             raise InvalidInput(f"{root / path} is no file, or has more than {MOST_BYTES} bytes", "put it right")
+        now[path] = content
         if content != committed.get(path):
             changes.append(Change(path, content, (committed.get(path, b""),)))
 
     def files(folder: str) -> dict[str, Reader]:
         return {name: functools.partial(read_file, root, f"{folder}/{name}") for name in _names(root / folder)}
 
-    return Moment(None, None, None, sorted(changes), functools.partial(read_file, root), files)
+    return Moment(None, None, None, sorted(changes), functools.partial(read_file, root), files, now)
 
 
 def walked(root: Path) -> Iterator[str]:

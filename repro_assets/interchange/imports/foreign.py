@@ -87,13 +87,14 @@ class ForeignInput:
 class ForeignOutput:
     """What a run wrote; it becomes a version where a `collection` is named.
 
-    `name` is the display name; ``RUN/slot`` if left out.
+    `name` is the display name; ``RUN/slot`` if left out. `current`: the collection's name means this now.
     """
 
     slot: str
     artifact: ForeignArtifact
     collection: str | None = None
     name: str | None = None
+    current: bool = False
 
 
 class Points:
@@ -220,11 +221,18 @@ class ForeignRun:
 
     def content(self) -> str:
         """Return a digest of all that is known of it but where it lies and what it is called."""
-        facts = {name: getattr(self, name) for name in _CONTENT}
+        facts = self._facts()
         facts["points"] = self.points.digest()
         facts["inputs"] = [[item.slot, str(item.artifact.digest)] for item in self.inputs]
         facts["outputs"] = [[item.slot, str(item.artifact.digest), item.collection] for item in self.outputs]
         return str(canonical.digest_of(facts))
+
+    def said(self) -> str:
+        """Return a digest of that, but for what can come piece by piece: points, inputs and outputs."""
+        return str(canonical.digest_of(self._facts()))
+
+    def _facts(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _CONTENT}
 
 
 def run_id_of(tool: str, foreign_id: str) -> str:

@@ -2,9 +2,9 @@
 
 Laws: whoever calls has read all of the source and found it right; then objects come first, then the manifests that name
 them, then versions, and last the records, all in one segment that shows whole or not at all. So an import that was cut
-off is simply repeated. A run that is here is not taken again; of one that grew, what is new is added. A version that a
-run of the source claimed before is that version. Nothing is said of an environment, a source or a seed. What looks like
-a credential is kept out, as of every run.
+off is simply repeated. A run that is here is not taken again; of one that grew, what is new is added, and a source that
+knows less of it than the store adds nothing. Nothing is said of an environment, a source or a seed. What looks like a
+credential is kept out, as of every run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from repro_assets.artifacts import names, repository
+from repro_assets.artifacts import repository
 from repro_assets.artifacts.kinds import DECODERS, table
 from repro_assets.catalog import queries
 from repro_assets.errors import SourceChanged
@@ -23,6 +23,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.interchange.brought import Brought
 from repro_assets.interchange.imports.foreign import (
     ForeignArtifact,
+    ForeignInput,
     ForeignOutput,
     ForeignRun,
     PointKey,
@@ -30,6 +31,7 @@ from repro_assets.interchange.imports.foreign import (
     point_key,
     run_id_of,
 )
+from repro_assets.interchange.imports.versions import Claimed, Versions, claim_versions
 from repro_assets.journal.artifact_records import ArtifactStored
 from repro_assets.journal.merged import alone
 from repro_assets.journal.records import Payload
@@ -51,8 +53,6 @@ from repro_assets.store.objects import LocalObjects
 from repro_assets.store.staging import Known, SourceFile
 
 Progress = Callable[[int], None]
-_Versions = dict[tuple[str, str], names.Version]
-"""Versions by run and slot."""
 
 
 @dataclass(slots=True)
@@ -86,9 +86,11 @@ class _Known:
     """What is on record of an imported run."""
 
     content: str | None
+    said: str | None
     state: str | None
     note: str | None
-    outputs: set[tuple[str, str]] = field(default_factory=set)
+    inputs: set[tuple[str, str]] = field(default_factory=set)
+    outputs: dict[tuple[str, str], int | None] = field(default_factory=dict)
     tags: set[str] = field(default_factory=set)
 
 
@@ -113,21 +115,20 @@ def record(home: Home | None, done: Recorded, runs: Sequence[ForeignRun], progre
     MachineError
         If the store cannot be written.
     """
+    runs = list({run.run_id: run for run in runs}.values())
     if home is None or done.dry_run:
         done.dry_run = True
         known = {} if home is None else _known(home, runs)
-        taken = _taken(runs, known)
+        taken = _taken(home, runs, known)
         _count_objects(home, taken, done)
-        versions = _foreseen(home, taken, done)
-        done.records = len(_all_records(home, taken, known, versions, done))
+        done.records = len(_all_records(home, taken, known, _claimed(home, runs, known, done), done))
         return done
     # Objects wait for no turn: they are told apart by their digests, and whoever comes second finds them.
-    _store(home, _taken(runs, _known(home, runs)), done, progress)
+    _store(home, _taken(home, runs, _known(home, runs)), done, progress)
     with alone(home):
         known = _known(home, runs)
-        taken = _taken(runs, known)
-        versions = _claimed(home, taken, done)
-        payloads = _all_records(home, taken, known, versions, done)
+        taken = _taken(home, runs, known)
+        payloads = _all_records(home, taken, known, _claimed(home, runs, known, done), done) if taken else []
         if payloads:
             keep_whole(home.journal, payloads, home.temporary)
     done.records = len(payloads)
@@ -148,25 +149,47 @@ def _known(home: Home, runs: Sequence[ForeignRun]) -> dict[str, _Known]:
             "(PARTITION BY run_id ORDER BY time DESC, length(record) DESC, record DESC) = 1)"
         )
         found = {
-            row["run_id"]: _Known(row["content"], row["state"], row["note"])
+            row["run_id"]: _Known(row["content"], row["said"], row["state"], row["note"])
             for row in rows(
-                "i.details ->> 'content' AS content, state, note",
+                "i.details ->> 'content' AS content, i.details ->> 'said' AS said, state, note",
                 f"{latest} i JOIN runs USING (run_id) LEFT JOIN latest_notes USING (run_id)",
             )
         }
-        for row in rows("slot, digest", "run_outputs"):
+        for row in rows("slot, digest", "run_inputs"):
             if row["run_id"] in found:
-                found[row["run_id"]].outputs.add((row["slot"], row["digest"]))
+                found[row["run_id"]].inputs.add((row["slot"], row["digest"]))
+        for row in rows("slot, digest, version", "run_outputs"):
+            if row["run_id"] in found:
+                found[row["run_id"]].outputs[row["slot"], row["digest"]] = row["version"]
         for row in rows("tag", "run_tags"):
             if row["run_id"] in found:
                 found[row["run_id"]].tags.add(row["tag"])
     return found
 
 
-def _taken(runs: Sequence[ForeignRun], known: Mapping[str, _Known]) -> list[ForeignRun]:
-    """Return the runs that are not here as they are there, each once."""
-    new = {run.run_id: run for run in runs}
-    return [run for run in new.values() if run.run_id not in known or known[run.run_id].content != run.content()]
+def _taken(home: Home | None, runs: Sequence[ForeignRun], known: Mapping[str, _Known]) -> list[ForeignRun]:
+    """Return the runs that are not here, or of which something is not."""
+    return [run for run in runs if run.run_id not in known or _has_grown(home, run, known[run.run_id])]
+
+
+def _has_grown(home: Home | None, run: ForeignRun, known: _Known) -> bool:
+    """Whether a run that is here says something else than it did, or has got something."""
+    if known.content == run.content():
+        return False
+    inputs = {(item.slot, str(item.artifact.digest)) for item in run.inputs}
+    outputs = {(item.slot, str(item.artifact.digest)) for item in run.outputs}
+    if known.said != run.said() or inputs - known.inputs or outputs - known.outputs.keys():
+        return True
+    return home is not None and len(run.points.beyond(_points(home, run.run_id))) > 0
+
+
+def _claimed(home: Home | None, runs: Sequence[ForeignRun], known: Mapping[str, _Known], done: Recorded) -> Claimed:
+    """Give versions to what is on no record of what all runs of the source wrote, taken or not."""
+    there = {(run, *key): number for run, one in known.items() for key, number in one.outputs.items()}
+    claimed = claim_versions(home, runs, there, dry_run=done.dry_run)
+    done.versions += map(str, claimed.new)
+    done.notes += claimed.notes
+    return claimed
 
 
 def _count_objects(home: Home | None, runs: Sequence[ForeignRun], done: Recorded) -> None:
@@ -215,59 +238,19 @@ def _put(artifact: ForeignArtifact, batch: Batch) -> None:
     batch.put(artifact.manifest.encode())
 
 
-def _claimed(home: Home, runs: Sequence[ForeignRun], done: Recorded) -> _Versions:
-    """Claim the versions of what runs wrote, in their order; what a run has claimed before is its version."""
-    versions: _Versions = {}
-    for run, output, collection in _collected(runs):
-        digest = output.artifact.digest
-        there = names.versions(home, collection)
-        mine = [version for version in there if (version.run_id, version.digest) == (run.run_id, digest)]
-        if mine:
-            version, new = mine[-1], False
-        else:
-            kind = output.artifact.manifest.kind
-            version, new = names.claim(home, collection, digest, kind, run.run_id, trial=False)
-        versions[run.run_id, output.slot] = version
-        if new:
-            done.versions.append(str(version))
-    return versions
-
-
-def _foreseen(home: Home | None, runs: Sequence[ForeignRun], done: Recorded) -> _Versions:
-    """Tell the versions that would be claimed."""
-    versions: _Versions = {}
-    newest: dict[str, names.Version | None] = {}
-    for run, output, collection in _collected(runs):
-        if collection not in newest:
-            there = [] if home is None else names.versions(home, collection)
-            newest[collection] = there[-1] if there else None
-        last = newest[collection]
-        if last is None or last.digest != output.artifact.digest:
-            number, kind = (last.number if last else 0) + 1, output.artifact.manifest.kind
-            last = names.Version(collection, number, output.artifact.digest, kind, run.run_id, False)
-            newest[collection] = last
-            done.versions.append(str(last))
-        versions[run.run_id, output.slot] = last
-    return versions
-
-
-def _collected(runs: Sequence[ForeignRun]) -> Iterator[tuple[ForeignRun, ForeignOutput, str]]:
-    for run in runs:
-        yield from ((run, output, output.collection) for output in run.outputs if output.collection)
-
-
 def _all_records(
     home: Home | None,
     runs: Sequence[ForeignRun],
     known: Mapping[str, _Known],
-    versions: _Versions,
+    claimed: Claimed,
     done: Recorded,
 ) -> list[Payload]:
     payloads: list[Payload] = [
         ArtifactStored(str(digest), artifact.manifest.kind, artifact.manifest.size, len(artifact.manifest.entries))
         for digest, artifact in _artifacts(runs).items()
     ]
-    payloads += [repository.record_of(version) for version in dict.fromkeys(versions.values())]
+    versions = claimed.versions
+    payloads += [repository.record_of(version) for version in dict.fromkeys([*versions.values(), *claimed.again])]
     here = {run.foreign_id for run in runs} | _parents_here(home, runs)
     for run in runs:
         if run.run_id in known:
@@ -287,7 +270,7 @@ def _parents_here(home: Home | None, runs: Sequence[ForeignRun]) -> set[str]:
     return {wanted[row["run_id"]] for row in found}
 
 
-def _whole(run: ForeignRun, here: set[str], versions: _Versions) -> Iterator[Payload]:
+def _whole(run: ForeignRun, here: set[str], versions: Versions) -> Iterator[Payload]:
     params, found = redact(run.params, "params")
     parent = run_id_of(run.tool, run.parent) if run.parent in here and run.parent is not None else None
     yield redact_start(
@@ -308,8 +291,7 @@ def _whole(run: ForeignRun, here: set[str], versions: _Versions) -> Iterator[Pay
     if run.note:
         yield RunNoted(run.run_id, redact_message(run.note))
     for item in run.inputs:
-        digest, made_by = str(item.artifact.digest), item.made_by and run_id_of(run.tool, item.made_by)
-        yield RunInput(run.run_id, item.slot, digest, made_by=made_by, read_as=item.read_as)
+        yield _input(run, item)
     yield from run.points.records(run.run_id)
     for output in run.outputs:
         yield _output(run, output, versions)
@@ -317,7 +299,7 @@ def _whole(run: ForeignRun, here: set[str], versions: _Versions) -> Iterator[Pay
         yield RunEnded(run.run_id, run.state, run.error)
 
 
-def _more(home: Home | None, run: ForeignRun, known: _Known, versions: _Versions, done: Recorded) -> Iterator[Payload]:
+def _more(home: Home | None, run: ForeignRun, known: _Known, versions: Versions, done: Recorded) -> Iterator[Payload]:
     """Yield what a run that is here has got since."""
     assert home is not None
     params, _ = redact(run.params, "params")
@@ -329,6 +311,9 @@ def _more(home: Home | None, run: ForeignRun, known: _Known, versions: _Versions
     tags = [tag for tag in redact(list(dict.fromkeys(run.tags)), "tags")[0] if tag not in known.tags]
     if tags:
         yield RunTagged(run.run_id, tags, [])
+    for item in run.inputs:
+        if (item.slot, str(item.artifact.digest)) not in known.inputs:
+            yield _input(run, item)
     there = _points(home, run.run_id)
     more = run.points.beyond(there)
     if len(more) + there.total() != len(run.points):
@@ -349,11 +334,16 @@ def _points(home: Home, run_id: str) -> Counter[PointKey]:
 
 
 def _origin(run: ForeignRun) -> RunImported:
-    details, _ = redact({**run.details, "content": run.content()}, "details")
+    details, _ = redact({**run.details, "content": run.content(), "said": run.said()}, "details")
     return RunImported(run.run_id, run.tool, run.place, run.foreign_id, run.started, run.ended, details)
 
 
-def _output(run: ForeignRun, output: ForeignOutput, versions: _Versions) -> RunOutput:
+def _input(run: ForeignRun, item: ForeignInput) -> RunInput:
+    made_by = item.made_by and run_id_of(run.tool, item.made_by)
+    return RunInput(run.run_id, item.slot, str(item.artifact.digest), made_by=made_by, read_as=item.read_as)
+
+
+def _output(run: ForeignRun, output: ForeignOutput, versions: Versions) -> RunOutput:
     version = versions.get((run.run_id, output.slot))
     return RunOutput(
         run.run_id,
