@@ -49,7 +49,7 @@ def test_what_cannot_be_exported_is_one_line_that_says_what_can(repro: Repro, ho
         (("nothing", "--to", tmp_path / "a.md", "--format", "card"), "there is no artifact or run 'nothing'"),
         (("cccccccc", "--to", tmp_path / "a.md", "--format", "card"), "made neither a model nor a data set"),
         (("model-small", "--to", tmp_path / "no" / "a.md", "--format", "card"), "its folder is not there"),
-        (("model-small", "--to", tmp_path / "no" / "cards", "--format", "card"), "cannot be made"),
+        (("model-small", "--to", tmp_path / "no" / "cards", "--format", "card"), "its folder is not there (make "),
     ):
         answer = repro("export", *words, "--json")
         assert (answer.code, answer.out) == (2, ""), words
