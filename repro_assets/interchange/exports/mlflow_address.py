@@ -35,6 +35,9 @@ def is_address(to: str) -> bool:
     found = _WHOLE.fullmatch(to)
     scheme = found["scheme"].lower() if found else ""
     kind, rest = scheme.partition("+")[0], found["rest"] if found else ""
+    if "_" in scheme and rest.startswith("//"):
+        # No scheme has one, so MLflow takes this for the name of a folder.
+        raise _unknown(to)
     if kind == SQLITE:
         # SQLAlchemy takes a shorter one for a database in memory, which is gone with the command.
         if not re.fullmatch(r"///(?!:memory:).+", rest, re.DOTALL):
@@ -49,12 +52,16 @@ def is_address(to: str) -> bool:
         return True
     if rest.startswith("//"):
         if scheme not in {plugin.name for plugin in entry_points(group="mlflow.tracking_store")}:
-            raise InvalidValue(f"MLflow takes no runs at {redact_url(to)}", _FORMS)
+            raise _unknown(to)
         return True
     path = Path(to)
     if path.suffix.lower() in _SUFFIXES and not path.is_dir():
         raise _meant(to, f"sqlite:///{to}")
     return False
+
+
+def _unknown(to: str) -> InvalidValue:
+    return InvalidValue(f"MLflow takes no runs at {redact_url(to)}", _FORMS)
 
 
 def _meant(to: str, address: str) -> InvalidValue:
