@@ -37,7 +37,7 @@ def is_address(to: str) -> bool:
     kind, rest = scheme.partition("+")[0], found["rest"] if found else ""
     if "_" in scheme and rest.startswith("//"):
         # No scheme has one, so MLflow takes this for the name of a folder.
-        raise _unknown(to)
+        raise _unknown(scheme)
     if kind == SQLITE:
         # SQLAlchemy takes a shorter one for a database in memory, which is gone with the command.
         if not re.fullmatch(r"///(?!:memory:).+", rest, re.DOTALL):
@@ -52,7 +52,7 @@ def is_address(to: str) -> bool:
         return True
     if rest.startswith("//"):
         if scheme not in {plugin.name for plugin in entry_points(group="mlflow.tracking_store")}:
-            raise _unknown(to)
+            raise _unknown(scheme)
         return True
     path = Path(to)
     if path.suffix.lower() in _SUFFIXES and not path.is_dir():
@@ -60,11 +60,13 @@ def is_address(to: str) -> bool:
     return False
 
 
-def _unknown(to: str) -> InvalidValue:
-    return InvalidValue(f"MLflow takes no runs at {redact_url(to)}", _FORMS)
+def _unknown(scheme: str) -> InvalidValue:
+    # No more of it is shown: what is no address may have a password where nothing finds it.
+    return InvalidValue(f"MLflow takes no runs at an address that begins with {scheme}:", _FORMS)
 
 
 def _meant(to: str, address: str) -> InvalidValue:
     return InvalidValue(
-        f"{redact_url(to)} is neither a folder nor a whole address of MLflow's", f"did you mean {redact_url(address)}?"
+        f"{to if '@' not in to else 'what --to says'} is neither a folder nor a whole address of MLflow's",
+        f"did you mean {redact_url(address)}?",
     )

@@ -316,11 +316,15 @@ def test_what_is_nearly_an_address_is_refused_with_what_was_meant(
 @pytest.mark.parametrize(
     ("to", "said"),
     [
-        ("ftp://me:hunter2@x.example/a", r"^MLflow takes no runs at ftp://x\.example/a \(http://HOST:PORT, sqlite:///"),
+        (
+            "ftp://me:hunter2@x.example/a",
+            r"^MLflow takes no runs at an address that begins with ftp: \(http://HOST:PORT, sqlite:///",
+        ),
+        ("https:/u:hunter2@x.example/a", r"^what --to says is neither a folder .*did you mean https://x\.example/a"),
         ("file:here", r"^MLflow takes no runs into a folder of files .* \(name the folder without file:"),
         (
             "postgresql+absent_driver://u:hunter2@127.0.0.1:1/x",
-            r"^MLflow takes no runs at postgresql\+absent_driver://",
+            r"an address that begins with postgresql\+absent_driver: ",
         ),
         (
             "postgresql://u:hunter2@127.0.0.1:1/x",
