@@ -285,11 +285,11 @@ def test_the_library_of_a_model_is_one_that_its_run_imported(world: World) -> No
 def test_a_license_is_what_the_run_says(world: World, kind: str, license: str, fields: dict[str, str]) -> None:
     run = begin(world.home, RunStarted(new_run_id(), "script", "licensed", config={"url": "https://a.example/"}))
     run.log_params({"license": license, "cite_as": "@misc{a}"})
-    run.log_output("made", {"w": np.arange(2), "of": license}, name=f"{kind}-{run.run_id}")
+    run.log_output("made", {"w": np.arange(2), "of": f"{kind} {license}"}, name=f"{kind}-{run.run_id}")
     run.end()
     card = repro_assets.card(f"{kind}-{run.run_id}", world.home)
     assert head(card).items() >= fields.items()
-    details = next(body for title, body in sections(card).items() if title.endswith("details"))
+    details = sections(card)[f"{'Model' if kind == 'model' else 'Dataset'} details"]
     assert f"| license | {code(license)} |" in details
     assert "| citation | `@misc{a}` |" in details and "| address | `https://a.example/` |" in details
 
