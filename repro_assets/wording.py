@@ -59,6 +59,11 @@ def words(value: Any) -> str:
     return str(value)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of what a noun names; its plural is formed with an s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def size(count: int | None) -> str | None:
     """Return a number of bytes in binary units."""
     if count is None:

@@ -11,7 +11,7 @@ import pytest
 
 from repro_assets.cli.rendering import cell
 from repro_assets.report.markup import text
-from repro_assets.wording import plain, words
+from repro_assets.wording import counted, plain, words
 
 SUMMER = timezone(timedelta(hours=2))
 
@@ -56,3 +56,7 @@ def test_a_terminal_and_a_page_show_the_same_words(value: object, read: str) -> 
 
 def test_what_would_steer_a_terminal_is_replaced() -> None:
     assert cell(["a\x1b[2J", "b\nc"]) == "a\N{REPLACEMENT CHARACTER}[2J, b\nc"
+
+
+def test_one_is_not_several() -> None:
+    assert [counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]

@@ -88,7 +88,7 @@ def _measured(subject: Subject) -> tuple[Measured | None, str]:
 
 
 def _head(subject: Subject, measured: Measured | None) -> dict[str, Any]:
-    head: dict[str, Any] = {"pretty_name": subject.name, "tags": ["repro-assets"]}
+    head: dict[str, Any] = {"pretty_name": subject.name, **provenance.licensed(subject), "tags": ["repro-assets"]}
     if measured is None:
         return head
     names = {column.name for column in measured.columns}

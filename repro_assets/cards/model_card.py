@@ -76,8 +76,10 @@ def model_card(records: Records, subject: Subject) -> str:
 def _head(subject: Subject, made: list[Evaluated]) -> dict[str, Any]:
     run = subject.run or {}
     head: dict[str, Any] = {}
-    if (run.get("environment_summary") or {}).get("torch") and subject.record.get("kind") == "tensors":
+    # What is installed says nothing; tensors are NumPy's as well.
+    if "torch" in (run.get("used_packages") or {}) and subject.record.get("kind") == "tensors":
         head["library_name"] = "pytorch"
+    head |= provenance.licensed(subject)
     tags = [str(run["recipe"]).rpartition(":")[2]] if run.get("recipe") else []
     head["tags"] = ["repro-assets", *tags]
     results, metrics = [], []

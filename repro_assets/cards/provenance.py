@@ -9,11 +9,23 @@ from typing import Any
 from repro_assets.cards.markdown import NOTHING, bytes_, code, facts, fence, number, shown, table, text
 from repro_assets.cards.recipe import Recipe
 from repro_assets.cards.records import Records
+from repro_assets.cards.said import said as stated
 from repro_assets.cards.subject import Subject
 from repro_assets.lineage.rendering import to_mermaid
 
 MOST_NODES = 60
 """A lineage of more is shown up to so many edges away that no more are left."""
+
+_HUB_LICENSES = frozenset({
+    "afl-3.0", "agpl-3.0", "apache-2.0", "artistic-2.0", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear",
+    "bsl-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0",
+    "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0",
+    "cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0",
+    "ecl-2.0", "epl-1.0", "epl-2.0", "eupl-1.1", "gpl-2.0", "gpl-3.0", "isc", "lgpl-2.1", "lgpl-3.0", "lppl-1.3c",
+    "mit", "mpl-2.0", "ms-pl", "ncsa", "odbl", "odc-by", "ofl-1.1", "osl-3.0", "pddl", "postgresql", "unlicense",
+    "wtfpl", "zlib",
+})  # fmt: skip
+"""Words of the Hugging Face Hub for licenses that are SPDX's in small letters, or nearly; it refuses others."""
 
 
 def card_file(name: str) -> str:
@@ -40,9 +52,20 @@ def details(subject: Subject, recipe: Recipe) -> str:
             "date": shown(run.get("started_at")),
             "state of the run": shown(run.get("state")),
             "trial": shown(run.get("trial")),
-            "license": NOTHING,
+            "license": shown(stated(run, "license")),
+            "citation": shown(stated(run, "citation", "cite_as")),
+            "address": shown(stated(run, "url")),
         }
     )
+
+
+def licensed(subject: Subject) -> dict[str, str]:
+    """Return the fields of the head that say the license: the Hub's word for it, else ``other`` and its name."""
+    license = stated(subject.run, "license")
+    if license is None:
+        return {}
+    word = license.strip().lower()
+    return {"license": word} if word in _HUB_LICENSES else {"license": "other", "license_name": license}
 
 
 def said(recipe: Recipe) -> str:

@@ -8,10 +8,13 @@ is a second expression or any clause behind it; deleted runs are left out, unles
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from repro_assets.errors import InvalidValue
 
+_COLUMNS = "see the columns with: repro sql 'DESCRIBE runs_wide'"
 _TRY = "give one that is true or false, such as: state = 'FAILED' AND seed = 1"
 
 
@@ -49,6 +52,23 @@ def undeleted(condition: str | None) -> str:
         return "NOT deleted"
     named = _names_deleted(_parsed(condition))
     return ("" if named else "NOT deleted AND ") + f"({condition}\n)"
+
+
+@contextmanager
+def said_of(condition: str | None) -> Iterator[None]:
+    """Say what DuckDB finds wrong with a condition without the statement of ours in which it stood.
+
+    Raises
+    ------
+    InvalidValue
+        If what is asked in it is one.
+    """
+    try:
+        yield
+    except InvalidValue as error:
+        if condition is None:
+            raise
+        raise InvalidValue(error.message.partition(" LINE ")[0], _COLUMNS) from error
 
 
 def _parsed(condition: str) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from repro_assets.catalog import queries
-from repro_assets.catalog.conditions import checked
+from repro_assets.catalog.conditions import checked, said_of
 from repro_assets.catalog.queries import Rows, near
 from repro_assets.errors import InvalidValue, UnknownName
 from repro_assets.store.home import Home
@@ -87,7 +87,8 @@ def group_runs(
     keys = [_key(name, number, parameters) for number, name in enumerate(by)]
     conditions = [f"NOT ({condition})" for word, condition in LEFT_OUT.items() if word not in include]
     conditions += ["state = 'COMPLETED'"] + ([checked(where)] if where is not None else [])
-    asked = queries.rows(home, _statement(keys, conditions), parameters)
+    with said_of(where):
+        asked = queries.rows(home, _statement(keys, conditions), parameters)
     _check_known(home, by, metrics, asked)
     found = [
         {**{name: _plain(row[f"key_{n}"]) for n, name in enumerate(by)}, **{name: row[name] for name in _ANSWERED}}

@@ -130,10 +130,9 @@ def list_runs(home: Home, where: str | None = None, limit: int | None = 50) -> R
     """
     order = "ORDER BY started_at DESC NULLS LAST, run_id DESC"
     if where is not None:
-        return rows(
-            home,
-            f"SELECT {_RUN_COLUMNS} FROM runs_wide WHERE {conditions.undeleted(where)} {order} {limit_clause(limit)}",
-        )
+        sql = f"SELECT {_RUN_COLUMNS} FROM runs_wide WHERE {conditions.undeleted(where)} {order} {limit_clause(limit)}"
+        with conditions.said_of(where):
+            return rows(home, sql)
     # runs_wide gathers what belongs to every run, which takes seconds where there are 100,000.
     return rows(
         home,

@@ -36,22 +36,19 @@ def export(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: AsJson = False,
-) -> None:
-    """Write runs or artifacts in another format: bundle is all that a replay needs, card a model or data card."""
-    from repro_assets.catalog.queries import list_runs
+) -> int:
+    """Write runs or artifacts in another format; exit code 1 if bytes of them are gone.
+
+    bundle is all that a replay needs, card a model or data card.
+    """
     from repro_assets.cli.answering import say, settled
     from repro_assets.cli.progress import counter
     from repro_assets.cli.rendering import print_json, print_line
-    from repro_assets.errors import UnknownName
     from repro_assets.interchange import formats
+    from repro_assets.interchange.subjects import asked_for
 
     home = settled()
-    asked = list(names or ())
-    if where is not None:
-        # Oldest first, so that other tools list them in the order in which they began.
-        asked += [row["run_id"] for row in reversed(list_runs(home, where, None))]
-        if not asked:
-            raise UnknownName(f"no run has {where!r}", "see: repro runs list")
+    asked = asked_for(home, names or (), where)
     with counter("objects written") as progress:
         done = formats.export(
             *asked,
@@ -65,12 +62,12 @@ def export(
         )
     if as_json:
         written = dataclasses.asdict(done)
-        written.pop("notes")
         print_json({**written.pop("facts"), **written})
-        return
-    print_line(f"{done.path}  {done.name}")
-    for note in done.notes:
-        say(f"note: {note}")
+    else:
+        print_line(f"{done.path}  {done.name}")
+        for note in done.notes:
+            say(f"note: {note}")
+    return 0 if done.verified else 1
 
 
 def import_(

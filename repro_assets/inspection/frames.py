@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog import descriptions, queries
-from repro_assets.catalog.conditions import undeleted
+from repro_assets.catalog.conditions import said_of, undeleted
 from repro_assets.store.home import Home, find_store
 
 if TYPE_CHECKING:
@@ -86,11 +86,12 @@ def runs(where: str | None = None, limit: int | None = None, *, home: Home | Non
     """
     import pandas
 
-    frame = query(
+    sql = (
         f"SELECT {_RUN_COLUMNS}, config, params, metrics FROM runs_wide WHERE {undeleted(where)} "
-        f"ORDER BY started_at DESC NULLS LAST, run_id DESC {queries.limit_clause(limit)}",
-        home=home,
+        f"ORDER BY started_at DESC NULLS LAST, run_id DESC {queries.limit_clause(limit)}"
     )
+    with said_of(where):
+        frame = query(sql, home=home)
     parts = []
     for name in ("config", "params", "metrics"):
         members = [dict(_members(name, value)) for value in frame.pop(name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from repro_assets.wording import size
+from repro_assets.wording import counted, size
 
 
 @dataclass(slots=True)
@@ -56,7 +56,8 @@ class Brought:
     def told(self) -> tuple[str, ...]:
         """Return the answer as lines for a person."""
         word = "would come" if self.dry_run else "came"
-        return (
-            f"{self.path} is verified: {len(self.runs)} runs, {self.records} records, {len(self.versions)} versions "
-            f"and {self.objects} objects ({size(self.bytes)}) {word}; {self.skipped} objects were there already",
-        )
+        runs, records = counted(len(self.runs), "run"), counted(self.records, "record")
+        versions, objects = counted(len(self.versions), "version"), counted(self.objects, "object")
+        there = f"{counted(self.skipped, 'object')} {'was' if self.skipped == 1 else 'were'} there already"
+        new = f"{runs}, {records}, {versions} and {objects} ({size(self.bytes)}) {word}"
+        return (f"{self.path} is verified: {new}; {there}",)

@@ -37,6 +37,7 @@ import xxhash
 from repro_assets.errors import InvalidInput, ReproError, UnsupportedFormat, from_os_error
 from repro_assets.identity import canonical
 from repro_assets.identity.digest import Digest
+from repro_assets.interchange.formats import IMPORTS
 from repro_assets.store import codecs
 from repro_assets.store.durable import BLOCK
 from repro_assets.store.layout import HEADER_SIZE, RAW, Form, header, read_header
@@ -46,6 +47,10 @@ LARGEST = 64 << 20
 RATIO = 256
 PARQUET = "parquet"
 CODECS = (RAW, codecs.ZSTD, codecs.PLANES, codecs.ROWS, PARQUET)
+OTHERS = (
+    "name one, which repro export RUN --to FILE --format bundle writes, or say --format "
+    f"{', '.join(name for name in IMPORTS if name != 'bundle')} for what another tool wrote"
+)
 _MAGIC = b"reproBU"
 _LENGTH = struct.Struct("<Q")
 _SEAL = 32
@@ -124,7 +129,7 @@ class Reader:
         file.seek(0)
         start = self._file.read(len(_MAGIC) + 1)
         if not start.startswith(_MAGIC) or len(start) != len(_MAGIC) + 1:
-            raise InvalidInput(f"{path} is not a bundle", "one is written by: repro export RUN --to FILE")
+            raise InvalidInput(f"{path} is not a bundle", OTHERS)
         self._seal.update(start)
         self._left -= len(start)
         if start != b"%b%d" % (_MAGIC, FORMAT):
@@ -246,10 +251,10 @@ def open_bundle(path: Path) -> io.BufferedReader:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InvalidInput(f"there is no file {path}", "name the file of a bundle") from error
+        raise InvalidInput(f"there is no file {path}", OTHERS) from error
     except OSError as error:
         raise from_os_error(error, path) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise InvalidInput(f"{path} is no regular file", "name the file of a bundle")
+        raise InvalidInput(f"{path} is no regular file, so it is not a bundle", OTHERS)
     return os.fdopen(descriptor, "rb")

@@ -167,13 +167,15 @@ def export(
     Raises
     ------
     InvalidValue
-        If there is no such format, it does not take what is asked for, or what it needs is not installed.
+        If there is no such format, it does not take what is asked for, what it needs is not installed, or `to` is
+        empty.
     UnknownName, AmbiguousName
         If nothing, or several things, are called so.
     ReproError
         As the format says.
     """
     found = format_of(EXPORTS, format, "export")
+    need_place(to)
     if not names:
         raise InvalidValue("there is nothing to export", "name a run or an artifact")
     if len(names) > 1 and "several" not in found.takes:
@@ -238,6 +240,18 @@ def format_of(table: dict[str, Format], name: str, word: str) -> Format:
     if name not in table:
         raise InvalidValue(f"{name!r} is not a format of {word}", f"one of {', '.join(table)}")
     return table[name]
+
+
+def need_place(to: str | Path) -> None:
+    """Refuse an empty place to write to.
+
+    Raises
+    ------
+    InvalidValue
+        If it is one.
+    """
+    if not str(to).strip():
+        raise InvalidValue("nothing says where the export is to go", "name a file or folder")
 
 
 def joined(names: Sequence[str]) -> str:

@@ -42,6 +42,35 @@ def resolve(home: Home, name: str) -> str | Digest:
             raise UnknownName(f"there is no run or artifact {name!r}", remedy) from error
 
 
+def asked_for(home: Home, names: Sequence[str], where: str | None) -> list[str]:
+    """Return what a person wants exported: what they name, and the runs that have a condition, oldest first.
+
+    Other tools list runs in the order in which they were written. A condition takes replays too.
+
+    Parameters
+    ----------
+    home : Home
+        The store.
+    names : sequence of str
+        What `resolve` takes each; they are not looked up here.
+    where : str or None
+        An SQL condition over the columns of `runs_wide`.
+
+    Raises
+    ------
+    UnknownName
+        If nothing is named and no run has the condition.
+    InvalidValue
+        If it is not one valid SQL expression.
+    """
+    if where is None:
+        return list(names)
+    found = [str(row["run_id"]) for row in reversed(queries.list_runs(home, where, None))]
+    if not names and not found:
+        raise UnknownName(f"no run has {where!r}", "see: repro runs list")
+    return [*names, *found]
+
+
 def ended_runs(home: Home, names: Sequence[str]) -> list[str]:
     """Return the ids of the runs that are meant, once each.
 

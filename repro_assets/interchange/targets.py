@@ -28,6 +28,7 @@ def target_file(to: Path, name: str, *, force: bool) -> Path:
     """
     path = to
     if not to.is_file() and (not to.suffix or to.is_dir()):
+        _need_folder_of(to)
         try:
             to.mkdir(exist_ok=True)
         except OSError as error:
@@ -91,5 +92,6 @@ def new_folder(to: Path, *, in_place: bool = False) -> Iterator[Path]:
 def _need_folder_of(path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise InvalidInput(
-            f"{path} cannot be written: its folder is not there", "name a file in a folder that is there"
+            f"{path} cannot be written: its folder is not there",
+            f"make {path.parent}, or name another that is there",
         )

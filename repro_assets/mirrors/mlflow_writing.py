@@ -23,7 +23,7 @@ from typing import Any
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.secrets import redact_url
 from repro_assets.determinism.process_variables import variables_set
-from repro_assets.errors import MachineError
+from repro_assets.errors import InvalidValue, MachineError
 from repro_assets.mirrors.holding import NO_PATH, Names, Steps, as_text, fits_64_bits, flat, holdable, path_of
 from repro_assets.mirrors.mirror import MirroredRun, Refused
 from repro_assets.recording.readings import Point
@@ -44,6 +44,8 @@ CHANGED_PARAM, NEW_NAME, ARTIFACT = "param.", "name.", "artifact."
 NO_PROJECT = "Default"
 ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """MLflow's variable for where a database's runs have their artifacts."""
+_DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""What brings the module of a driver, where it is called otherwise."""
 _SOURCE_TAGS = {
     "mlflow.source.git.commit": "commit",
     "mlflow.source.git.branch": "branch",
@@ -92,6 +94,8 @@ class Place:
 
         Raises
         ------
+        InvalidValue
+            If the driver of the database is not installed.
         MachineError
             If the server is not there.
         """
@@ -102,7 +106,15 @@ class Place:
             self.uri = self.uri or mlflow.get_tracking_uri()
             self._probe()
             with variables_set({} if self._artifacts is None else {ARTIFACT_ROOT: self._artifacts}):
-                self._client = MlflowClient(tracking_uri=self.uri)
+                try:
+                    self._client = MlflowClient(tracking_uri=self.uri)
+                except ModuleNotFoundError as error:
+                    # SQLAlchemy imports what a database is reached with when its address is given.
+                    raise InvalidValue(
+                        f"{redact_url(str(self.uri))} is reached with the Python package {error.name}, "
+                        "which is not installed",
+                        f"install its driver: pip install '{_DRIVERS.get(str(error.name), error.name)}'",
+                    ) from error
         return self._client
 
     @contextlib.contextmanager
@@ -177,7 +189,10 @@ class Place:
             # Something is there; whether to trust it is for MLflow's own settings to say.
             return
         except requests.exceptions.RequestException as error:
-            raise MachineError(f"{redact_url(uri)} does not answer: {type(error).__name__}") from error
+            raise MachineError(
+                f"{redact_url(uri)} does not answer: {type(error).__name__}",
+                "start it (mlflow server), or correct the address",
+            ) from error
 
 
 class RunWriter:

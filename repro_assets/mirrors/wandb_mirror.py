@@ -71,7 +71,7 @@ class WandB:
         finish_seconds: float = FINISH_SECONDS,
     ) -> None:
         if online:
-            _need_credentials()
+            need_credentials("use wandb:offline and send the run later with wandb sync")
         self._finish_seconds = finish_seconds
         self._host = host
         self._online = online
@@ -196,7 +196,14 @@ def _held(values: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _need_credentials() -> None:
+def need_credentials(otherwise: str) -> None:
+    """Refuse to go online without credentials; `otherwise` says what a person can do who has none.
+
+    Raises
+    ------
+    InvalidValue
+        If there are none, or the file that would have them does not read.
+    """
     if os.environ.get("WANDB_API_KEY"):
         return
     host = urlsplit(os.environ.get("WANDB_BASE_URL") or _DEFAULT_SERVER).hostname or ""
@@ -210,5 +217,5 @@ def _need_credentials() -> None:
     if not found:
         raise InvalidValue(
             f"there are no credentials for W&B at {host}",
-            "set WANDB_API_KEY, or use wandb:offline and send the run later with wandb sync",
+            f"set WANDB_API_KEY, or {otherwise}",
         )

@@ -12,7 +12,8 @@ import dagster as dg
 from pydantic import Field
 
 from repro_assets.errors import InvalidValue, ReproError
-from repro_assets.interchange.formats import EXPORTS, Exported, export, format_of
+from repro_assets.interchange.formats import EXPORTS, Exported, export, format_of, need_place
+from repro_assets.interchange.subjects import asked_for
 from repro_assets.store.home import find_store
 
 PLACES = ("partition", "run")
@@ -21,7 +22,10 @@ PLACES = ("partition", "run")
 class ExportConfig(dg.Config):
     """What is exported, and how."""
 
-    what: list[str] = Field(description="Runs and artifacts, by id, name, version or digest, or last.")
+    what: list[str] = Field(default=[], description="Runs and artifacts, by id, name, version or digest, or last.")
+    where: str | None = Field(
+        default=None, description="Also the runs with this SQL condition over the columns of runs_wide."
+    )
     format: str = Field(description=f"One of {', '.join(EXPORTS)}.")
     to: str = Field(description="The file or folder; of a tool with a server also its address.")
     force: bool = Field(default=False, description="Replace a file that is there.")
@@ -94,9 +98,10 @@ def exported_asset(
     Raises
     ------
     InvalidValue
-        If there is no such format, or `what` or `to` names another place.
+        If there is no such format, `to` is empty, or `what` or `to` names another place.
     """
     format_of(EXPORTS, format, "export")
+    need_place(to)
     places = PLACES if partitions_def is not None else PLACES[1:]
     for text in (what, str(to)):
         _filled(text, dict.fromkeys(places, ""))
@@ -147,11 +152,12 @@ def _filled(text: str, known: dict[str, str]) -> str:
 
 def _written(asked: ExportConfig) -> Exported:
     try:
+        home = find_store(make=True)
         done = export(
-            *asked.what,
+            *asked_for(home, asked.what, asked.where),
             to=asked.to,
             format=asked.format,
-            home=find_store(make=True),
+            home=home,
             force=asked.force,
             with_environment=asked.with_environment,
             anonymize=asked.anonymize,

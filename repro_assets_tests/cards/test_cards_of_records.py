@@ -6,17 +6,20 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
-from evaluated import ITEMS, record_model
+from evaluated import ITEMS, document, record_model
 from markdown_it import MarkdownIt
 from recorded_world import RECIPE, World, make_world
 
 import repro_assets
 from repro_assets.artifacts import repository
+from repro_assets.cards.markdown import code
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.lifetime import begin
+from repro_assets.recording.run import new_run_id
 
 GOLDEN = """\
 # model-rft:v2
@@ -41,6 +44,8 @@ Learns small things.
 | state of the run | `COMPLETED` |
 | trial | no |
 | license | not recorded |
+| citation | not recorded |
+| address | not recorded |
 
 ### Parameters
 
@@ -250,6 +255,43 @@ def test_a_diverged_replay_is_not_called_proved(world: World) -> None:
     found = sections(world.card("model-other"))["Reproducibility"]
     assert found.startswith("0 of 1 replays gave the same digest, bit for bit.")
     assert "diverged" in found and "wrong &#124; bits" in found and "Proved" not in found
+
+
+def test_the_library_of_a_model_is_one_that_its_run_imported(world: World) -> None:
+    from repro_assets.journal.run_records import PackagesUsed
+    from repro_assets.journal.segments import journal_at
+
+    for run_id, used, known in (
+        ("1" * 16, {"numpy": "2.1.0"}, None),
+        ("2" * 16, {"numpy": "2.1.0", "torch": "2.13.0"}, "pytorch"),
+        ("3" * 16, {}, None),
+    ):
+        # The environment has torch in each case; of a command this process, which may have it, records nothing.
+        run = begin(world.home, RunStarted(run_id, "command", "a command", environment=document(world.home)))
+        run.log_output("model", {"w": np.full(2, int(run_id[0]))}, name=f"model-{run_id}")
+        run.end()
+        journal_at(world.home.journal).append(PackagesUsed(run_id, used))
+        assert head(repro_assets.card(f"model-{run_id}", world.home)).get("library_name") == known
+
+
+@pytest.mark.parametrize(
+    ("license", "fields"),
+    [
+        ("CC0-1.0", {"license": "cc0-1.0"}),
+        ("Ours: ask | first", {"license": "other", "license_name": "Ours: ask | first"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["model", "dataset"])
+def test_a_license_is_what_the_run_says(world: World, kind: str, license: str, fields: dict[str, str]) -> None:
+    run = begin(world.home, RunStarted(new_run_id(), "script", "licensed", config={"url": "https://a.example/"}))
+    run.log_params({"license": license, "cite_as": "@misc{a}"})
+    run.log_output("made", {"w": np.arange(2), "of": f"{kind} {license}"}, name=f"{kind}-{run.run_id}")
+    run.end()
+    card = repro_assets.card(f"{kind}-{run.run_id}", world.home)
+    assert head(card).items() >= fields.items()
+    details = sections(card)[f"{'Model' if kind == 'model' else 'Dataset'} details"]
+    assert f"| license | {code(license)} |" in details
+    assert "| citation | `@misc{a}` |" in details and "| address | `https://a.example/` |" in details
 
 
 def test_a_figure_that_is_no_finite_number_is_said_and_no_result_of_the_head(world: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from repro_assets.catalog.conditions import undeleted
 from repro_assets.catalog.groups import group_runs
-from repro_assets.catalog.queries import best_runs, list_runs, query
+from repro_assets.catalog.queries import best_runs, list_runs, query, rows
 from repro_assets.errors import InvalidValue
 from repro_assets.inspection import frames, recorded
 from repro_assets.journal import run_records
@@ -53,6 +53,19 @@ def test_what_is_not_one_expression_is_refused(filled, condition):
         with pytest.raises(InvalidValue, match="is not one SQL condition") as caught:
             ask()
         assert "\n" not in str(caught.value).replace("\\n", "")
+
+
+def test_what_duckdb_says_of_a_condition_shows_nothing_of_ours(filled):
+    for ask in (
+        lambda: list_runs(filled, "nope = 1"),
+        lambda: frames.runs("nope = 1", home=filled),
+        lambda: group_runs(filled, ["asset"], ["loss"], where="nope = 1"),
+    ):
+        with pytest.raises(InvalidValue, match='Referenced column "nope" not found') as caught:
+            ask()
+        assert "LINE" not in str(caught.value) and "WHERE" not in str(caught.value)
+        assert caught.value.remedy == "see the columns with: repro sql 'DESCRIBE runs_wide'"
+    assert {row["column_name"] for row in rows(filled, "DESCRIBE runs_wide")} > {"state", "replay_of"}
 
 
 def test_a_name_inside_of_a_function_or_a_list_counts():

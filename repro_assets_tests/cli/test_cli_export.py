@@ -25,7 +25,7 @@ def test_a_card_is_written_as_a_file_or_into_a_folder_under_the_name_that_others
     assert said.code == 0, said.err
     assert said.document == {
         "kind": "model", "path": str(path), "format": "card", "name": "model-small:v2", "digest": str(model.digest),
-        "verified": True,
+        "verified": True, "notes": [],
     }  # fmt: skip
     assert path.read_text() == repro_assets.card("model-small", home)
     new = tmp_path / "cards"
@@ -49,7 +49,7 @@ def test_what_cannot_be_exported_is_one_line_that_says_what_can(repro: Repro, ho
         (("nothing", "--to", tmp_path / "a.md", "--format", "card"), "there is no artifact or run 'nothing'"),
         (("cccccccc", "--to", tmp_path / "a.md", "--format", "card"), "made neither a model nor a data set"),
         (("model-small", "--to", tmp_path / "no" / "a.md", "--format", "card"), "its folder is not there"),
-        (("model-small", "--to", tmp_path / "no" / "cards", "--format", "card"), "cannot be made"),
+        (("model-small", "--to", tmp_path / "no" / "cards", "--format", "card"), "its folder is not there (make "),
     ):
         answer = repro("export", *words, "--json")
         assert (answer.code, answer.out) == (2, ""), words
@@ -62,9 +62,13 @@ def test_a_card_of_what_is_gone_is_written_and_says_so(repro: Repro, home: Home,
     for digest in model.manifest.objects():
         (path,) = home.root.glob(f"objects/*/{digest.hex[2:]}")
         path.unlink()
-    said = repro("export", "model-small", "--to", tmp_path / "a.md", "--format", "card", "--json")
-    assert said.code == 0 and said.document["verified"] is False
+    words = ("export", "model-small", "--to", tmp_path / "a.md", "--format", "card")
+    said = repro(*words, "--json")
+    assert (said.code, said.document["verified"]) == (1, False)
+    assert said.document["notes"] == ["bytes of model-small:v2 are gone from the store"]
     assert "# model-small:v2" in (tmp_path / "a.md").read_text()
+    again = repro(*words, "--force")
+    assert again.code == 1 and again.err == "note: bytes of model-small:v2 are gone from the store\n"
 
 
 def test_runs_are_written_as_a_crate_and_as_events(repro: Repro, home: Home, tmp_path: Path) -> None:
@@ -73,6 +77,7 @@ def test_runs_are_written_as_a_crate_and_as_events(repro: Repro, home: Home, tmp
     assert said.document == {
         "runs": ["aaaaaaaa11111111", "bbbbbbbb22222222"], "profiles": ["process"], "path": str(tmp_path / "a.zip"),
         "format": "rocrate", "name": "bbbbbbbb and 1 more", "digest": None, "verified": True,
+        "notes": [],
     }  # fmt: skip
     said = repro(
         "export", "--where", "state = 'FAILED'", "--to", tmp_path / "a.jsonl", "--format", "openlineage", "--json"

@@ -75,10 +75,13 @@ def test_an_import_that_is_refused_is_one_line_and_makes_no_store(
     path = tmp_path / "a.repro"
     assert repro("export", A, "--to", path, "--format", "bundle").code == 0
     path.write_bytes(path.read_bytes()[:-5])
+    (tmp_path / "run.json").write_text("{}")
     monkeypatch.setenv("REPRO_HOME", str(tmp_path / "new"))
     for words, said in (
         ((path, "--dry-run"), "it was cut short or changed"),
         ((tmp_path / "none.repro", "--dry-run"), "there is no file"),
+        ((tmp_path, "--dry-run"), "say --format mlflow, tensorboard, dvc for"),
+        ((tmp_path / "run.json", "--dry-run"), "say --format mlflow, tensorboard, dvc for"),
         ((path, "--format", "zip", "--dry-run"), f"one of {', '.join(IMPORTS)}"),
     ):
         answer = repro("import", *words, "--json")

@@ -264,6 +264,40 @@ def test_bytes_that_are_gone_are_said_or_refuse_the_export(emptied: World, forma
 
 
 @FORMATS
+@pytest.mark.parametrize("loss", ["gone", "damaged"])
+def test_an_export_that_is_not_whole_ends_with_exit_code_1_at_the_first_time_and_again(
+    world: World,
+    format: str,
+    loss: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    case, lost = CASES[format], world.copied(tmp_path / "store")
+    digest = next(iter(lost.made["dataset-flowers" if case.subject == "dataset" else "model-0"].manifest.objects()))
+    (path,) = lost.home.root.glob(f"objects/*/{digest.hex[2:]}")
+    path.chmod(0o644)
+    path.write_bytes(bytes(byte ^ 1 for byte in path.read_bytes()))
+    if loss == "gone":
+        path.unlink()
+    monkeypatch.setenv("REPRO_HOME", str(lost.home.root))
+    for attempt in ("first", "again"):
+        to = tmp_path / attempt / case.target
+        to.parent.mkdir()
+        code = main(["export", case.name(lost), "--to", str(to), "--format", format, "--json"])
+        said = capsys.readouterr()
+        assert code == 1, said
+        # What is damaged refuses the export, and is set aside: from then on it is gone.
+        is_written = case.without_bytes and (loss == "gone" or attempt == "again")
+        assert to.exists() is is_written
+        if is_written:
+            document = json.loads(said.out)
+            assert document["verified"] is False and any("gone" in note for note in document["notes"])
+        else:
+            assert said.out == "" and digest.hex in said.err.splitlines()[-1]
+
+
+@FORMATS
 def test_a_store_of_the_first_version_with_a_damaged_journal_is_read(old: Home, format: str, tmp_path: Path) -> None:
     name = {"run": "0123456789abcdef", "model": "model-sft:v1", "dataset": "model-sft:v2"}[CASES[format].subject]
     to = tmp_path / CASES[format].target

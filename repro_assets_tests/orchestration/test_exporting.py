@@ -102,7 +102,12 @@ def test_what_cannot_be_exported_fails_with_the_reason(home: Home, tmp_path: Pat
         assert not done.success
         assert said in failure(done)
     assert (tmp_path / "full" / "file").read_text() == "mine"
-    for bad in ({"format": "fax", "to": "x"}, {"format": "json", "to": "{partition}"}, {"format": "json", "to": "{"}):
+    for bad in (
+        {"format": "json", "to": ""},
+        {"format": "fax", "to": "x"},
+        {"format": "json", "to": "{partition}"},
+        {"format": "json", "to": "{"},
+    ):
         with pytest.raises(InvalidValue):
             exported_asset("e", "numbers", deps=[numbers], **bad)
 
@@ -117,6 +122,19 @@ def test_the_job_exports_what_its_config_names(home: Home, tmp_path: Path) -> No
     assert "a.json" in failure(again)
     assert run_job(what=["numbers"], format="json", to="a.json", force=True).success
     assert "'fax' is not a format" in failure(run_job(what=["numbers"], format="fax", to="b"))
+
+
+def test_the_job_takes_a_condition_as_the_command_does(home: Home, tmp_path: Path) -> None:
+    assert make(numbers).success
+    done = run_job(where="asset = 'numbers'", format="json", to="a.json")
+    assert done.success, failure(done)
+    (run,) = json.loads((tmp_path / "a.json").read_text())["runs"]
+    assert run["asset"] == "numbers"
+    done = run_job(what=["numbers"], where="asset = 'none'", format="json", to="b.json")
+    assert done.success and json.loads((tmp_path / "b.json").read_text())["runs"] == []
+    assert "no run has \"asset = 'none'\"" in failure(run_job(where="asset = 'none'", format="json", to="c.json"))
+    assert "there is nothing to export" in failure(run_job(format="json", to="c.json"))
+    assert "no_column" in failure(run_job(where="no_column = 1", format="json", to="c.json"))
 
 
 def test_an_export_of_what_is_gone_fails_and_says_so(home: Home) -> None:

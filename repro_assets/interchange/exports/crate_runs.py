@@ -110,8 +110,9 @@ class Runs:
         is_step = run["run_kind"] in ("asset", "parent")
         tool = self._tool(run, source) if is_step or path is None else None
         instrument = tool if tool is not None else source[str(path)]
-        read = [self._artifact(row["digest"]) for row in run["inputs"]]
-        wrote = [self._artifact(row["digest"]) for row in run["outputs"]]
+        # What it wrote comes first: it is called as this run recorded it, also where it had read the same bytes.
+        wrote = [self._artifact(row["digest"], run["run_id"]) for row in run["outputs"]]
+        read = [self._artifact(row["digest"], row["made_by"]) for row in run["inputs"]]
         action = self.crate.add(
             identifier("run", run["run_id"]),
             "CreateAction",
@@ -191,15 +192,15 @@ class Runs:
             self._sources[digest] = found
         return self._sources[digest]
 
-    def _artifact(self, digest: str) -> Entity:
+    def _artifact(self, digest: str, made_by: str | None) -> Entity:
+        """Return the one entity of an artifact, which is called as the first of these runs recorded it."""
         if digest not in self._artifacts:
-            self._artifacts[digest] = self._laid(digest)
+            self._artifacts[digest] = self._laid(digest, self._described.artifact(digest, made_by))
             if self._progress is not None:
                 self._progress(len(self._artifacts))
         return self._artifacts[digest]
 
-    def _laid(self, digest: str) -> Entity:
-        known = self._described.artifacts[digest]
+    def _laid(self, digest: str, known: Mapping[str, Any]) -> Entity:
         name = str(known["name"])
         try:
             artifact = repository.by_digest(self._home, Digest.parse(digest), name=name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog import queries
@@ -77,6 +77,15 @@ _ARTIFACTS = """
     FROM named LEFT JOIN artifacts a USING (digest) LEFT JOIN collections c USING (digest)
     LEFT JOIN artifact_names n USING (digest)
 """
+_RECORDED = f"""
+    SELECT run_id, digest, first(collection ORDER BY place) AS collection, first(version ORDER BY place) AS version,
+        first(name ORDER BY place) AS name
+    FROM (
+        SELECT run_id, digest, collection, version, coalesce(collection || ':v' || version, name) AS name,
+            (version IS NULL, slot, partition) AS place
+        FROM run_outputs {_CHOSEN} SEMI JOIN (SELECT unnest($digests::VARCHAR[]) AS digest) USING (digest)
+    ) WHERE name IS NOT NULL GROUP BY run_id, digest
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,9 @@ class Described:
         The parents of runs, by their ids: a few columns of `runs`.
     rules : Rules or None
         By which names were taken out.
+    recorded : dict
+        ``collection``, ``version`` and ``name`` that a run gave to what it made, by run and digest: of these runs and
+        of those that made what they read.
     """
 
     runs: list[dict[str, Any]]
@@ -107,6 +119,18 @@ class Described:
     environments: dict[str, dict[str, Any]]
     above: dict[str, dict[str, Any]]
     rules: Rules | None = None
+    recorded: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+    def artifact(self, digest: str, made_by: str | None) -> dict[str, Any]:
+        """Return what `artifacts` has of one, called as the run recorded it that made what is meant.
+
+        Other runs may have made the same bytes under other names.
+        """
+        known = self.artifacts[digest]
+        own = self.recorded.get((made_by or "", digest))
+        if own is None or (own["collection"] is None and known["collection"] is not None):
+            return known
+        return {**known, **own}
 
     def value(self, value: Any) -> Any:
         """Return a value of a record that was read elsewhere, without names where these are."""
@@ -134,6 +158,11 @@ def describe(home: Home, run_ids: Sequence[str], *, anonymous: bool = False) -> 
             _add(run, {name: found.get(run["run_id"], []) for name, found in parts.items()})
         digests = sorted({row["digest"] for run in runs for row in (*run["inputs"], *run["outputs"])})
         artifacts = {row.pop("digest"): opened(row) for row in read_rows(connection, _ARTIFACTS, {"digests": digests})}
+        makers = {row["made_by"] for run in runs for row in run["inputs"]} | {run["run_id"] for run in runs}
+        recorded = {
+            (row.pop("run_id"), row.pop("digest")): opened(row)
+            for row in read_rows(connection, _RECORDED, {"runs": sorted(makers - {None}), "digests": digests})
+        }
         parents = {run["parent_run_id"] for run in runs if run["parent_run_id"] is not None}
         above = {
             row["run_id"]: opened(row)
@@ -152,13 +181,14 @@ def describe(home: Home, run_ids: Sequence[str], *, anonymous: bool = False) -> 
         runs = [_without_names(rules, run) for run in runs]
         above = {run: _row(rules, row) for run, row in above.items()}
         artifacts = {digest: _row(rules, row) for digest, row in artifacts.items()}
+        recorded = {key: _row(rules, row) for key, row in recorded.items()}
         kept = {digest: kept_document(rules, document) for digest, document in documents.items()}
         # A document without names is another one, and has another digest.
         renamed = {digest: str(manifest_of(document)[0].digest) for digest, document in kept.items()}
         documents = {renamed[digest]: document for digest, document in kept.items()}
         for run in runs:
             run["environment"] = renamed.get(run["environment"])
-    return Described(runs, artifacts, documents, above, rules)
+    return Described(runs, artifacts, documents, above, rules, recorded)
 
 
 def _by_run(connection: duckdb.DuckDBPyConnection, sql: str, order: str, given: dict[str, Any]) -> dict[str, Rows]:

@@ -209,13 +209,14 @@ def _inputs(described: Described, run: Mapping[str, Any], namespace: str) -> lis
 
     found = []
     for digest, slots in _by_digest(run["inputs"]).items():
-        facets, counts = _dataset_facets(described, digest)
+        artifact = described.artifact(digest, slots[0].get("made_by"))
+        facets, counts = _dataset_facets(digest, artifact)
         ours = _facet(InputDatasetFacet(producer=PRODUCER), "Slots", {"slots": slots})
         statistics = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(**counts, producer=PRODUCER)
         given = {"inputStatistics": statistics} if counts else {}
         found.append(
             InputDataset(
-                namespace, _dataset(described, digest), inputFacets={**given, "reproAssets_slots": ours}, facets=facets
+                namespace, _dataset(digest, artifact), inputFacets={**given, "reproAssets_slots": ours}, facets=facets
             )
         )
     return found
@@ -227,19 +228,20 @@ def _outputs(described: Described, run: Mapping[str, Any], namespace: str) -> li
 
     found = []
     for digest, slots in _by_digest(run["outputs"]).items():
-        facets, counts = _dataset_facets(described, digest)
+        artifact = described.artifact(digest, run["run_id"])
+        facets, counts = _dataset_facets(digest, artifact)
         ours = _facet(OutputDatasetFacet(producer=PRODUCER), "Slots", {"slots": slots})
         statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(**counts, producer=PRODUCER)
         given = {"outputStatistics": statistics} if counts else {}
         found.append(
             OutputDataset(
-                namespace, _dataset(described, digest), outputFacets={**given, "reproAssets_slots": ours}, facets=facets
+                namespace, _dataset(digest, artifact), outputFacets={**given, "reproAssets_slots": ours}, facets=facets
             )
         )
     return found
 
 
-def _dataset_facets(described: Described, digest: str) -> tuple[dict[str, DatasetFacet], dict[str, int]]:
+def _dataset_facets(digest: str, artifact: Mapping[str, Any]) -> tuple[dict[str, DatasetFacet], dict[str, int]]:
     """Return the facets of an artifact, and what can be counted in it."""
     from openlineage.client.facet_v2 import (
         DatasetFacet,
@@ -248,7 +250,6 @@ def _dataset_facets(described: Described, digest: str) -> tuple[dict[str, Datase
         schema_dataset,
     )
 
-    artifact = described.artifacts[digest]
     facets: dict[str, DatasetFacet] = {
         "version": dataset_version_dataset.DatasetVersionDatasetFacet(digest, producer=PRODUCER)
     }
@@ -279,8 +280,7 @@ def _dataset_facets(described: Described, digest: str) -> tuple[dict[str, Datase
     return facets, counts
 
 
-def _dataset(described: Described, digest: str) -> str:
-    artifact = described.artifacts[digest]
+def _dataset(digest: str, artifact: Mapping[str, Any]) -> str:
     return holdable(artifact["collection"] or artifact["name"] or digest)
 
 

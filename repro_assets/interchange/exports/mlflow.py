@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from repro_assets.capture.secrets import redact_url
 from repro_assets.errors import InvalidValue, MachineError, ReproError, from_os_error
 from repro_assets.extras import need
 from repro_assets.identity import canonical
+from repro_assets.interchange.exports.mlflow_address import is_address
 from repro_assets.interchange.exports.mlflow_files import (
     environment_files,
     environment_params,
@@ -62,8 +62,8 @@ from repro_assets.store.home import refuse_own
 ACTIVE = "active"
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 CONTENT = "repro.content"
-_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:/|file:|databricks)")
 _PAGE = 1000
+_FILE_STORE = "MLFLOW_ALLOW_FILE_STORE"
 _OURS = f"tags.`{RUN_ID}` LIKE '%'"
 
 
@@ -73,7 +73,8 @@ def export(request: Request) -> Exported:
     Raises
     ------
     UnknownName, AmbiguousName, InvalidValue
-        If nothing is called so, a run goes on or was deleted, MLflow is not installed, or no run is active.
+        If nothing is called so, a run goes on or was deleted, MLflow or the driver of a database is not installed, it
+        is no whole address, or no run is active.
     InvalidInput, ReusedElsewhere
         If the folder cannot be made, or something is in it.
     Refused
@@ -82,6 +83,7 @@ def export(request: Request) -> Exported:
         If the server is away, or something cannot be written.
     """
     need("mlflow")
+    to_address = request.to != ACTIVE and is_address(request.to)
     runs = tracked(request)
     if request.to == ACTIVE:
         from repro_assets.interchange.exports.mlflow_active import write_into_active
@@ -90,7 +92,7 @@ def export(request: Request) -> Exported:
     notes: list[str] = []
     written: list[str] = []
     with understood():
-        if _ADDRESS.match(request.to):
+        if to_address:
             to: Path | str = redact_url(request.to)
             _refuse_other_file(request.to)
             writer = _Writer(Place(request.to))
@@ -259,6 +261,11 @@ def understood() -> Iterator[None]:
         raise from_os_error(error, error.filename or "the artifacts") from error
     except MlflowException as error:
         said = " ".join(str(error).split())
+        if _FILE_STORE in said:
+            raise InvalidValue(
+                "MLflow takes no runs into a folder of files as it is set up here",
+                f"name the folder without file:, which gets a database, or set {_FILE_STORE}=true",
+            ) from error
         if error.error_code in ("INVALID_PARAMETER_VALUE", "FEATURE_DISABLED"):
             raise InvalidValue(f"MLflow refuses: {said}") from error
         raise MachineError(f"MLflow fails: {redact_url(said)}") from error

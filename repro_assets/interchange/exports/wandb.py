@@ -26,7 +26,6 @@ from repro_assets.extras import need
 from repro_assets.interchange.exports.tracked import Tracked, exported, tracked
 from repro_assets.interchange.formats import Exported, Request
 from repro_assets.interchange.targets import new_folder
-from repro_assets.mirrors.choosing import mirror_named
 
 ONLINE = "online"
 PROCESS = "repro_assets.interchange.exports.wandb_process"
@@ -47,7 +46,9 @@ def export(request: Request) -> Exported:
     need("wandb")
     runs = tracked(request)
     if request.to == ONLINE:
-        mirror_named("wandb:online")
+        from repro_assets.mirrors.wandb_mirror import need_credentials
+
+        need_credentials("name a folder, --to FOLDER, and send it later with wandb sync")
         with tempfile.TemporaryDirectory(prefix="repro-wandb-") as folder:
             notes = _write(runs, Path(folder), online=True)
         return exported(request, "https://wandb.ai", "wandb", runs.run_ids, notes)

@@ -51,6 +51,7 @@ from repro_assets.store.batch import STREAMED, Batch
 from repro_assets.store.home import Home
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.staging import Known, SourceFile
+from repro_assets.wording import counted
 
 Progress = Callable[[int], None]
 
@@ -75,7 +76,10 @@ class Recorded(Brought):
 
     def told(self) -> tuple[str, ...]:
         """Return the answer as lines for a person."""
-        more = [f"{len(self.grown)} runs that were here have grown"] if self.grown else []
+        more = []
+        if self.grown:
+            were, have = ("was", "has") if len(self.grown) == 1 else ("were", "have")
+            more = [f"{counted(len(self.grown), 'run')} that {were} here {have} grown"]
         left = [f"left out: {item['name']} ({item['run']}): {item['reason']}" for item in self.left_out]
         # The two-argument form does not find the class that a dataclass with slots makes anew.
         return (*Brought.told(self), *more, *left, *(f"note: {note}" for note in self.notes))

@@ -81,6 +81,8 @@ def take_in(home: Home | None, path: str, *, dry_run: bool, progress: Progress |
     need("tensorboard")
     root = Path(path)
     if not root.is_dir():
+        if root.exists():
+            raise InvalidInput(f"{root} is a file and no folder", "name TensorBoard's log directory")
         raise InvalidInput(f"there is no folder {root}", "name TensorBoard's log directory")
     folders: dict[str, list[tuple[str, Path]]] = {}
     for name, file in sorted(files_in(root)[0].items()):

@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import sqlite3
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -281,8 +282,67 @@ def test_a_database_of_something_else_is_left_alone(world: World, tmp_path: Path
 
 
 def test_a_server_that_is_away_is_one_error(world: World) -> None:
-    with pytest.raises(MachineError, match=r"^http://127\.0\.0\.1:9 does not answer: ConnectionError$"):
+    with pytest.raises(MachineError, match=r"^http://127\.0\.0\.1:9 does not answer: ConnectionError \(start it"):
         formats.export(world.data, to="http://me:hunter2@127.0.0.1:9", format="mlflow", home=world.home)
+
+
+@pytest.mark.parametrize(
+    ("to", "meant"),
+    [
+        ("mlx.db", "sqlite:///mlx.db"),
+        ("in/mlx.sqlite", "sqlite:///in/mlx.sqlite"),
+        ("sqlite:", "sqlite:///mlflow.db"),
+        ("sqlite://", "sqlite:///mlflow.db"),
+        ("sqlite:///", "sqlite:///mlflow.db"),
+        ("sqlite:///:memory:", "sqlite:///mlflow.db"),
+        ("sqlite:mlx.db", "sqlite:///mlx.db"),
+        ("sqlite://mlx.db", "sqlite:///mlx.db"),
+        ("sqlite:/mlx.db", "sqlite:////mlx.db"),
+        ("http:", "http://HOST"),
+        ("https:/tracking.example", "https://tracking.example"),
+        ("postgresql:x", "postgresql://x"),
+    ],
+)
+def test_what_is_nearly_an_address_is_refused_with_what_was_meant(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, meant: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidValue) as raised:
+        formats.export(world.data, to=to, format="mlflow", home=world.home)
+    assert raised.value.remedy == f"did you mean {meant}?"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        (
+            "ftp://me:hunter2@x.example/a",
+            r"^MLflow takes no runs at an address that begins with ftp: \(http://HOST:PORT, sqlite:///",
+        ),
+        ("https:/u:hunter2@x.example/a", r"^what --to says is neither a folder .*did you mean https://x\.example/a"),
+        ("file:here", r"^MLflow takes no runs into a folder of files .* \(name the folder without file:"),
+        (
+            "postgresql+absent_driver://u:hunter2@127.0.0.1:1/x",
+            r"an address that begins with postgresql\+absent_driver: ",
+        ),
+        (
+            "postgresql://u:hunter2@127.0.0.1:1/x",
+            r"reached with the Python package psycopg\w*, which is not .* \(install its driver: pip install 'psycopg",
+        ),
+    ],
+)
+def test_an_address_that_cannot_serve_is_one_short_line(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    for driver in ("psycopg", "psycopg2"):
+        monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(InvalidValue, match=said) as raised:
+        formats.export(world.data, to=to, format="mlflow", home=world.home)
+    assert len(str(raised.value)) < 250 and "hunter2" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_database_that_was_kept_is_made_again_where_it_does_not_read(world: World, tmp_path: Path) -> None:

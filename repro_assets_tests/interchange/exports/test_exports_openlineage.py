@@ -249,3 +249,14 @@ def test_what_is_missing_is_said_with_what_brings_it(
 def test_numbers_that_json_has_not_are_texts(world: exported.World, odd: list[dict[str, Any]]) -> None:
     (made,) = facet(of(odd, world.evaluation)[1], "reproAssets_run")["evaluations"]
     assert made["metrics"]["loss"] == "NaN" and not math.isnan(made["metrics"]["accuracy_greedy"])
+
+
+def test_what_several_runs_made_alike_is_called_as_each_of_them_called_it(
+    world: exported.World, odd: list[dict[str, Any]]
+) -> None:
+    for run_id in world.trains:
+        end = of(odd, run_id)[-1]
+        assert f"{run_id}/notes" in {made["name"] for made in end["outputs"]}
+        assert not {made["name"] for made in end["outputs"]} & {
+            f"{other}/notes" for other in world.trains if other != run_id
+        }

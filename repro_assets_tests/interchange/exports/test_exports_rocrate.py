@@ -341,3 +341,9 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(
     with pytest.raises(InvalidValue, match=r"pip install 'repro-assets\[rocrate\]'"):
         export(graph.bare, to=tmp_path / "a", format="rocrate", home=graph.home)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "store"]
+
+
+def test_what_another_run_made_alike_is_called_as_this_one_called_it(world: exported.World, tmp_path: Path) -> None:
+    for run_id in world.trains:
+        _, found = crate(world.home, run_id, to=tmp_path / run_id)
+        assert f"{run_id}/notes" in {entity.get("name") for entity in action_of(found, run_id)["result"]}

@@ -196,6 +196,7 @@ def test_a_run_that_went_on_gets_its_new_points(tmp_path: Path, empty: Home) -> 
     write(file, *events)
     more = taken(empty, tmp_path / "logs")
     assert more.grown == first.runs and more.runs == []
+    assert "1 run that was here has grown" in more.told() and ": 0 runs, " in more.told()[0]
     assert [step for _, step, _, _ in points_of(empty, first.runs[0])] == [0, 1, 2, 3, 4, 5]
     # A process that went on writes a file of its own into the same folder.
     write(file.with_name("events.out.tfevents.2.host.9.0"), (9, [scalar("loss", 9.0)]))
@@ -265,7 +266,7 @@ def test_a_link_or_no_events_is_refused(tmp_path: Path, empty: Home) -> None:
         taken(empty, tmp_path / "logs")
     with pytest.raises(InvalidInput, match="there is no folder"):
         taken(empty, tmp_path / "nowhere")
-    with pytest.raises(InvalidInput, match="there is no folder"):
+    with pytest.raises(InvalidInput, match="is a file and no folder"):
         taken(empty, file)
 
 
