@@ -63,7 +63,7 @@ def test_an_unchanged_source_is_one_artifact_and_a_changed_one_another(home: Hom
     assert changed.source.load()["pkg/a.py"] == b"A = 2\n"
     assert changed.source.load()["untracked.py"] == b"B = 1\n"
     assert any("uncommitted" in warning for warning in changed.warnings)
-    assert changed.edited() == []
+    assert changed.files is not None and changed.files.edited_after_start() == {}
 
 
 def test_the_difference_from_the_commit_is_stored_and_kept_for_the_run(home: Home, project: Path) -> None:
