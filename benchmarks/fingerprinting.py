@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.measuring import Figure, Section
 
-ROUNDS = 5
+ROUNDS = 9
 # Width, layers, examples in a batch, steps in a block.
 MODELS = {"small": (32, 1, 32, 600), "middle": (128, 4, 64, 80), "large": (512, 6, 16, 12)}
 

@@ -120,13 +120,13 @@ def capture(tour: Tour) -> None:
     """Capture an environment, a manifest and two runs, and prove the first."""
     heading("What is captured")
     tour.execute("repro", "init", str(tour.root / "store"))
-    captured = tour.ask("env", "capture", "--level", "complete", "--output-dir", str(tour.root / "environment"))
+    captured = tour.ask("env", "capture", "--output-dir", str(tour.root / "environment"))
     print(f"  environment {captured['digest']}: {', '.join(Path(file).name for file in captured['files'])}")
     manifest = tour.ask(
         "manifest", "create", "wine", "--output", str(tour.root / "wine.json"), "--hash-algorithm", "sha256,md5"
     )
     print(f"  manifest of {manifest['summary']['total_files']} files, {manifest['summary']['total_size_human']}")
-    tour.execute("python", "fit.py", "0")
+    tour.execute("python", "fit.py", "complete")
     run = tour.ask("runs", "show", "last")
     for name in ("run_id", "state", "seed"):
         print(f"  {name}: {run[name]}")
@@ -178,7 +178,7 @@ def plant_in_the_environment(tour: Tour) -> None:
     first = tour.ask("runs", "list", "--where", "replay_of IS NULL")[-1]["run_id"]
     variables = tour.variables
     tour.variables = {**variables, "OMP_NUM_THREADS": "3"}
-    tour.execute("python", "fit.py", "0")
+    tour.execute("python", "fit.py")
     tour.variables = variables
     said = tour.ask("env", "diff", first, "last")
     tour.find("a variable that can change bits", "env diff", said["added"] + said["changed"], "OMP_NUM_THREADS")
@@ -196,11 +196,9 @@ def plant_in_the_environment(tour: Tour) -> None:
 
     code = tour.project / "fit.py"
     code.write_text(code.read_text().replace("scale=0.01", "scale=0.02"))
-    tour.execute("python", "fit.py", "0")
+    tour.execute("python", "fit.py")
     said = tour.ask("runs", "compare", first, "last")
     tour.find("an edited line of the code", "runs compare", [said["code"]], "scale=0.02")
-    report = tour.ask("replay", first)
-    print(f"  the first run, from the code that it had: {report['verdict']}")
 
 
 def export_everything(tour: Tour) -> None:

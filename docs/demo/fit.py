@@ -1,4 +1,4 @@
-"""A softmax regression of three kinds of wine, by gradient descent: python fit.py [seed]."""
+"""A softmax regression of three kinds of wine, by gradient descent: python fit.py [capture level]."""
 
 import csv
 import sys
@@ -18,14 +18,14 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1], table[:, -1].astype(int)
 
 
-seed = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+level = sys.argv[1] if len(sys.argv) > 1 else "standard"
 with Experiment(
-    "wine", project="demo", seed=seed, capture_level="complete", config={"rate": 0.5, "steps": 60}, tags=["demo"]
+    "wine", project="demo", seed=0, capture_level=level, config={"rate": 0.5, "steps": 60}, tags=["demo"]
 ) as run:
     folder = run.use_path("wine")
     features, kinds = read(Path(folder) / "train.csv")
     run.track_dataset({"features": features, "kinds": kinds}, "wine")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     weights = generator.normal(scale=0.01, size=(features.shape[1] + 1, 3))
     inputs = np.hstack([standardized(features, features), np.ones((len(features), 1))])
     for step in range(60):
