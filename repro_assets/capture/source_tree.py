@@ -119,8 +119,8 @@ class SourceCapture:
         files = {file.absolute: file for file in self.files if file.link_target is None}
         return {
             name: files[path].path
-            for name, path in loaded_files().items()
-            if name not in self.loaded and path in files and not files[path].is_as_scanned()
+            for name, path in loaded_files(self.loaded).items()
+            if path in files and not files[path].is_as_scanned()
         }
 
 
