@@ -265,7 +265,7 @@ def test_whose_read_it_is_the_nearest_frame_of_a_program_says() -> None:
         answer: str = space["ask"]()  # type: ignore[operator]
         return answer
 
-    assert called_by("theirs", "/work/theirs.py") == "recipe"
+    assert called_by("theirs", "/theirs/theirs.py") == "recipe"
     assert called_by("__main__", "<stdin>") == "recipe"
     assert called_by("repro_assets.store.objects", "/x/objects.py") == "own"
     assert called_by("repro_assets.training.sft", "/x/sft.py") == "recipe"
