@@ -1,4 +1,4 @@
-"""What the records of runs say of inputs that were not declared. `records` has the form that all have."""
+"""Records of what runs read, declared or not. `records` has the form that all have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from repro_assets.journal.records import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput(Payload):
+    """A run read an artifact. `made_by` is the run that wrote it, where known; `read_as` is what it was read as,
+    ``NAME:v3``, where no run wrote it."""
+
+    kind: ClassVar[str] = "run_input"
+    run_id: str
+    slot: str
+    digest: str
+    asset: str | None = None
+    partition: str | None = None
+    made_by: str | None = None
+    pinned: bool = False
+    read_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from repro_assets.journal.input_records import RunInput as RunInput
 from repro_assets.journal.input_records import UndeclaredInputs as UndeclaredInputs
 from repro_assets.journal.metrics import Metrics as Metrics
 from repro_assets.journal.records import Payload
@@ -90,22 +91,6 @@ class ReadingsMissing(Payload):
     kind: ClassVar[str] = "readings_missing"
     run_id: str
     reasons: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class RunInput(Payload):
-    """A run read an artifact. `made_by` is the run that wrote it, where known; `read_as` is what it was read as,
-    ``NAME:v3``, where no run wrote it."""
-
-    kind: ClassVar[str] = "run_input"
-    run_id: str
-    slot: str
-    digest: str
-    asset: str | None = None
-    partition: str | None = None
-    made_by: str | None = None
-    pinned: bool = False
-    read_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
