@@ -3,7 +3,6 @@
 Laws: both do what ``repro export`` does with the same words; an export of which bytes are gone fails.
 """
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -127,18 +126,15 @@ def exported_asset(
         version = dg.DataVersion(done.digest) if done.digest is not None else None
         return dg.MaterializeResult(metadata=_described(done), data_version=version)
 
-    with warnings.catch_warnings():
-        # A condition of automation is beta in Dagster; pinned versions and a test hold it here.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        return dg.asset(
-            key=dg.AssetKey.from_coercible(key),
-            deps=list(deps),
-            group_name=group,
-            description=description or f"{what} as {format}.",
-            partitions_def=partitions_def,
-            automation_condition=automation_condition,
-            kinds={format},
-        )(write)
+    return dg.asset(
+        key=dg.AssetKey.from_coercible(key),
+        deps=list(deps),
+        group_name=group,
+        description=description or f"{what} as {format}.",
+        partitions_def=partitions_def,
+        automation_condition=automation_condition,
+        kinds={format},
+    )(write)
 
 
 def _filled(text: str, known: dict[str, str]) -> str:
