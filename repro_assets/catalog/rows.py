@@ -320,14 +320,14 @@ def _(payload: artifact_records.AliasMoved, record: Record, time: int) -> Iterat
 @_rows.register
 def _(payload: run_records.Params, record: Record, time: int) -> Iterator[TableRow]:
     for name, value in payload.params.items():
-        row = {"run_id": _run(payload), "name": text_of(name), "value": json_of(value)}
+        row = {"run_id": _run(payload.run_id), "name": text_of(name), "value": json_of(value)}
         yield "params", _recorded(row, record, time)
 
 
 @_rows.register
 def _(payload: run_records.ReadingsMissing, record: Record, time: int) -> Iterator[TableRow]:
     for name, reason in payload.reasons.items():
-        row = {"run_id": _run(payload), "name": text_of(name), "reason": text_of(reason)}
+        row = {"run_id": _run(payload.run_id), "name": text_of(name), "reason": text_of(reason)}
         yield "missing_readings", _recorded(row, record, time)
 
 
@@ -336,7 +336,7 @@ def _(payload: run_records.SeedsUsed, record: Record, time: int) -> Iterator[Tab
     for name, seed in {"root": payload.root, **payload.derived}.items():
         if seed is None:
             raise Unfit(f"the seed {name!r} is missing")
-        row = {"run_id": _run(payload), "name": text_of(name), "seed": integer_of(seed)}
+        row = {"run_id": _run(payload.run_id), "name": text_of(name), "seed": integer_of(seed)}
         yield "seeds", _recorded(row, record, time)
 
 
@@ -345,7 +345,7 @@ def _(payload: run_records.PackagesUsed, record: Record, time: int) -> Iterator[
     for name, version in payload.packages.items():
         if not isinstance(version, str):
             raise Unfit(f"{version!r} is no version of {name}")
-        row = {"run_id": _run(payload), "name": text_of(name), "version": text_of(version)}
+        row = {"run_id": _run(payload.run_id), "name": text_of(name), "version": text_of(version)}
         yield "used_packages", _recorded(row, record, time)
 
 
@@ -353,7 +353,7 @@ def _(payload: run_records.PackagesUsed, record: Record, time: int) -> Iterator[
 def _(payload: run_records.UndeclaredInputs, record: Record, time: int) -> Iterator[TableRow]:
     for item in payload.inputs:
         nanoseconds = integer_of(item.get("mtime_ns"))
-        row: Row = {"run_id": _run(payload), **{part: text_of(item.get(part)) for part in ("kind", "name")}}
+        row: Row = {"run_id": _run(payload.run_id), **{part: text_of(item.get(part)) for part in ("kind", "name")}}
         row |= {part: integer_of(item.get(part)) for part in ("size", "count")}
         if row["kind"] is None or row["count"] is None:
             raise Unfit("the kind or the count of an undeclared input is missing")
@@ -370,7 +370,7 @@ def _(payload: run_records.Fingerprints, _record: Record, _time: int) -> Iterato
         yield (
             "fingerprints",
             {
-                "run_id": _run(payload),
+                "run_id": _run(payload.run_id),
                 "step": step,
                 "quantity": "parameter",
                 "tensor": text_of(tensor),
@@ -391,8 +391,8 @@ def _error(error: dict[str, str] | None) -> Row:
     return {f"error_{part}": text_of((error or {}).get(part)) for part in ("type", "message", "trace")}
 
 
-def _run(payload: Any) -> str:
-    run = text_of(payload.run_id)
+def _run(run_id: str) -> str:
+    run = text_of(run_id)
     if run is None:
         raise Unfit("run_id is missing")
     return run
