@@ -28,7 +28,6 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 BUILD = "urn:repro-assets:run:v1"
 """What `externalParameters` and `internalParameters` mean; a name, which nothing ever asks for."""
-_MADE_BY = "one is made by: repro attest RUN --key FILE --to FILE"
 REPLAY = "application/vnd.repro-assets.replay+json"
 
 _RUNS = """
@@ -233,7 +232,7 @@ def verify(path: Path, public_key: Path, home: Home | None = None) -> Verificati
         kinds = (said["_type"], said["predicateType"])
         if kinds != (STATEMENT, PROVENANCE):
             raise InvalidInput(
-                f"{path} is signed, and no attestation of runs: it is a {kinds[1]} in a {kinds[0]}", _MADE_BY
+                f"{path} is signed, and no attestation of runs: it is a {kinds[1]} in a {kinds[0]}", signing.MADE_BY
             )
         subjects = [(str(item["name"]), Digest(item["digest"]["sha256"])) for item in said["subject"]]
         runs = [str(run["run_id"]) for run in _runs_of(said)]
@@ -243,7 +242,7 @@ def verify(path: Path, public_key: Path, home: Home | None = None) -> Verificati
         ]
     except (ValueError, KeyError, TypeError, AttributeError, InvalidValue) as error:
         raise InvalidInput(
-            f"{path} is signed, and no attestation of runs: what was signed is another statement", _MADE_BY
+            f"{path} is signed, and no attestation of runs: what was signed is another statement", signing.MADE_BY
         ) from error
     found = Verification(str(path), True, keyid, runs, [], replays)
     for name, digest in subjects:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PRIVATE, PUBLIC = "attest.pem", ".pub"
 _INSTALL = "pip install 'repro-assets[attest]'"
+MADE_BY = "one is made by: repro attest RUN --key FILE --to FILE"
+"""What to do where a file is no attestation."""
 _LARGEST = 64 << 20
 _MEMBERS = ("payload", "payloadType", "signatures")
 
@@ -124,9 +126,7 @@ def verified(file: Path, public_key: Path) -> tuple[bytes, str]:
     data = _read(file)
 
     def no_envelope(what: str) -> InvalidInput:
-        return InvalidInput(
-            f"{file} is no signed attestation: {what}", "one is made by: repro attest RUN --key FILE --to FILE"
-        )
+        return InvalidInput(f"{file} is no signed attestation: {what}", MADE_BY)
 
     try:
         raw = json.loads(data)
@@ -146,7 +146,7 @@ def verified(file: Path, public_key: Path) -> tuple[bytes, str]:
         raise InvalidInput(
             f"{file} is signed, and no attestation of runs: its payload is of the type {envelope.payload_type!r}, "
             f"not {PAYLOAD_TYPE}",
-            "one is made by: repro attest RUN --key FILE --to FILE",
+            MADE_BY,
         )
     try:
         envelope.verify([key], 1)
