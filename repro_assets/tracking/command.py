@@ -137,14 +137,16 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
     watched = Watched(home, folder, root, words)
     name = command.name or _name_of(words)
     run_id, parent = new_run_id(), opened.parent_run()
-    pins = pins_for(run_id, name, parent, _config(command), None)
+    shown, replaced = recorded_words(words, "config.command")
+    config = {"command": shown}
+    pins = pins_for(run_id, name, parent, config, None)
     captured = capture(home, command.level, root, with_source=pins is None)
     said = watched.warnings(command.inputs)
     with ExitStack() as stack:
         files = {stream: stack.enter_context(_console(home, stream)) for stream in ("stdout", "stderr")}
         run = begin(
             home,
-            _started(command, name, root, captured, pins, (run_id, parent), said),
+            _started(command, config, name, root, captured, pins, (run_id, parent), [*said, *replaced]),
             streams={stream: file.fileno() for stream, file in files.items()},
         )
         try:
@@ -187,12 +189,9 @@ def _inputs(home: Home, root: Path, paths: Sequence[Path], pins: Pins | None) ->
         yield slot, repository.by_digest(home, Digest.parse(digest), name=slot)
 
 
-def _config(command: Command) -> dict[str, Any]:
-    return {"command": recorded_words(command.words, "config.command")[0]}
-
-
 def _started(
     command: Command,
+    config: dict[str, Any],
     name: str,
     root: Path,
     captured: Captured,
@@ -200,8 +199,7 @@ def _started(
     ids: tuple[str, str | None],
     said: list[str],
 ) -> RunStarted:
-    replaced = recorded_words(command.words, "config.command")[1]
-    warnings = [*captured.warnings, *said, *replaced]
+    warnings = [*captured.warnings, *said]
     other = _other_python(command.words[0])
     if other is not None:
         warnings.append(f"the command runs another Python ({other}), whose packages are not captured")
@@ -213,12 +211,12 @@ def _started(
         experiment=command.project,
         tags=list(dict.fromkeys(command.tags)),
         capture_level=command.level.value,
-        config=_config(command),
+        config=config,
         plan={
             "format": program.FORMAT,
             "form": "command",
-            **_config(command),
-            **({"redacted": True} if replaced else {}),
+            **config,
+            **({"redacted": True} if config["command"] != command.words else {}),
             "working_folder": program.within(root, Path.cwd()),
             "project_root": str(root),
             "path": program.within_path(root, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))),

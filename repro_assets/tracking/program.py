@@ -16,6 +16,7 @@ from typing import Any
 from repro_assets.tracking.words import recorded_words
 
 FORMAT = 1
+_WORDS = "plan.interpreter_argv"
 _STARTED_IN = Path.cwd()
 """Where this process was when it loaded this module, which a script does before it goes elsewhere."""
 
@@ -49,13 +50,14 @@ def plan(root: Path) -> dict[str, Any]:
         entry["processes"] = count
     # Who executes a script again begins where it began; code that is typed goes on from where it is.
     folder = _STARTED_IN if entry["form"] in ("script", "module") else Path.cwd()
-    if replaced_words():
+    words, replaced = recorded_words(sys.orig_argv, _WORDS)
+    if replaced:
         entry["redacted"] = True
     return {
         "format": FORMAT,
         **entry,
         "argv": recorded_words(sys.argv[1:], "plan.argv")[0],
-        "interpreter_argv": recorded_words(sys.orig_argv, "plan.interpreter_argv")[0],
+        "interpreter_argv": words,
         "working_folder": within(root, folder),
         "project_root": str(root),
         "path": within_path(root, sys.path),
@@ -64,7 +66,7 @@ def plan(root: Path) -> dict[str, Any]:
 
 def replaced_words() -> list[str]:
     """Return a sentence for each word of the command line that started this process and is not in the plan."""
-    return recorded_words(sys.orig_argv, "plan.interpreter_argv")[1]
+    return recorded_words(sys.orig_argv, _WORDS)[1]
 
 
 def name() -> str:
