@@ -8,7 +8,8 @@ for other processes until any of its metadata does.
 
 from __future__ import annotations
 
-import itertools
+import functools
+import hashlib
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-from repro_assets.capture.remembered import Remembered, Stamps, stamps
+from repro_assets.capture.remembered import Remembered, Stamps, joint_stamp
 from repro_assets.capture.secrets import redact_url
 
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -87,8 +88,6 @@ _METADATA = ("", "/METADATA", "/PKG-INFO", "/direct_url.json")
 """What a distribution's name, version and origin are read from, in the folder of its metadata; or that file itself."""
 _known: dict[tuple[str, str], tuple[object, Any]] = {}
 """What folders on ``sys.path`` hold, by the question and the folder, with the state in which they held it."""
-_Providers = dict[str, list[list[str]]]
-_provided: tuple[object, _Providers] | None = None
 
 
 def installed_packages(cache: Path | None = None) -> Packages:
@@ -135,16 +134,24 @@ def used_distributions(modules: Iterable[str], cache: Path | None = None) -> dic
     dict
         Distribution name to version, in order of the names.
     """
-    providers = _providers(cache)
+    provided = _ask_folders("providers", cache, _names_in)
+    first = {normalised(each.name): [each.name, each.version] for each in installed_packages(cache).installed}
+
+    @functools.cache
+    def providers(name: str) -> list[list[str]]:
+        found = [known[number] for known, names in provided for number in names.get(name, ())]
+        # One that an earlier distribution of the same name hides provides nothing.
+        return [each for each in found if first[normalised(each[0])] == each]
+
     used: dict[str, str] = {}
     for module in modules:
         parts = module.split(".")
         if parts[0] in sys.stdlib_module_names:
             continue
-        found = providers.get(parts[0], [])
+        found = providers(parts[0])
         if len(found) > 1 and len(parts) > 1:
             # Several distributions share this namespace: the second name tells them apart where it can.
-            found = providers.get(".".join(parts[:2]), found)
+            found = providers(".".join(parts[:2])) or found
         used.update((name, version) for name, version in found)
     return dict(sorted(used.items()))
 
@@ -155,25 +162,25 @@ def _ask_folders(question: str, cache: Path | None, ask: Callable[[Iterable[Dist
         return [ask(distributions())]  # what another finder finds has no files that are known here
     changed = [entry for entry in sys.path if _known.get((question, entry), (0,))[0] != _state(entry)]
     if changed:
-        remembered = Remembered(cache, question)
+        remembered = Remembered(cache, question, version=2)
         for entry in changed:
-            state, files = _files_of(entry)
-            answer = remembered.get(str(files[0][0]), files)
+            state, key, files = _files_of(entry)
+            answer = remembered.get(key, files)
             if answer is None:
                 answer = ask(distributions(path=[entry]))
-                remembered.put(str(files[0][0]), files, answer)
+                remembered.put(key, files, answer)
             _known[question, entry] = state, answer
         remembered.save()
     return [_known[question, entry][1] for entry in sys.path]
 
 
-def _files_of(entry: str) -> tuple[object, Stamps]:
-    """Return the state of a folder, and of all its metadata; within this process, as it was found in that state."""
+def _files_of(entry: str) -> tuple[object, str, Stamps]:
+    """Return the state of a folder, a key for it, and the state of all its metadata as it was found in that state."""
     state = _state(entry)
     known = _known.get(("metadata", entry))
     if known is None or known[0] != state:
-        known = _known["metadata", entry] = state, _metadata_stamps(entry or ".")
-    return known
+        known = _known["metadata", entry] = state, joint_stamp(_metadata_files(entry or "."))
+    return state, hashlib.blake2b(os.fsencode(entry or "."), digest_size=16).hexdigest(), known[1]
 
 
 def _state(entry: str) -> object:
@@ -196,29 +203,32 @@ def _packages_in(found: Iterable[Distribution]) -> list[Any]:
 
 
 def _names_in(found: Iterable[Distribution]) -> list[Any]:
-    """Return name, version and import names of each distribution of which all of them read."""
-    read = []
+    """Return name and version of each distribution that reads, and by import name which of them provide it."""
+    read: list[list[str]] = []
+    names: dict[str, list[int]] = {}
     for distribution in found:
         try:
-            package = _read(distribution)
-            read.append([package.name, package.version, sorted(_import_names(distribution))])
+            package, imported = _read(distribution), _import_names(distribution)
         except (OSError, ValueError):
             continue  # what it provides is unknown
-    return read
+        for name in sorted(imported):
+            names.setdefault(name, []).append(len(read))
+        read.append([package.name, package.version])
+    return [read, names]
 
 
-def _metadata_stamps(folder: str) -> Stamps:
-    """Return the state of a folder on ``sys.path``, and of everything in it that a listing is read from."""
+def _metadata_files(folder: str) -> list[str]:
+    """Return a folder on ``sys.path`` and everything in it that a listing is read from."""
     paths = [folder, f"{folder}/EGG-INFO/PKG-INFO"]
     try:
         with os.scandir(folder) as found:
             names = sorted(each.name for each in found if each.name.endswith((".dist-info", ".egg-info", ".egg")))
     except OSError:
-        return stamps(paths)  # no folder: its own state says so
+        return paths  # no folder: its own state says so
     for name in names:
         place = f"{folder}/{name}/EGG-INFO" if name.endswith(".egg") else f"{folder}/{name}"
         paths += [place + file for file in _METADATA]
-    return stamps(paths)
+    return paths
 
 
 def _read(distribution: Distribution) -> Package:
@@ -257,24 +267,6 @@ def _direct(text: str | None) -> tuple[bool, str | None]:
 def _place(distribution: Distribution) -> str:
     # The metadata folder's own name is the only name that is left; `_path` is where the standard library keeps it.
     return Path(str(getattr(distribution, "_path", distribution.locate_file("")))).name
-
-
-def _providers(cache: Path | None) -> _Providers:
-    """Import names, at depth one and two, to the name and version of all that provides them."""
-    global _provided
-    stamp = [(entry, _state(entry)) for entry in sys.path]
-    if _provided is not None and _provided[0] == stamp:
-        return _provided[1]
-    versions = {normalised(each.name): (each.name, each.version) for each in installed_packages(cache).installed}
-    providers: _Providers = {}
-    for name, version, imported in itertools.chain.from_iterable(_ask_folders("providers", cache, _names_in)):
-        if versions[normalised(name)] == (name, version):
-            for each in imported:
-                known = providers.setdefault(each, [])
-                if [name, version] not in known:
-                    known.append([name, version])
-    _provided = (stamp, providers)
-    return providers
 
 
 def _import_names(distribution: Distribution) -> set[str]:

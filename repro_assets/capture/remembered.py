@@ -19,7 +19,10 @@ _REST_NS = 1_000_000_000
 _FORMAT = 1
 
 Stamps = list[list[Any]]
-"""A hash of a path and its size, mtime, ctime and inode, or only the hash where nothing is there; one for each path."""
+"""A hash of a path and its size, mtime, ctime and inode, or only the hash where nothing is there; one for each path.
+
+Of many files together (`joint_stamp`): one hash, their number, the newest mtime and ctime, and nought.
+"""
 
 
 def stamps(paths: Iterable[str | os.PathLike[str]]) -> Stamps:
@@ -34,6 +37,23 @@ def stamps(paths: Iterable[str | os.PathLike[str]]) -> Stamps:
         else:
             found.append([name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino])
     return found
+
+
+def joint_stamp(paths: Iterable[str | os.PathLike[str]]) -> Stamps:
+    """Return the state of many files as one: a hash of all their paths and states, and the newest of their times."""
+    states: list[bytes] = []
+    modified = changed = 0
+    for path in paths:
+        states.append(os.fsencode(path))
+        try:
+            state = os.stat(path)  # noqa: PTH116  (as above)
+        except OSError:
+            states.append(b"absent")
+            continue
+        states.append(b"%d %d %d %d" % (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
+        modified, changed = max(modified, state.st_mtime_ns), max(changed, state.st_ctime_ns)
+    name = hashlib.blake2b(b"\0".join(states), digest_size=16).hexdigest()
+    return [[name, len(states) // 2, modified, changed, 0]]
 
 
 def rested(stamp: Stamps, now_ns: int | None = None) -> bool:

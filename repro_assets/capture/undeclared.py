@@ -16,7 +16,6 @@ import itertools
 import os
 import stat
 import sys
-import sysconfig
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
@@ -230,7 +229,7 @@ def _facts(path: str) -> os.stat_result | None:
 @cache
 def _library_places() -> tuple[str, ...]:
     """Return where interpreter, packages and system have their files, each with ``/`` behind."""
-    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, *sysconfig.get_paths().values()}
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, str(Path(os.__file__).parent)}
     prefixes |= {os.path.realpath(prefix) for prefix in prefixes}
     ours = str(Path(__file__).resolve().parents[1])
     folders = {prefix.rstrip("/") + "/" for prefix in (*prefixes, ours) if prefix.rstrip("/")}

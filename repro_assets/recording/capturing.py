@@ -28,7 +28,6 @@ from repro_assets.capture.scheduler import scheduler_job
 from repro_assets.capture.source import NO_REPOSITORY, capture_source
 from repro_assets.capture.source_tree import SourceCapture, SourceFile
 from repro_assets.errors import SourceChanged
-from repro_assets.recording.tracers import tracers
 from repro_assets.store.home import Home, find_project
 from repro_assets.store.opening import open_objects
 
@@ -117,8 +116,6 @@ def capture(
     with_environment : bool
         False where a person has switched it off, of which there is a warning.
     """
-    # The run whose capture this is has a span.
-    tracers.load_early()
     root = root or project_root()
     stored, document, host, readings = _environment(home, level, root) if with_environment else (None, {}, {}, {})
     if (job := scheduler_job(os.environ)) is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import contextvars
-import importlib
 import os
 import sys
 import threading
@@ -65,13 +64,6 @@ class Tracers:
         """Make `home` the store of spans that name none and have no parent."""
         self._home = home
         self.in_use = True
-
-    def load_early(self) -> None:
-        """Begin to load OpenTelemetry in a thread: whoever captures meanwhile waits for git and the disk anyway."""
-        if "opentelemetry.sdk.trace" not in sys.modules:
-            threading.Thread(
-                target=importlib.import_module, args=("opentelemetry.sdk.trace",), name="repro-load", daemon=True
-            ).start()
 
     def tracer(self, home: Home | None) -> Tracer | None:
         """Return what makes spans for a store, None where they would go nowhere."""
