@@ -1,8 +1,8 @@
 """What fingerprints add to a step of training: for a small, a middle and a large model.
 
-Laws: both ways train the same model in the same process, in blocks that take turns (without, with, with, without), so
-that what else the machine does falls on both; each block with fingerprints begins as a run does, with the state before
-its first step, and ends with the last.
+Laws: two equal trainings in one process take turns step by step, one fingerprinted and one not, and whose step comes
+first takes turns too, so that what else the machine does falls on both; all that a run's watching takes counts, from
+the state before the first step to that after the last.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from benchmarks.measuring import Figure, Section
 
-ROUNDS = 9
-# Width, layers, examples in a batch, steps in a block.
-MODELS = {"small": (32, 1, 32, 600), "middle": (128, 4, 64, 80), "large": (512, 6, 16, 12)}
+ROUNDS = 5
+# Width, layers, examples in a batch, steps of a training.
+MODELS = {"small": (32, 1, 32, 4000), "middle": (128, 4, 64, 320), "large": (512, 6, 16, 60)}
 
 
 def measure() -> Section:
@@ -36,25 +36,20 @@ def measure() -> Section:
         home = make_store(Path(folder) / "data")
         for name, (width, layers, size, steps) in MODELS.items():
             run = begin(home, RunStarted(f"{name:0<16}", "script", name))
-            model, step = _training(width, layers, size)
-            count = sum(parameter.numel() for parameter in model.parameters())
             kept: list[int] = []
             plain: list[float] = []
             watched: list[float] = []
-            _block(step, steps)
             for _ in range(ROUNDS):
-                blocks = [
-                    _block(step, steps),
-                    _watched(run, model, step, steps, kept),
-                    _watched(run, model, step, steps, kept),
-                    _block(step, steps),
-                ]
-                plain.append((blocks[0] + blocks[3]) / 2)
-                watched.append((blocks[1] + blocks[2]) / 2)
+                model, with_ = _training(width, layers, size)
+                _, without = _training(width, layers, size)
+                times = _both(run, model, with_, without, steps, kept)
+                watched.append(times[0] / steps)
+                plain.append(times[1] / steps)
             run.end()
+            count = sum(parameter.numel() for parameter in model.parameters())
             share = [100 * (with_ / without - 1) for without, with_ in zip(plain, watched, strict=True)]
             said.append(
-                f"{name} ({count / 1e6:.2f} million parameters, {steps} steps, {len(kept) / 2 / ROUNDS:.0f} of them "
+                f"{name} ({count / 1e6:.2f} million parameters, {steps} steps, {len(kept) / ROUNDS:.0f} of them "
                 f"fingerprinted): {statistics.median(share):+.1f} % ({min(share):+.1f} to {max(share):+.1f})"
             )
             figures += [
@@ -62,8 +57,9 @@ def measure() -> Section:
                 Figure(f"a step of the {name} model, not fingerprinted", tuple(plain)),
             ]
     about = (
-        f"A transformer on one thread; {ROUNDS} rounds of four blocks that take turns. Parameters, loss, batch, its "
-        f"data and the generators are fingerprinted; limit 2 %. {'; '.join(said)}."
+        f"A transformer on one thread; two equal trainings take turns step by step, one of them fingerprinted, "
+        f"{ROUNDS} times. Parameters, loss, batch, its data and the generators are fingerprinted; limit 2 %. "
+        f"Longer by: {'; '.join(said)}."
     )
     return Section("Fingerprints while training", about, figures, repetitions=ROUNDS)
 
@@ -93,14 +89,10 @@ def _training(width: int, layers: int, size: int) -> tuple[Any, Callable[[Any], 
     return model, step
 
 
-def _block(step: Callable[[Any], None], steps: int) -> float:
-    began = time.perf_counter()
-    for _ in range(steps):
-        step(None)
-    return (time.perf_counter() - began) / steps
-
-
-def _watched(run: Any, model: Any, step: Callable[[Any], None], steps: int, kept: list[int]) -> float:
+def _both(
+    run: Any, model: Any, with_: Callable[[Any], None], without: Callable[[Any], None], steps: int, kept: list[int]
+) -> tuple[float, float]:
+    """Return the seconds of a training that is fingerprinted, and those of one that is not."""
     from repro_assets.determinism.watching import Watch
 
     def keep(at: int, tensors: Any, quantity: str) -> None:
@@ -111,9 +103,18 @@ def _watched(run: Any, model: Any, step: Callable[[Any], None], steps: int, kept
     began = time.perf_counter()
     watch = Watch(keep, model.state_dict, model=model)
     watch.start(0)
+    watched, plain = time.perf_counter() - began, 0.0
     for number in range(1, steps + 1):
-        watch.before(number)
-        step(watch)
-        watch.after(number, last=number == steps)
+        for is_watched in (True, False) if number % 2 else (False, True):
+            began = time.perf_counter()
+            if is_watched:
+                watch.before(number)
+                with_(watch)
+                watch.after(number, last=number == steps)
+                watched += time.perf_counter() - began
+            else:
+                without(None)
+                plain += time.perf_counter() - began
+    began = time.perf_counter()
     watch.close()
-    return (time.perf_counter() - began) / steps
+    return watched + time.perf_counter() - began, plain

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog import queries
-from repro_assets.catalog.queries import Parameters, Rows
+from repro_assets.catalog.parameters import Parameters
+from repro_assets.catalog.queries import Rows
 from repro_assets.lineage.graph import Graph
 from repro_assets.lineage.reading import read_graph
 from repro_assets.store.home import Home

@@ -19,6 +19,7 @@ from repro_assets.catalog import publication
 from repro_assets.catalog.loading import Tables, settle
 from repro_assets.catalog.merging import merge_when_many
 from repro_assets.catalog.opening import interruptible
+from repro_assets.catalog.parameters import execute
 from repro_assets.catalog.publication import Note, work_file
 from repro_assets.catalog.reading import Piece, Segment, Unusable, files_of, group, longest_of, pieces
 from repro_assets.catalog.referenced import read_referenced
@@ -204,7 +205,8 @@ def _advance(home: Home, rebuilt: str | None, begin: float) -> Published:
 def _make_schema(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("BEGIN")
     connection.execute(publication.schema_text())
-    connection.execute(
+    execute(
+        connection,
         "INSERT INTO catalog_info VALUES (?, ?, ?)",
         [publication.SCHEMA_VERSION, publication.schema_digest(), uuid.uuid4().hex],
     )
@@ -347,7 +349,7 @@ def _name_torn(home: Home, tables: Tables, found: dict[str, Form], segments: dic
 
 
 def _draw_revision(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("UPDATE catalog_info SET revision = ?", [uuid.uuid4().hex])
+    execute(connection, "UPDATE catalog_info SET revision = ?", [uuid.uuid4().hex])
 
 
 def _published_revision(home: Home) -> str | None:

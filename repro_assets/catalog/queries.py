@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog import conditions
 from repro_assets.catalog.opening import open_catalog, understood
+from repro_assets.catalog.parameters import Parameters, execute
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import AmbiguousName, InvalidValue, UnknownName
 from repro_assets.metric_direction import lower_is_better
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 Rows = list[dict[str, Any]]
-Parameters = dict[str, Any] | list[Any] | None
 
 _RUN_COLUMNS = (
     "run_id, name, run_kind, asset, partition, experiment, tags, trial, replay_of, state, seed, device, commit, dirty, "
@@ -81,7 +81,7 @@ def query(home: Home, sql: str, parameters: Parameters = None) -> pyarrow.Table:
         If it is interrupted.
     """
     with _reading(home, sql) as connection:
-        return connection.execute(sql, parameters).to_arrow_table()
+        return execute(connection, sql, parameters).to_arrow_table()
 
 
 def rows(home: Home, sql: str, parameters: Parameters = None) -> Rows:
@@ -105,7 +105,7 @@ def _reading(home: Home, sql: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def read_rows(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters = None) -> Rows:
     """Return what a query on an open connection yields, as dictionaries."""
-    answer = connection.execute(sql, parameters)
+    answer = execute(connection, sql, parameters)
     names = [column[0] for column in answer.description]
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
@@ -197,7 +197,8 @@ def best_runs(home: Home, metric: str, mode: str | None = None, limit: int | Non
 def _best_of_few(connection: duckdb.DuckDBPyConnection, metric: str, mode: str, counts: str, limit: int) -> Rows | None:
     """Return the best runs where they are found among those with the best few values, without a join; else None."""
     few = min(2 * limit + _SPARE, _GREATEST_LIMIT)
-    points = connection.execute(
+    points = execute(
+        connection,
         f"SELECT run_id, value, step, {_RANK} FROM metrics_last WHERE name = $metric AND NOT isnan(value) "
         f"ORDER BY 4 LIMIT {few}",
         {"metric": metric, "mode": mode},
@@ -269,7 +270,8 @@ def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     _check_text(text)
     head, _, number = text.partition("~")
     if head == "last" and (number.isdecimal() or text == "last"):
-        found = connection.execute(
+        found = execute(
+            connection,
             "SELECT run_id FROM runs ANTI JOIN deleted_runs USING (run_id) WHERE run_kind <> 'parent' "
             "ORDER BY started_at DESC NULLS LAST, run_id DESC LIMIT 1 OFFSET $back",
             {"back": int(number or 0)},
@@ -283,7 +285,8 @@ def resolve_run_on(connection: duckdb.DuckDBPyConnection, text: str) -> str:
         "name = $text",
         "length($text) >= 8 AND starts_with(run_id, $text)",
     ):
-        found = connection.execute(
+        found = execute(
+            connection,
             f"SELECT run_id FROM runs WHERE {condition} ORDER BY started_at DESC NULLS LAST, run_id DESC LIMIT 6",
             {"text": text},
         ).fetchall()

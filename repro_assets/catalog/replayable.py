@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from repro_assets.catalog.parameters import execute
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -41,5 +43,5 @@ def replay_commands(connection: duckdb.DuckDBPyConnection, runs: Sequence[str]) 
     runs : sequence of str
         Whole ids.
     """
-    found = connection.execute(_REPLAYABLE, {"runs": list(runs)}).fetchall()
+    found = execute(connection, _REPLAYABLE, {"runs": list(runs)}).fetchall()
     return {run_id: shlex.join(["repro", "replay", run_id]) for (run_id,) in found}

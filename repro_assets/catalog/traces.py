@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from repro_assets.catalog.loading import Tables
+from repro_assets.catalog.parameters import execute
 from repro_assets.catalog.rows import Row, json_of, microseconds, text_of
 
 LINES_AT_ONCE = 64
@@ -41,8 +42,8 @@ def read_traces(folder: Path, sizes: dict[str, int], tables: Tables) -> bool:
         if sizes.get(name, -1) < read_to:
             connection.execute("BEGIN")
             for table, column in (("spans", "file"), ("trace_files", "file")):
-                connection.execute(f"DELETE FROM {table} WHERE {column} = ?", [name])
-            connection.execute("DELETE FROM damages WHERE kind = 'trace' AND segment = ?", [name])
+                execute(connection, f"DELETE FROM {table} WHERE {column} = ?", [name])
+            execute(connection, "DELETE FROM damages WHERE kind = 'trace' AND segment = ?", [name])
             connection.execute("COMMIT")
             changed = True
     for name, size in sorted(sizes.items()):
@@ -63,10 +64,14 @@ def _keep(tables: Tables, name: str, spans: list[Row], damages: list[Row], end: 
     connection.execute("BEGIN")
     tables.insert("spans", spans)
     tables.insert("damages", damages)
-    connection.execute(
-        "INSERT INTO trace_files SELECT ?, 0, 0 WHERE ? NOT IN (SELECT file FROM trace_files)", [name, name]
+    execute(
+        connection, "INSERT INTO trace_files SELECT ?, 0, 0 WHERE ? NOT IN (SELECT file FROM trace_files)", [name, name]
     )
-    connection.execute("UPDATE trace_files SET read_to = ?, spans = spans + ? WHERE file = ?", [end, len(spans), name])
+    execute(
+        connection,
+        "UPDATE trace_files SET read_to = ?, spans = spans + ? WHERE file = ?",
+        [end, len(spans), name],
+    )
     connection.execute("COMMIT")
 
 

@@ -18,6 +18,7 @@ from collections import defaultdict, deque
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from repro_assets.catalog.parameters import execute
 from repro_assets.catalog.queries import connect
 from repro_assets.lineage import numbered
 from repro_assets.lineage.reading import ARTIFACTS, RUNS
@@ -173,7 +174,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
 
 
 def _firsts(connection: duckdb.DuckDBPyConnection, sql: str, given: dict[str, Any] | None = None) -> list[str]:
-    return [str(value) for (value,) in connection.execute(sql, given).fetchall()]
+    return [str(value) for (value,) in execute(connection, sql, given).fetchall()]
 
 
 def _gone(home: Home, connection: duckdb.DuckDBPyConnection) -> set[str]:
@@ -198,7 +199,7 @@ def _cycles(connection: duckdb.DuckDBPyConnection) -> list[list[str]]:
         return []
     asked = {"numbers": [number for group in found for number in group]}
     named = dict(
-        connection.execute("SELECT number, key FROM nodes WHERE number IN (SELECT unnest($numbers))", asked).fetchall()
+        execute(connection, "SELECT number, key FROM nodes WHERE number IN (SELECT unnest($numbers))", asked).fetchall()
     )
     onward: defaultdict[str, set[str]] = defaultdict(set)
     for maker, reader in zip(makers.tolist(), readers.tolist(), strict=True):

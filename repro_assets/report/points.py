@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from repro_assets.catalog.parameters import execute
 from repro_assets.report.script import numbers
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def read_points(connection: duckdb.DuckDBPyConnection, source: Source, run_ids: 
 
     order = "step NULLS FIRST, time" if source == "curves" else "time"
     for start in range(0, len(run_ids), BATCH):
-        table = connection.execute(
+        table = execute(
+            connection,
             f"SELECT run_id, name, list(coalesce(step, 'nan'::DOUBLE) ORDER BY {order}) AS step, "
             f"list(value ORDER BY {order}) AS value, list(epoch_us(time) / 1e6 ORDER BY {order}) AS time "
             f"FROM {source} WHERE list_contains($runs, run_id) GROUP BY run_id, name "

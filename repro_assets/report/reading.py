@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.catalog.descriptions import INPUT_NAME, UNDECLARED, fresh_command, opened
+from repro_assets.catalog.parameters import execute
 from repro_assets.catalog.queries import Rows, read_rows, resolve_run_on
 from repro_assets.report.replayed import shown_replay
 
@@ -136,7 +137,8 @@ def choose(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
         connection.execute("INSERT INTO chosen SELECT run_id FROM runs ANTI JOIN deleted_runs USING (run_id)")
         return
     ids = [resolve_run_on(connection, name) for name in names]
-    connection.execute(
+    execute(
+        connection,
         "INSERT INTO chosen SELECT DISTINCT run_id FROM runs WHERE list_contains($ids, run_id) "
         "OR list_contains($ids, parent_run_id)",
         {"ids": ids},

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from repro_assets.artifacts import repository
 from repro_assets.capture.system_info import requirement
 from repro_assets.catalog import queries
+from repro_assets.catalog.parameters import execute
 from repro_assets.errors import InvalidValue, MissingObject, UnknownName
 from repro_assets.identity.digest import Digest
 from repro_assets.interchange.exports.crate import Crate, identifier, value_of
@@ -266,9 +267,9 @@ class Runs:
         points: dict[str, list[list[Any]]] = {}
         given = {"runs": [run["run_id"] for run in runs]}
         with queries.connect(self._home) as connection:
-            for run_id, *point in connection.execute(_POINTS, given).fetchall():
+            for run_id, *point in execute(connection, _POINTS, given).fetchall():
                 points.setdefault(run_id, []).append(point)
-            consoles = connection.execute(_CONSOLES, given).fetchall()
+            consoles = execute(connection, _CONSOLES, given).fetchall()
         environments: dict[str, list[Entity]] = {}
         for run in runs:
             action = self.crate.crate.get(identifier("run", run["run_id"]))

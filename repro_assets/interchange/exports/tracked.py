@@ -16,6 +16,7 @@ from typing import Any
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.catalog import queries
+from repro_assets.catalog.parameters import execute
 from repro_assets.catalog.replayable import replay_commands
 from repro_assets.errors import InvalidValue, MissingObject, UnknownName
 from repro_assets.identity.digest import Digest
@@ -170,9 +171,9 @@ class Tracked:
         points: defaultdict[str, list[Point]] = defaultdict(list)
         with queries.connect(self.home) as connection:
             given = {"runs": run_ids}
-            for run_id, name, step, value, time in connection.execute(_POINTS, given).fetchall():
+            for run_id, name, step, value, time in execute(connection, _POINTS, given).fetchall():
                 points[run_id].append((described.value(name), step, value, time))
-            models = {digest for (digest,) in connection.execute(_MODELS, given).fetchall()}
+            models = {digest for (digest,) in execute(connection, _MODELS, given).fetchall()}
             commands = replay_commands(connection, run_ids)
         by_id = {run["run_id"]: run for run in described.runs}
         for run_id in run_ids:
