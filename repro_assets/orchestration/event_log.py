@@ -1,7 +1,8 @@
 """Dagster's SQLite event log with connections that stay open.
 
 Dagster's own opens and closes a database twice for every event that it stores, and SQLAlchemy compiles its statements
-anew each time; the last connection that closes also makes SQLite write its log back. The files are the same.
+anew each time; the last connection that closes also makes SQLite write its log back. For each database that it opens
+first it loads its migrations, for a new one twice (`repro_assets.orchestration.storages`). The files are the same.
 
 Laws: no connection is used on both sides of a fork; an event is in SQLite's write-ahead log when it was stored, so it
 outlives its process, and a machine that loses its power loses the last of them: what must last is in the journal.
@@ -9,22 +10,29 @@ outlives its process, and a machine that loses its power loses the last of them:
 
 from __future__ import annotations
 
+import functools
 import os
+import sqlite3
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from dagster import StringSource
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import SqlEventLogStorageMetadata, SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.sql import get_alembic_config
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, exc, text
+
+from repro_assets.orchestration.storages import BUSY_SECONDS, has_tables
 
 OPEN_DATABASES = 8
 """Of how many runs the databases stay open; a webserver looks at many."""
-_BUSY_SECONDS = 60
 
 
 class EventLog(SqliteEventLogStorage):
@@ -66,7 +74,7 @@ class EventLog(SqliteEventLogStorage):
             engine = create_engine(
                 self.conn_string_for_shard(shard),
                 pool_size=1,
-                connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+                connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
             )
             event.listen(engine, "connect", _leave_syncing_to_checkpoints)
             self._engines[shard] = engine
@@ -74,6 +82,18 @@ class EventLog(SqliteEventLogStorage):
                 self._engines.popitem(last=False)[1].dispose()
         self._engines.move_to_end(shard)
         return engine
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        if engine.url.database is not None and has_tables(Path(engine.url.database)):
+            return
+        # Where another process makes them at this moment, Dagster waits for it.
+        with suppress(exc.DatabaseError, sqlite3.DatabaseError), engine.connect() as connection:
+            connection.execute(text("PRAGMA journal_mode=WAL"))
+            SqlEventLogStorageMetadata.create_all(connection)
+            MigrationContext.configure(connection).stamp(_migrations(), "head")
+            connection.commit()
+            return
+        super()._initdb(engine, for_index_shard)
 
     def dispose(self) -> None:
         """Close the databases."""
@@ -85,6 +105,11 @@ class EventLog(SqliteEventLogStorage):
         # Kept: closing them here would take the parent's locks from its files.
         self._inherited.append(self._engines)
         self._engines = OrderedDict()
+
+
+@functools.cache
+def _migrations() -> ScriptDirectory:
+    return ScriptDirectory.from_config(get_alembic_config(sqlite_event_log.__file__))
 
 
 def _leave_syncing_to_checkpoints(connection: Any, _: Any) -> None:
