@@ -158,7 +158,7 @@ def used_distributions(modules: Iterable[str], cache: Path | None = None) -> dic
 
 def _ask_folders(question: str, cache: Path | None, ask: Callable[[Iterable[Distribution]], Any]) -> list[Any]:
     """Ask what the distributions of each folder on ``sys.path`` are, in that order; only changed ones are read."""
-    if any(each is not PathFinder and hasattr(each, "find_distributions") for each in sys.meta_path):
+    if any(hasattr(each, "find_distributions") and not _looks_in_folders(each) for each in sys.meta_path):
         return [ask(distributions())]  # what another finder finds has no files that are known here
     changed = [entry for entry in sys.path if _known.get((question, entry), (0,))[0] != _state(entry)]
     if changed:
@@ -172,6 +172,14 @@ def _ask_folders(question: str, cache: Path | None, ask: Callable[[Iterable[Dist
             _known[question, entry] = state, answer
         remembered.save()
     return [_known[question, entry][1] for entry in sys.path]
+
+
+def _looks_in_folders(finder: object) -> bool:
+    """Tell whether a finder finds what lies in the folders on ``sys.path``, and nothing else."""
+    # The package importlib-metadata puts its own in the place of Python's; some libraries bring a copy of it.
+    kind = type(finder)
+    is_backport = kind.__name__ == "MetadataPathFinder" and kind.__module__.endswith("importlib_metadata")
+    return finder is PathFinder or is_backport
 
 
 def _files_of(entry: str) -> tuple[object, str, Stamps]:

@@ -131,6 +131,23 @@ def test_what_another_process_has_listed_counts_until_any_metadata_changes(
     assert installed_packages(cache).installed[1].origin == "https://host.org/two-2.whl"
 
 
+def test_a_process_that_imported_the_backport_of_importlib_metadata_is_not_asked_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backport = pytest.importorskip("importlib_metadata")
+    place, reads = tmp_path / "site", []
+    installed(place, "one-1", {"METADATA": metadata("one", "1"), "RECORD": "one/__init__.py,,\n"})
+    monkeypatch.setattr(sys, "path", [str(place)])
+    others = [each for each in sys.meta_path if type(each).__name__ != "MetadataPathFinder"]
+    monkeypatch.setattr(sys, "meta_path", [*others, backport.MetadataPathFinder()])
+    monkeypatch.setattr(packages, "_known", {})
+    monkeypatch.setattr(packages, "_read", lambda each, read=packages._read: reads.append(each) or read(each))
+    for _ in range(3):
+        assert [each.name for each in installed_packages().installed] == ["one"]
+        assert used_distributions(["one"]) == {"one": "1"}
+    assert len(reads) == 2
+
+
 def test_used_distributions_are_found_by_import_name() -> None:
     used = used_distributions(["torch.nn", "yaml", "sklearn.linear_model", "os.path", "json", "nobody_has_this"])
     assert list(used) == ["PyYAML", "scikit-learn", "torch"]
