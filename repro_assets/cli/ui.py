@@ -11,9 +11,9 @@ def ui(
     port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Port on 127.0.0.1.")] = 3000,
 ) -> None:
     """Serve Dagster's pages on 127.0.0.1: the asset graph, runs, and what each asset is."""
+    from repro_assets.capture.project import project_root
     from repro_assets.cli.answering import here, say
     from repro_assets.orchestration.serving import check_free, definitions_of, serve
-    from repro_assets.recording.capturing import project_root
 
     root = project_root()
     definitions_of(root)

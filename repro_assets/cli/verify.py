@@ -37,7 +37,7 @@ def verify_determinism(
     stopped_like_ctrl_c()
     with shown_log(verbose) as log:
         if home is None:
-            from repro_assets.recording.capturing import project_root, source_folders
+            from repro_assets.capture.project import project_root, source_folders
 
             found = verification.verify_determinism(
                 target, runs, seed, timeout=timeout, strict=strict, path=source_folders(project_root()), log=log

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from repro_assets.capture.code_version import code_version
+from repro_assets.capture.project import project_root
 from repro_assets.errors import ReproError, UnknownName
-from repro_assets.recording.capturing import project_root
 from repro_assets.store.home import Home, find_store
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from repro_assets.capture.project import project_root, source_folders
 from repro_assets.errors import InvalidInput
-from repro_assets.recording.capturing import project_root, source_folders
 
 DEFAULT_MODULE = "repro_assets.definitions"
 ATTRIBUTE = "defs"

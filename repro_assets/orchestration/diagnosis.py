@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from repro_assets.capture.git import find_top
+from repro_assets.capture.project import project_root, source_folders
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import hash_seed_in_effect
 from repro_assets.errors import NoStore, ReproError, from_os_error
@@ -26,7 +27,6 @@ from repro_assets.journal.merged import forms, read_journal
 from repro_assets.journal.segments import Damage
 from repro_assets.orchestration.code_locations import NoDefinitions, code_location
 from repro_assets.orchestration.request import environment
-from repro_assets.recording.capturing import project_root, source_folders
 from repro_assets.store.home import VARIABLE, Home, find_store
 
 OK, WARN, FAIL = "ok", "warn", "fail"

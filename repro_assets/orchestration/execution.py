@@ -21,6 +21,7 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.code_version import CodeVersion, code_version
 from repro_assets.capture.level import Level
+from repro_assets.capture.project import project_root
 from repro_assets.catalog.naming import known_artifact
 from repro_assets.determinism.mode import LateSetting, Mode, applied, refuse
 from repro_assets.determinism.settings import settings_record
@@ -46,7 +47,7 @@ from repro_assets.orchestration.config import AssetConfig, Named, hyperparameter
 from repro_assets.orchestration.resuming import Beginning
 from repro_assets.orchestration.step_runs import open_runs
 from repro_assets.recording import progress, ranks, raw_inputs, recipes, reuse, tracing
-from repro_assets.recording.capturing import Captured, project_root
+from repro_assets.recording.capturing import Captured
 from repro_assets.recording.lifetime import begin, recorded
 from repro_assets.recording.monitoring import monitored
 from repro_assets.recording.run import FAILED, Run, new_run_id

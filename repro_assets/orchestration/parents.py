@@ -20,6 +20,7 @@ from dagster._core.code_pointer import FileCodePointer
 from dagster._core.execution.context.system import StepExecutionContext
 
 from repro_assets.capture.level import Level
+from repro_assets.capture.project import project_root
 from repro_assets.capture.secrets import redact_text
 from repro_assets.journal.run_records import ParentState, RunStarted
 from repro_assets.journal.segments import journal_at
@@ -100,7 +101,7 @@ def code_location(run: dg.DagsterRun) -> dict[str, str] | None:
     module = getattr(pointer, "module", None)
     if isinstance(pointer, FileCodePointer):
         # A replay imports it from the recorded tree, in which the project's folder comes first.
-        root = capturing.project_root()
+        root = project_root()
         module = module_of(root, Path(pointer.working_directory or root) / pointer.python_file)
     return {"module": module, "attribute": getattr(pointer, "fn_name", "defs")} if module else None
 
@@ -127,7 +128,7 @@ def replay_plan(step: StepExecutionContext, asset: str, partition: str | None) -
         "tags": {key: value for key, value in run.tags.items() if not key.startswith(".dagster") and key != REPORT_TAG},
         "executor": step.job_def.executor_def.name,
         "variables": sorted(set(_variables(run.run_config))),
-        "working_folder": str(capturing.project_root()),
+        "working_folder": str(project_root()),
         "argv": [redact_text(argument) for argument in sys.orig_argv],
     }
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from repro_assets.capture.project import project_root, source_folders
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import warning_filters
 from repro_assets.errors import MachineError
 from repro_assets.orchestration.code_locations import DEFAULT_MODULE
 from repro_assets.recording import progress
-from repro_assets.recording.capturing import project_root, source_folders
 from repro_assets.store.home import VARIABLE, Home
 
 FORMAT = 1

@@ -16,6 +16,7 @@ from dagster._core.execution.api import execute_run
 from sqlalchemy.exc import OperationalError
 
 from repro_assets import errors
+from repro_assets.capture.project import project_root
 from repro_assets.catalog.projection import refresh
 from repro_assets.errors import InvalidValue, MachineError, ReproError, UnknownName
 from repro_assets.orchestration import parents, refusals, selection, traces
@@ -23,7 +24,6 @@ from repro_assets.orchestration.config import check_fields
 from repro_assets.orchestration.instance import open_instance
 from repro_assets.orchestration.request import DEFAULT_JOB, RunAnswer, RunRequest
 from repro_assets.recording import logs
-from repro_assets.recording.capturing import project_root
 from repro_assets.recording.redaction import redact
 from repro_assets.recording.resumption import SLOT
 from repro_assets.recording.tracers import tracers

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from repro_assets.capture.project import project_root
 from repro_assets.determinism.mode import Mode
 from repro_assets.errors import MachineError, ReusedElsewhere
 from repro_assets.orchestration.code_locations import code_location
 from repro_assets.orchestration.request import environment
-from repro_assets.recording.capturing import project_root
 from repro_assets.store.home import Home
 
 ADDRESS = "127.0.0.1"

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import dagster as dg
 
+from repro_assets.capture.project import project_root, source_folders
 from repro_assets.catalog import queries
 from repro_assets.catalog.makers import resolve_maker
 from repro_assets.determinism.mode import Mode
@@ -18,7 +19,6 @@ from repro_assets.errors import InvalidValue
 from repro_assets.journal.run_records import CheckMade
 from repro_assets.journal.segments import journal_at
 from repro_assets.orchestration.instance import open_instance
-from repro_assets.recording.capturing import project_root, source_folders
 from repro_assets.store.home import Home
 
 CHECK = "deterministic"

@@ -22,13 +22,14 @@ from repro_assets.artifacts.kinds.tree import TreeFile
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.level import Level
 from repro_assets.capture.notebook import NotebookCapture, capture_notebook
+from repro_assets.capture.project import project_root
 from repro_assets.capture.remembered import Remembered
 from repro_assets.capture.scanned import ScanCache
 from repro_assets.capture.scheduler import scheduler_job
 from repro_assets.capture.source import NO_REPOSITORY, capture_source
 from repro_assets.capture.source_tree import SourceCapture, SourceFile
 from repro_assets.errors import SourceChanged
-from repro_assets.store.home import Home, find_project
+from repro_assets.store.home import Home
 from repro_assets.store.opening import open_objects
 
 if TYPE_CHECKING:
@@ -79,18 +80,6 @@ class Captured:
     def environment_digest(self) -> str | None:
         """Digest of the environment's document; None where it was not to be captured."""
         return None if self.environment is None else str(self.environment.digest)
-
-
-def project_root(start: Path | None = None) -> Path:
-    """Return the nearest folder upwards that is a project's top, else `start` itself."""
-    folder = (start or Path.cwd()).absolute()
-    return find_project(folder) or folder
-
-
-def source_folders(root: Path) -> list[Path]:
-    """Return the folders that a project's modules are imported from: its own, and ``src`` where that is no package."""
-    inner = root / "src"
-    return [root, inner] if inner.is_dir() and not (inner / "__init__.py").exists() else [root]
 
 
 def capture(

@@ -15,11 +15,12 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.capture.environment import capture_environment
 from repro_assets.capture.level import Level
+from repro_assets.capture.project import project_root
 from repro_assets.capture.source import capture_source
 from repro_assets.capture.system_info import write_files
 from repro_assets.errors import InvalidInput, NoStore, UnknownName
 from repro_assets.identity.digest import Digest
-from repro_assets.recording.capturing import project_root, summarize
+from repro_assets.recording.capturing import summarize
 from repro_assets.store.home import Home, find_store
 
 CURRENT = "current"

@@ -22,12 +22,12 @@ from typing import Any
 
 from repro_assets.artifacts import repository
 from repro_assets.capture.audit_events import close_window, open_window, open_windows
+from repro_assets.capture.project import project_root
 from repro_assets.capture.secrets import redact_text
 from repro_assets.capture.source_tree import SourceCapture
 from repro_assets.capture.undeclared import FILE, Noted, Window
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted, UndeclaredInputs
-from repro_assets.recording.capturing import project_root
 from repro_assets.recording.handed_up import HandedUp
 from repro_assets.store.home import Home, store_of
 

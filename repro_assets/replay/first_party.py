@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from repro_assets.artifacts import repository
+from repro_assets.capture.project import source_folders
 from repro_assets.identity.digest import Digest
-from repro_assets.recording.capturing import source_folders
 from repro_assets.store.home import Home
 
 

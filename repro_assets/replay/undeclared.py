@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from repro_assets.capture.code_version import first_party_files
+from repro_assets.capture.project import source_folders
 from repro_assets.capture.unrepeatable import UnrepeatableCall, unrepeatable_calls
 from repro_assets.catalog import queries
 from repro_assets.catalog.descriptions import UNDECLARED
 from repro_assets.catalog.queries import Rows
-from repro_assets.recording.capturing import source_folders
 from repro_assets.replay.entries import cells_of, parse
 from repro_assets.replay.records import Recorded
 from repro_assets.store.home import Home

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from repro_assets.capture.project import source_folders
 from repro_assets.capture.variables import is_allowed
 from repro_assets.determinism.mode import Mode
 from repro_assets.determinism.process_start import warning_filters
 from repro_assets.determinism.settings import RECORDED_VARIABLES
 from repro_assets.recording import tracing
-from repro_assets.recording.capturing import source_folders
 from repro_assets.replay.records import Recorded
 from repro_assets.store.home import VARIABLE, Home
 from repro_assets.tracking import opened

@@ -19,8 +19,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from repro_assets.capture.project import project_root
 from repro_assets.errors import InvalidInput, InvalidValue
-from repro_assets.recording.capturing import project_root
 from repro_assets.recording.redaction import redact
 
 PINS = "REPRO_PINS"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from repro_assets.capture.project import source_folders
 from repro_assets.errors import InvalidInput
 from repro_assets.orchestration.code_locations import NoDefinitions, code_location, module_of
 from repro_assets.orchestration.diagnosis import diagnose
-from repro_assets.recording.capturing import source_folders
 
 
 @pytest.mark.parametrize(

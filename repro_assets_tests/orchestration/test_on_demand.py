@@ -17,11 +17,11 @@ from executing import Executing
 
 from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
+from repro_assets.capture.project import project_root
 from repro_assets.catalog import queries
 from repro_assets.cli.app import main
 from repro_assets.identity.digest import Digest
 from repro_assets.orchestration import request as requests
-from repro_assets.recording.capturing import project_root
 from repro_assets.replay.launch import replay
 from repro_assets.store.home import Home, make_store
 from repro_assets.training import policy

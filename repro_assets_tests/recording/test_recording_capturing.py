@@ -16,13 +16,14 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.retention import dependence
 from repro_assets.capture import environment
 from repro_assets.capture.level import Level
+from repro_assets.capture.project import project_root
 from repro_assets.capture.source_tree import SourceFile
 from repro_assets.catalog import queries
 from repro_assets.catalog.projection import refresh
 from repro_assets.identity.digest import Digest
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording import capturing
-from repro_assets.recording.capturing import capture, project_root, summarize
+from repro_assets.recording.capturing import capture, summarize
 from repro_assets.recording.lifetime import begin
 from repro_assets.store.home import Home
 
