@@ -64,6 +64,11 @@ def point_of(name: str, value: float, step: int | None) -> Point:
         raise InvalidValue("a metric has no name", "give one, such as 'loss'")
     try:
         place = None if step is None else operator.index(step)
+    except TypeError as error:
+        raise InvalidValue(
+            f"metric {name!r} has the step {reprlib.repr(step)}, which is no whole number", "count its steps: 1, 2, 3"
+        ) from error
+    try:
         return named, place, float(value), time.time_ns()
     except (TypeError, ValueError, OverflowError) as error:
         given = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else reprlib.repr(value)

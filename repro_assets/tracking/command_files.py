@@ -2,15 +2,16 @@
 
 Laws: a file among the words that was there before is an input; one that is new or was changed meanwhile is an output,
 and so is a folder that is new, or one of the project in which something is; what a person names counts whatever the
-words say. A folder that was there is no input unless a person says so, because nobody knows how large it may be: that
-is said. A store is neither. Nothing is guessed from what a program is known to do.
+words say, but what the command left as it was is not its output. A folder that was there is no input unless a person
+says so, because nobody knows how large it may be: that is said. A store is neither. Nothing is guessed from what a
+program is known to do.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from repro_assets.errors import InvalidValue
@@ -113,6 +114,11 @@ def outputs_of(home: Home, folder: Path, patterns: Sequence[str]) -> dict[str, l
         above = {parent for path in paths for parent in path.parents}
         found[pattern] = [path for path in paths if path not in above]
     return found
+
+
+def states_of(paths: Iterable[Path]) -> dict[Path, Facts | Contents | None]:
+    """Return what the file system says of files and folders; None of a folder that holds too much to tell."""
+    return {path: _contents(path) if path.is_dir() else _facts(path) for path in paths}
 
 
 def _holds_store(home: Home, path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections import Counter
@@ -100,6 +101,21 @@ def test_a_run_that_cannot_begin_leaves_no_record(home: Home, name: str, seed: i
     with pytest.raises(InvalidValue):
         begin(home, run_records.RunStarted(new_run_id(), "script", name, seed=seed))
     assert list_segments(home.journal) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "said"),
+    [
+        (1, 1.5, "'n' has the step 1.5, which is no whole number"),
+        (1, "3", "'n' has the step '3', which is no whole number"),
+        ("a", 1, "'n' at step 1 cannot be 'a'"),
+        (1 << 2000, 1, "'n' at step 1 cannot be an integer of 2001 bits"),
+    ],
+)
+def test_a_point_that_is_none_says_what_is_wrong_with_it(run: Run, value: object, step: object, said: str) -> None:
+    with pytest.raises(InvalidValue, match=re.escape(said)):
+        run.log_metric("n", value, step)  # type: ignore[arg-type]
+    run.end()
 
 
 def test_metrics_are_on_the_disk_when_flush_has_returned(run: Run, records_of: Records) -> None:

@@ -147,6 +147,25 @@ def test_an_output_that_nothing_fits_is_a_failure_and_what_there_is_is_kept(proj
     assert [item["slot"] for item in queries.rows(project, "SELECT slot FROM run_outputs")] == ["made"]
 
 
+def test_a_named_output_that_the_command_left_as_it_was_is_not_its_own(project, tracked, runs):
+    folder = project.root.parent
+    (folder / "kept").mkdir()
+    for name in ("old.bin", "kept/old.bin"):
+        (folder / name).write_text("from before")
+    for pattern in ("old.*", "kept", "kept/**"):
+        code, _, err = tracked("--output", pattern, "--", "true")
+        assert code == 1
+        assert f"the output {pattern!r} was there before, and the command left it as it was (remove it, " in err
+    assert [run["state"] for run in runs()] == ["FAILED"] * 3
+    assert queries.rows(project, "SELECT slot FROM run_outputs") == []
+    words = ("--output", "*.bin", "--output", "kept", "--", "sh", "-c", "cp old.bin new.bin; touch kept/more")
+    assert tracked(*words)[0] == 0
+    assert [row["slot"] for row in queries.rows(project, "SELECT slot FROM run_outputs ORDER BY slot")] == [
+        "kept",
+        "new.bin",
+    ]
+
+
 def test_a_folder_that_was_there_is_an_output_where_something_in_it_changed(project, tracked, runs, tmp_path):
     folder = project.root.parent
     for name in ("out", "read", "named"):
@@ -186,7 +205,7 @@ def test_a_folder_of_too_much_is_not_looked_at_and_that_is_said(tmp_path, projec
 def test_an_output_that_holds_the_store_is_refused(tracked, runs):
     code, _, err = tracked("--output", "dat*", "--", "true")
     assert (code, "holds the store" in err) == (2, True)
-    assert [row["state"] for row in runs()] == ["FAILED"]
+    assert runs() == [], "nothing was executed"
 
 
 @pytest.mark.parametrize("words", [("-c", "echo {}"), ("-c", "true", "--token", "{}"), ("-c", "true", "--token={}")])
