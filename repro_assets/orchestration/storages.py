@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from dagster import StringSource
 from dagster._core.storage.runs import SqliteRunStorage
@@ -32,31 +32,11 @@ def has_tables(database: Path) -> bool:
             return False
 
 
-class RunStorage(SqliteRunStorage):
-    """Dagster's runs in ``<home>/history``, where Dagster has them by default.
+class _InHome:
+    """A storage whose only setting is `home`; its database is ``<home>/FOLDER/DATABASE.db``, as Dagster has it."""
 
-    Named in ``dagster.yaml`` as ``run_storage``, with `home` as its only setting.
-    """
-
-    @classmethod
-    def config_type(cls) -> Any:
-        """Return the schema of its config."""
-        return {"home": StringSource}
-
-    @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Return the run storage of an instance."""
-        folder = Path(config_value["home"], "history")
-        if has_tables(folder / "runs.db"):
-            return cls(create_db_conn_string(str(folder), "runs"), inst_data)
-        return cls.from_local(str(folder), inst_data)
-
-
-class ScheduleStorage(SqliteScheduleStorage):
-    """Dagster's schedules and sensors in ``<home>/schedules``, where Dagster has them by default.
-
-    Named in ``dagster.yaml`` as ``schedule_storage``, with `home` as its only setting.
-    """
+    FOLDER: ClassVar[str]
+    DATABASE: ClassVar[str]
 
     @classmethod
     def config_type(cls) -> Any:
@@ -64,11 +44,22 @@ class ScheduleStorage(SqliteScheduleStorage):
         return {"home": StringSource}
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Return the schedule storage of an instance."""
-        folder = Path(config_value["home"], "schedules")
-        if has_tables(folder / "schedules.db"):
-            return cls(create_db_conn_string(str(folder), "schedules"), inst_data)
-        made = cls.from_local(str(folder), inst_data)
-        assert isinstance(made, cls)
-        return made
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
+        """Return the storage of an instance."""
+        storage: Any = cls
+        folder = Path(config_value["home"], cls.FOLDER)
+        if has_tables(folder / f"{cls.DATABASE}.db"):
+            return storage(create_db_conn_string(str(folder), cls.DATABASE), inst_data)
+        return storage.from_local(str(folder), inst_data)
+
+
+class RunStorage(_InHome, SqliteRunStorage):
+    """Dagster's runs; named in ``dagster.yaml`` as ``run_storage``."""
+
+    FOLDER, DATABASE = "history", "runs"
+
+
+class ScheduleStorage(_InHome, SqliteScheduleStorage):
+    """Dagster's schedules and sensors; named in ``dagster.yaml`` as ``schedule_storage``."""
+
+    FOLDER, DATABASE = "schedules", "schedules"
