@@ -38,7 +38,7 @@ from repro_assets.store import durable
 from repro_assets.store.home import Home
 from repro_assets.tracking import opened, program
 from repro_assets.tracking.captures import note_end, start_facts
-from repro_assets.tracking.command_files import Watched, outputs_of, refuse_patterns, states_of
+from repro_assets.tracking.command_files import Named, Watched
 from repro_assets.tracking.pinned import Pins, pins_for, top
 from repro_assets.tracking.words import recorded_words
 
@@ -133,9 +133,8 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
     missing = [path for path in command.inputs if not path.exists()]
     if missing:
         raise InvalidInput(f"the input {missing[0]} is not there", "check the path")
-    refuse_patterns(folder, command.outputs)
+    named = Named(home, folder, command.outputs)
     watched = Watched(home, folder, root, words)
-    before = states_of(itertools.chain.from_iterable(outputs_of(home, folder, command.outputs).values()))
     name = command.name or _name_of(words)
     run_id, parent = new_run_id(), opened.parent_run()
     shown, replaced = recorded_words(words, "config.command")
@@ -158,8 +157,7 @@ def execute(home: Home, command: Command, *, stdout: BinaryIO, stderr: BinaryIO)
             with monitored(run):
                 ended = _executed(run, words, inputs, files, {"stdout": stdout, "stderr": stderr})
             note_end(run, captured, pins)
-            named = outputs_of(home, folder, command.outputs)
-            products, lacking = _kept(run, root, _made(named, before), watched.changed())
+            products, lacking = _kept(run, root, named.made(), watched.changed())
         except BaseException as error:
             run.end(INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED, error)
             raise
@@ -344,18 +342,7 @@ def _kept(
     return products, lacking
 
 
-def _made(named: Mapping[str, list[Path]], before: Mapping[Path, Any]) -> dict[str, list[Path]]:
-    """Return what fits each pattern without what was there before and is as it was."""
-    found = {pattern: states_of(paths) for pattern, paths in named.items()}
-    return {
-        pattern: [path for path, state in states.items() if state is None or before.get(path) != state]
-        for pattern, states in found.items()
-    }
-
-
-def _state(
-    words: Sequence[str], ended: _Ended, lacking: Sequence[str], named: Mapping[str, list[Path]]
-) -> tuple[str, str | None]:
+def _state(words: Sequence[str], ended: _Ended, lacking: Sequence[str], named: Named) -> tuple[str, str | None]:
     if ended.told is not None:
         return INTERRUPTED, signal.Signals(ended.told).name
     if ended.signal is not None:
@@ -363,7 +350,7 @@ def _state(
         return (INTERRUPTED if ended.signal == signal.SIGINT else FAILED), f"{words[0]} was ended by {name}"
     if ended.code:
         return FAILED, f"{words[0]} returned {ended.code}"
-    if lacking and named[lacking[0]]:
+    if lacking and named.is_there(lacking[0]):
         return FAILED, (
             f"the output {lacking[0]!r} was there before, and the command left it as it was (remove it, or name what "
             "the command makes)"

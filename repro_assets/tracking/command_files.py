@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from repro_assets.errors import InvalidValue
@@ -116,9 +116,38 @@ def outputs_of(home: Home, folder: Path, patterns: Sequence[str]) -> dict[str, l
     return found
 
 
-def states_of(paths: Iterable[Path]) -> dict[Path, Facts | Contents | None]:
-    """Return what the file system says of files and folders; None of a folder that holds too much to tell."""
-    return {path: _contents(path) if path.is_dir() else _facts(path) for path in paths}
+class Named:
+    """The outputs that a person names by patterns, as they are before the command begins.
+
+    Raises
+    ------
+    InvalidValue
+        As `refuse_patterns` and `outputs_of`.
+    """
+
+    def __init__(self, home: Home, folder: Path, patterns: Sequence[str]) -> None:
+        refuse_patterns(folder, patterns)
+        self._home, self._folder, self._patterns = home, folder, patterns
+        self._before = {path: _state(path) for paths in self._found().values() for path in paths}
+
+    def made(self) -> dict[str, list[Path]]:
+        """Return what fits each pattern now, without what was there before and is as it was."""
+        return {
+            pattern: [path for path in paths if (state := _state(path)) is None or self._before.get(path) != state]
+            for pattern, paths in self._found().items()
+        }
+
+    def is_there(self, pattern: str) -> bool:
+        """Tell whether anything fits a pattern, made or not."""
+        return bool(self._found()[pattern])
+
+    def _found(self) -> dict[str, list[Path]]:
+        return outputs_of(self._home, self._folder, self._patterns)
+
+
+def _state(path: Path) -> Facts | Contents | None:
+    """Return what the file system says of a file or folder; None of a folder that holds too much to tell."""
+    return _contents(path) if path.is_dir() else _facts(path)
 
 
 def _holds_store(home: Home, path: Path) -> bool:
