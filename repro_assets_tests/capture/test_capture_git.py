@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from folders import write
 from source_trees import TOKEN, git, paths, reasons
+from waiting import alive, until
 
 from repro_assets.capture.git import Worktree
 from repro_assets.capture.remembered import Remembered
@@ -223,13 +224,4 @@ def test_a_git_that_hangs_is_given_up_with_what_it_started(
     assert paths(capture) == [".gitignore", "a.py", "pkg/b.py"]
     assert "did not answer" in capture.document["unavailable"]["git"]
     for line in (tmp_path / "started").read_text().split():
-        with pytest.raises(ProcessLookupError):
-            _wait_until_gone(int(line))
-
-
-def _wait_until_gone(process: int) -> None:
-    for _ in range(500):
-        os.kill(process, 0)
-        if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            raise ProcessLookupError  # killed, and nobody has looked at it yet
-        time.sleep(0.01)
+        until(lambda process=int(line): not alive(process))

@@ -10,24 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
+from waiting import alive, until
 
 pytestmark = pytest.mark.slow
-
-
-def until(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-def ended(number: int) -> bool:
-    try:
-        return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_a_run_is_made_once_and_then_reused(project, inside):
@@ -91,7 +77,7 @@ def test_a_run_that_is_ended_by_a_signal_is_interrupted(project, inside, tmp_pat
         return {row["asset"] or "parent": row["state"] for row in rows}
 
     # With the command killed, the executing process is told by the system and needs a moment.
-    until(lambda: "RUNNING" not in states().values(), 30)
+    until(lambda: "RUNNING" not in states().values())
     assert states() == {"parent": "INTERRUPTED", "held": "INTERRUPTED"}
     assert inside("store", "fsck", "--full", home=home).code == 0
 
@@ -131,7 +117,7 @@ def test_a_run_whose_processes_were_all_killed_is_settled_by_the_next_command(pr
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     # What is killed takes a moment to end; it is nobody's child, so it may stay a zombie.
-    until(lambda: all(ended(int(child)) for child in children))
+    until(lambda: not any(alive(int(child)) for child in children))
     rows = inside("sql", "SELECT run_kind, state, state_source FROM runs ORDER BY 1", "--json", home=home)
     assert rows.document == [
         {"run_kind": "asset", "state": "INTERRUPTED", "state_source": "process"},

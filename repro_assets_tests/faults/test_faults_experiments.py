@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from experiment_families import LEAVES, MEMBERS, RAISES, SPAWNED, figure
+from waiting import alive, until
 
 from repro_assets.catalog import queries
 from repro_assets.store.home import Home, make_store
@@ -37,6 +38,11 @@ class Said:
         self.run_id, self.pid = (lines[0].split()[1], int(lines[0].split()[2])) if lines else (None, 0)
         self.ending, self.ended = "ending" in lines, "ended" in lines
         self.durable = max((int(line) for line in lines if line.isdigit()), default=-1)
+
+
+def pids(folder: Path) -> set[int]:
+    """Return the processes of all that have begun."""
+    return {said.pid for name in NAMES if (said := Said(folder, name)).pid}
 
 
 class Reader(threading.Thread):
@@ -60,7 +66,7 @@ class Reader(threading.Thread):
     def begin(self) -> None:
         """Read from now on."""
         self.start()
-        wait_until(lambda: self.looks > 0 or self.error is not None)
+        until(lambda: self.looks > 0 or self.error is not None)
 
     def end(self) -> None:
         """Look for the last time, and raise what went wrong."""
@@ -98,22 +104,7 @@ def families(folder: Path, steps: int) -> Iterator[list[subprocess.Popen[bytes]]
     finally:
         for process in started:
             process.wait(120)
-        wait_until(lambda: not any(alive(Said(folder, name).pid) for name in NAMES))
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text() if pid else ""
-    except FileNotFoundError:
-        return False
-    return bool(stat) and stat.rpartition(")")[2].split()[0] != "Z"
+        until(lambda: not any(alive(pid) for pid in pids(folder)))
 
 
 def check(home: Home, folder: Path, steps: int, killed: set[int]) -> dict[str, str]:
@@ -165,7 +156,7 @@ def test_each_of_sixteen_has_its_state_its_metrics_and_its_parent(home: Home, tm
     reader.begin()
     with families(tmp_path, 60):
         for name, number in victims.items():
-            wait_until(lambda name=name: Said(tmp_path, name).durable >= 3)
+            until(lambda name=name: Said(tmp_path, name).durable >= 3)
             killed.add(Said(tmp_path, name).pid)
             os.kill(Said(tmp_path, name).pid, number)
     reader.end()
@@ -184,11 +175,10 @@ def test_at_random_instants_nothing_that_was_said_is_lost(home: Home, tmp_path: 
     killed: set[int] = set()
     reader.begin()
     with families(tmp_path, 60) as started:
-        wait_until(lambda: Said(tmp_path, FAMILIES[0]).pid > 0)
+        until(lambda: Said(tmp_path, FAMILIES[0]).pid > 0)
         for _ in range(5):
             time.sleep(drawn.uniform(0, 0.5))
-            pids = {process.pid for process in started} | {Said(tmp_path, name).pid for name in NAMES}
-            victims = sorted(pid for pid in pids if alive(pid))
+            victims = sorted(pid for pid in {process.pid for process in started} | pids(tmp_path) if alive(pid))
             if not victims:
                 break
             pid = drawn.choice(victims)

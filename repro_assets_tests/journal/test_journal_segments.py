@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import until
 
 from repro_assets.errors import InvalidValue, MachineError
 from repro_assets.journal.lines import write_line
@@ -254,8 +255,7 @@ time.sleep(60)
     child, child_pid = said(process).split()
     folder = tmp_path / "journal"
     try:
-        while numbers(folder / parent) != [1, 3]:
-            time.sleep(0.01)
+        until(lambda: numbers(folder / parent) == [1, 3])
         assert numbers(folder / child) == [2]
         assert liveness(folder / parent) is liveness(folder / child) is Liveness.ALIVE
         process.kill()
@@ -264,8 +264,7 @@ time.sleep(60)
         assert liveness(folder / child) is Liveness.ALIVE
     finally:
         os.kill(int(child_pid), signal.SIGKILL)
-    while liveness(folder / child) is not Liveness.GONE:
-        time.sleep(0.01)
+    until(lambda: liveness(folder / child) is Liveness.GONE)
 
 
 def test_a_fork_in_the_middle_of_another_threads_append_leaves_the_child_no_lock(

@@ -7,13 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from waiting import alive, until
 
 from repro_assets.artifacts.kinds import DECODERS
 from repro_assets.inspection.console import console_of
@@ -34,13 +33,9 @@ def verify(project: Any) -> None:
     assert found.ok, found
 
 
-def wait_for(path: Path, seconds: float = 90) -> str:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if path.is_file() and path.read_text():
-            return path.read_text()
-        time.sleep(0.05)
-    raise AssertionError(f"{path} did not appear")
+def wait_for(path: Path) -> str:
+    until(lambda: path.is_file() and bool(path.read_text()))
+    return path.read_text()
 
 
 def states(project: Any) -> dict[str, str]:
@@ -60,7 +55,7 @@ def test_a_killed_root_leaves_a_run_that_is_shown_as_interrupted_and_nothing_is_
     if executor == "multiprocess":
         assert step != process.pid
         # The orphan finishes its work, sees that its root is gone, and stores nothing.
-        with_timeout(lambda: not psutil.pid_exists(step) or psutil.Process(step).status() == "zombie")
+        until(lambda: not alive(step))
     settle(project.home)
     found = states(project)
     assert found["parent"] == "INTERRUPTED"
@@ -200,12 +195,3 @@ def test_a_full_disk_is_said_with_exit_code_3_and_what_was_stored_stays(
         assert again["state"] == "COMPLETED"
     finally:
         subprocess.run(["umount", "-l", small], check=True)
-
-
-def with_timeout(done: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if done():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it took too long")

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 
 import dagster as dg
-import psutil
 import pytest
 from dagster._core.events import EngineEventData
+from waiting import alive, until
 
 from repro_assets.orchestration.parents import executor_lives
 
@@ -38,10 +38,7 @@ def test_an_executor_lives_from_its_first_event_until_it_ends(child: subprocess.
         assert executor_lives(instance, run.run_id)
         child.kill()
         # It keeps its number until it is waited for.
-        deadline = time.monotonic() + 60
-        while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: not alive(child.pid))
         assert not executor_lives(instance, run.run_id)
         child.wait()
         assert not executor_lives(instance, run.run_id)

@@ -7,12 +7,12 @@ import json
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from waiting import until
 
 from repro_assets.artifacts import repository
 from repro_assets.journal.run_records import RunStarted
@@ -147,18 +147,12 @@ def started(project: Any, tmp_path: Path) -> Any:
     """Start a long training, and wait until it has a checkpoint."""
     request = project.request("long", **asked(config={"steps": 400, "seconds": 0.1}))
     process = project.start(request)
-    deadline = time.monotonic() + 120
-    while not project.rows("SELECT 1 FROM checkpoints"):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    until(lambda: bool(project.rows("SELECT 1 FROM checkpoints")))
     return process
 
 
 def gone(project: Any) -> None:
-    deadline = time.monotonic() + 15
-    while ranks_of(project):
-        assert time.monotonic() < deadline, ranks_of(project)
-        time.sleep(0.1)
+    until(lambda: not ranks_of(project))
 
 
 @pytest.mark.soak

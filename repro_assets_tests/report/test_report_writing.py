@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from report_store import ATTACK, run_id
+from waiting import until
 
 import repro_assets
 from repro_assets.cli.app import main
@@ -151,13 +151,6 @@ def test_the_newest_report_of_a_store_is_found_while_it_is_there(filled: Home, t
     assert folders.newest(make_store(tmp_path / "other")) is None
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    limit = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-
-
 def test_a_watched_report_follows_the_store_and_no_file_is_ever_half_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,12 +175,12 @@ def test_a_watched_report_follows_the_store_and_no_file_is_ever_half_there(
     for thread in threads:
         thread.start()
     try:
-        wait_until(lambda: len(told) == 1)
+        until(lambda: len(told) == 1)
         assert b'data-watched="yes"' in page.read_bytes() and b"RUNNING" in page.read_bytes()
         journal.append(run_records.Metrics.of("aa" * 8, [["loss", 0, 0.5, time.time()]]))
-        wait_until(lambda: len(told) == 2)
+        until(lambda: len(told) == 2)
         journal.append(run_records.RunEnded("aa" * 8, "COMPLETED"), run_records.RunStarted("bb" * 8, "asset", ATTACK))
-        wait_until(lambda: told[-1].runs == 2)
+        until(lambda: told[-1].runs == 2)
     finally:
         stop.set()
         for thread in threads:
@@ -209,7 +202,7 @@ def test_a_signal_ends_watching_with_a_whole_report(filled: Home, tmp_path: Path
         text=True,
     )
     try:
-        wait_until(lambda: process.poll() is not None or (root / "data" / "stamp.js").exists())
+        until(lambda: process.poll() is not None or (root / "data" / "stamp.js").exists())
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     finally:
