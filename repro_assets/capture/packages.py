@@ -9,7 +9,6 @@ for other processes until any of its metadata does.
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-from repro_assets.capture.remembered import Remembered, Stamps, joint_stamp
+from repro_assets.capture.remembered import Remembered, Stamps, joint_stamp, key_of
 from repro_assets.capture.secrets import redact_url
 
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -188,7 +187,7 @@ def _files_of(entry: str) -> tuple[object, str, Stamps]:
     known = _known.get(("metadata", entry))
     if known is None or known[0] != state:
         known = _known["metadata", entry] = state, joint_stamp(_metadata_files(entry or "."))
-    return state, hashlib.blake2b(os.fsencode(entry or "."), digest_size=16).hexdigest(), known[1]
+    return state, key_of(entry or "."), known[1]
 
 
 def _state(entry: str) -> object:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,35 +25,42 @@ Of many files together (`joint_stamp`): one hash, their number, the newest mtime
 """
 
 
+def key_of(path: str | os.PathLike[str]) -> str:
+    """Return what a path is remembered as."""
+    return _hash(os.fsencode(path))
+
+
 def stamps(paths: Iterable[str | os.PathLike[str]]) -> Stamps:
     """Return the state of files and folders, as far as the file system tells without reading them."""
-    found: Stamps = []
-    for path in paths:
-        name = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
-        try:
-            state = os.stat(path)  # noqa: PTH116  (hundreds of files at every capture)
-        except OSError:
-            found.append([name])
-        else:
-            found.append([name, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino])
-    return found
+    return [[key_of(path), *(state or ())] for path, state in _states(paths)]
 
 
 def joint_stamp(paths: Iterable[str | os.PathLike[str]]) -> Stamps:
     """Return the state of many files as one: a hash of all their paths and states, and the newest of their times."""
-    states: list[bytes] = []
+    told: list[bytes] = []
     modified = changed = 0
+    for path, state in _states(paths):
+        told += os.fsencode(path), b"absent" if state is None else b"%d %d %d %d" % state
+        if state is not None:
+            modified, changed = max(modified, state[1]), max(changed, state[2])
+    return [[_hash(b"\0".join(told)), len(told) // 2, modified, changed, 0]]
+
+
+def _states(
+    paths: Iterable[str | os.PathLike[str]],
+) -> Iterator[tuple[str | os.PathLike[str], tuple[int, int, int, int] | None]]:
+    """Yield each path with its size, mtime, ctime and inode; None where nothing is there."""
     for path in paths:
-        states.append(os.fsencode(path))
         try:
-            state = os.stat(path)  # noqa: PTH116  (as above)
+            state = os.stat(path)  # noqa: PTH116  (hundreds of files at every capture)
         except OSError:
-            states.append(b"absent")
-            continue
-        states.append(b"%d %d %d %d" % (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
-        modified, changed = max(modified, state.st_mtime_ns), max(changed, state.st_ctime_ns)
-    name = hashlib.blake2b(b"\0".join(states), digest_size=16).hexdigest()
-    return [[name, len(states) // 2, modified, changed, 0]]
+            yield path, None
+        else:
+            yield path, (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+def _hash(words: bytes) -> str:
+    return hashlib.blake2b(words, digest_size=16).hexdigest()
 
 
 def rested(stamp: Stamps, now_ns: int | None = None) -> bool:
