@@ -14,14 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from repro_assets.errors import IntegrityError, InvalidInput, UnknownName
 from repro_assets.journal.segments import journal_at
 from repro_assets.recording import tracing
 from repro_assets.recording.tracers import tracers
 from repro_assets.replay import compare, dagster_runs, tracked_runs, undeclared
+from repro_assets.replay.causes import possible_causes
 from repro_assets.replay.deviation import Tolerance
-from repro_assets.replay.environments import CURRENT, RECREATE, Surroundings, found_later, surroundings
-from repro_assets.replay.execution import Executed
+from repro_assets.replay.environments import CURRENT, RECREATE, Surroundings, surroundings
 from repro_assets.replay.execution import ReplayFailed as ReplayFailed
 from repro_assets.replay.installing import Progress
 from repro_assets.replay.needs import check_asked
@@ -125,11 +124,7 @@ def _replayed(
         causes = []
         if any(record.verdict == compare.DIVERGED for record in records):
             begun = [asked.entry] if asked.entry is not None else compared
-            causes = [
-                *_environment_causes(home, compared, executed, found),
-                *undeclared.possible_causes(read, again_read, _calls(home, executed, begun)),
-                *_hash_seed_causes(compared),
-            ]
+            causes = possible_causes(home, compared, begun, executed, found, (read, again_read))
     if told is not None:
         for note in executed.notes:
             told(f"note: {note}")
@@ -146,46 +141,3 @@ def _replayed(
         undeclared=[*read, *again_read],
         possible_causes=causes,
     )
-
-
-def _environment_causes(
-    home: Home, compared: list[Recorded], executed: Executed, found: Surroundings
-) -> list[dict[str, str]]:
-    """Return what differs between the environments on record and was not said before the execution."""
-    originals = {run.run_id: run for run in compared}
-    causes: dict[tuple[str, str], dict[str, str]] = {}
-    for item in executed.result.replays:
-        if item.original not in originals:
-            continue
-        try:
-            differences = found_later(home, originals[item.original], item.environment, found.differences)
-        except (UnknownName, IntegrityError) as error:
-            executed.notes.append(
-                f"the environments of {item.original} and its replay were not compared: {error.message}"
-            )
-            continue
-        for each in differences:
-            sides = {"the original": each["original"], "the replay": each["current"]}
-            why = " and ".join(f"{side} has {value}" for side, value in sides.items() if value is not None)
-            causes[each["part"], each["name"]] = {"kind": each["part"], "name": each["name"], "why": why}
-    return list(causes.values())
-
-
-def _hash_seed_causes(compared: list[Recorded]) -> list[dict[str, str]]:
-    """Say that the order of sets of texts, which two processes do not share, was left to chance."""
-    if all(run.settings.get("PYTHONHASHSEED", "0") is not None for run in compared):
-        return []
-    why = "it was not set, so the order of a set of texts is another in each process"
-    return [{"kind": "setting", "name": "PYTHONHASHSEED", "why": why}]
-
-
-def _calls(home: Home, executed: Executed, begun: list[Recorded]) -> list[str]:
-    """Return the lines that read a clock or entropy in the source of the runs with which an execution began."""
-    if executed.tree is None:
-        return []
-    try:
-        lists = [undeclared.unrepeatable_lines(home, executed.tree, run) for run in begun]
-    except InvalidInput as error:
-        executed.notes.append(f"the source was not searched for clocks: {error.message}")
-        return []
-    return list(dict.fromkeys(line for each in lists for line in each))

@@ -1,33 +1,25 @@
 """What runs read that is on no record, before a replay of them, and as a possible cause where it diverged.
 
 Laws: what is said before a replay is what the record says, and whether a file is still as it was at its place; what is
-said after it is what both executions read, and the lines of the recorded source that read a clock or entropy. A cause
-is possible, never shown: the verdict does not depend on it.
+said after it is what both executions read. A cause is possible, never shown: the verdict does not depend on it.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from repro_assets.capture.code_version import first_party_files
-from repro_assets.capture.project import source_folders
-from repro_assets.capture.unrepeatable import UnrepeatableCall, unrepeatable_calls
 from repro_assets.catalog import queries
 from repro_assets.catalog.descriptions import UNDECLARED
 from repro_assets.catalog.queries import Rows
-from repro_assets.replay.entries import cells_of, parse
 from repro_assets.replay.records import Recorded
 from repro_assets.store.home import Home
 
 ORIGINAL, REPLAY = "original", "replay"
 UNCHANGED, CHANGED, GONE = "unchanged", "changed", "gone"
 SHOWN = 10
-LINES = 50
-_OWN, _RECIPES = "repro_assets.", "repro_assets.training."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -74,7 +66,7 @@ def lines(rows: Rows) -> list[str]:
 
 
 def possible_causes(
-    one: Rows, other: Rows, calls: Iterable[str] = (), called: tuple[str, str] = ("the original", "the replay")
+    one: Rows, other: Rows, called: tuple[str, str] = ("the original", "the replay")
 ) -> list[dict[str, str]]:
     """Return what may be why two executions diverged: ``kind``, ``name`` and ``why`` of each, changed files first.
 
@@ -82,8 +74,6 @@ def possible_causes(
     ----------
     one, other : list of dict
         What each of them read that is on no record.
-    calls : iterable of str
-        What `unrepeatable_lines` said of their source.
     called : pair of str
         What they are called.
     """
@@ -94,39 +84,11 @@ def possible_causes(
                 sides = found.setdefault((row["kind"], row["name"]), {})
                 sides.setdefault(name, set()).add((row["size"], row["mtime"]))
     causes = [{"kind": kind, "name": name, "why": _why(kind, sides)} for (kind, name), sides in found.items()]
-    causes.sort(key=lambda cause: cause["why"] != _OTHER_FILE)
-    return [*causes, *({"kind": "call", "name": call, "why": "returns something else each time"} for call in calls)]
-
-
-def unrepeatable_lines(home: Home, tree: Path, run: Recorded) -> list[str]:
-    """Return the lines of a run's first-party source that read a clock or entropy, as ``file:line call()``.
-
-    Parameters
-    ----------
-    home : Home
-        The store.
-    tree : Path
-        Where its source tree is laid out.
-    run : Recorded
-        The run, or the one whose process is started for it.
-
-    Returns
-    -------
-    list of str
-        At most `LINES`, and then a last one that says how many more there are.
-
-    Raises
-    ------
-    InvalidInput
-        If a file of it is not Python.
-    """
-    found = [f"{place}:{call.line} {call.name}()" for place, calls in _sources(home, tree, run) for call in calls]
-    more = len(found) - LINES
-    return [*found[:LINES], *([f"and {more} more"] if more > 0 else [])]
+    return sorted(causes, key=lambda cause: cause["why"] != CHANGED_FILE)
 
 
 _STATES = {UNCHANGED: ", unchanged at its place", CHANGED: ", changed since", GONE: ", gone from its place"}
-_OTHER_FILE = "both read it, and it had another size or time"
+CHANGED_FILE = "both read it, and it had another size or time"
 
 
 def _why(kind: str, sides: Mapping[str, set[Any]]) -> str:
@@ -135,7 +97,7 @@ def _why(kind: str, sides: Mapping[str, set[Any]]) -> str:
     if kind != "file":
         return "both read it, and no record says whether it gave the same"
     one, other = sides.values()
-    return "both read it, and it had the same size and time" if one == other else _OTHER_FILE
+    return "both read it, and it had the same size and time" if one == other else CHANGED_FILE
 
 
 def _place(run: Recorded) -> Path | None:
@@ -158,39 +120,3 @@ def _now(row: Mapping[str, Any], root: Path | None) -> str | None:
     changed = _EPOCH + timedelta(microseconds=facts.st_mtime_ns // 1000)
     same = row["size"] == facts.st_size and row["mtime"] == changed.replace(tzinfo=None)
     return UNCHANGED if same else CHANGED
-
-
-def _sources(home: Home, tree: Path, run: Recorded) -> Iterator[tuple[str, list[UnrepeatableCall]]]:
-    """Yield the calls in each file of the code that a run executes, and its place in the tree."""
-    files, modules, texts = _programs(home, tree, run)
-    for place, text in texts.items():
-        yield place, unrepeatable_calls(text, place)
-    folders = [tree / folder for folder in run.plan.get("path") or []]
-    roots = [*folders, *(file.parent for file in files), *source_folders(tree)]
-    for name, file in sorted(first_party_files(files, modules, list(dict.fromkeys(roots))).items()):
-        # What records a run reads the clock too, and changes no bits.
-        if not name.startswith(_OWN) or name.startswith(_RECIPES):
-            place = file.relative_to(tree).as_posix() if file.is_relative_to(tree) else str(file)
-            yield place, unrepeatable_calls(file.read_bytes(), place)
-
-
-def _programs(home: Home, tree: Path, run: Recorded) -> tuple[list[Path], list[str], dict[str, str]]:
-    """Return the files, the modules and the texts with which the code of a run begins."""
-    form, words = run.plan.get("form"), [str(word) for word in run.plan.get("command") or []]
-    if run.run_kind == "asset":
-        location = (run.plan.get("code_location") or {}).get("module")
-        module = run.recipe.partition(":")[0] if run.recipe else location
-        return [], [str(module)] if module else [], {}
-    if form == "notebook":
-        cells = cells_of(home, run)[0]
-        return [], [], {f"cell {number}": cell["source"] for number, cell in enumerate(cells, 1)}
-    if form == "script":
-        words = [str(run.plan["script"])]
-    if form == "module":
-        module = str(run.plan["module"])
-        return [], [module, f"{module}.__main__"], {}
-    if form == "code":
-        return [], [], {"-c": parse(run.plan["interpreter_argv"]).target}
-    modules = [word for before, word in itertools.pairwise(words) if before == "-m"]
-    files = [tree / run.plan.get("working_folder", ".") / word if form == "command" else tree / word for word in words]
-    return [file for file in files if file.suffix == ".py" and file.is_file()], modules, {}

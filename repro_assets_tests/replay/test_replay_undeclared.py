@@ -11,9 +11,7 @@ import pytest
 from persons import QUICK, verdicts
 
 from repro_assets.catalog import queries
-from repro_assets.errors import InvalidInput
-from repro_assets.replay.records import asked_for
-from repro_assets.replay.undeclared import LINES, lines, unrepeatable_lines
+from repro_assets.replay.undeclared import lines
 
 FIT = f"""
 import random, sys
@@ -199,25 +197,6 @@ def test_values_from_elsewhere_that_are_given_to_the_record_are_declared(person)
     assert {row["execution"] for row in report.undeclared} == {"original", "replay"}
 
 
-def test_lines_of_every_form_of_program_are_found_and_bounded(person, tmp_path):
-    many = "import time\n" + "time.time()\n" * (LINES + 3)
-    person.write("pack/__init__.py", "")
-    person.write(
-        "pack/__main__.py", f"from repro_assets import Experiment\nimport pack.many\nwith Experiment('m', {QUICK}): 0"
-    )
-    person.write("pack/many.py", many)
-    person.python("-m", "pack")
-    code = f"import uuid\nfrom repro_assets import Experiment\nwith Experiment('c', {QUICK}): uuid.uuid4()"
-    person.python("-c", code)
-    (module, code_run) = (asked_for(person.home, row["run_id"]).entry for row in person.runs())
-    found = unrepeatable_lines(person.home, person.root, module)
-    assert (len(found), found[0], found[-1]) == (LINES + 1, "pack/many.py:2 time.time()", "and 3 more")
-    assert unrepeatable_lines(person.home, person.root, code_run) == ["-c:3 uuid.uuid4()"]
-    person.write("pack/many.py", "def")
-    with pytest.raises(InvalidInput, match=r"many\.py, line 1"):
-        unrepeatable_lines(person.home, person.root, module)
-
-
 def test_what_is_said_before_a_replay_is_bounded():
     rows = [{"kind": "file", "name": f"{number}", "now": None} for number in range(12)]
     said = lines([*rows, {"kind": "file", "name": None, "now": None}])
@@ -226,18 +205,3 @@ def test_what_is_said_before_a_replay_is_bounded():
         "undeclared input: file 0",
         "and 2 more undeclared inputs: see --json",
     )
-
-
-def test_an_order_that_was_left_to_chance_is_a_possible_cause(person):
-    person.write(
-        "sets.py",
-        "from repro_assets import Experiment\n"
-        f"with Experiment('sets', {QUICK}) as run:\n"
-        "    run.log_artifact(list({f'word {number}' for number in range(30)}), 'words')\n",
-    )
-    person.python("sets.py", PYTHONHASHSEED="random")
-    report = person.replay(person.last())
-    assert report.verdict == "diverged"
-    assert [(each["kind"], each["name"]) for each in report.possible_causes] == [("setting", "PYTHONHASHSEED")]
-    person.python("sets.py", PYTHONHASHSEED="0")
-    assert person.replay(person.last()).verdict == "identical"
