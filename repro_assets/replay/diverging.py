@@ -17,8 +17,7 @@ from repro_assets.catalog import queries
 from repro_assets.determinism.probe import Orders
 from repro_assets.determinism.quantities import RNG
 from repro_assets.errors import InvalidValue, ReproError
-from repro_assets.inspection.comparison import compare_runs
-from repro_assets.replay import compare, divergence, errors_between, looking, undeclared
+from repro_assets.replay import by_records, compare, divergence, errors_between, looking
 from repro_assets.replay.divergence import FirstDifference, FirstOp, Key
 from repro_assets.replay.errors_between import Grown
 from repro_assets.replay.looking import Seen, Trained
@@ -39,7 +38,6 @@ SELECT a.step, a.digest FROM had a JOIN had b USING (digest, step)
 WHERE a.run_id = $one AND b.run_id = $other AND a.step < $before ORDER BY a.step DESC LIMIT 1
 """
 """Checkpoints that both runs saved or went on from."""
-_CAUSES = ("config", "param", "setting", "mode", "hardware", "environment", "package", "input")
 
 
 @dataclass(slots=True)
@@ -137,7 +135,8 @@ def diverge(
     Raises
     ------
     InvalidValue
-        If there is nothing to compare: no fingerprints, and the runs cannot be executed again.
+        If there is nothing to compare: one run without a training, or that cannot be executed again, or two that have
+        neither fingerprints nor products nor metrics in common.
     ReplayFailed, CheckFailed
         If an execution takes too long, or shows nothing.
     """
@@ -154,27 +153,44 @@ def diverge(
     shared = set(divergence.steps_of(fingerprints[0])) & set(divergence.steps_of(fingerprints[1]))
     answer = Divergence(compare.DIVERGED, [one, second], tolerance=tolerance)
     if second != one:
-        answer.differences = _differences(home, one, second)
+        answer.differences = by_records.differences(home, one, second)
     if recorded is not None:
         _tell_first(answer, recorded)
-    elif not alone and shared:
+    elif alone:
+        _check_alone(one, execute=execute, has_steps=bool(fingerprints[0]))
+    elif shared:
         return _equal_so_far(home, answer, one, second)
+    elif not (execute and all(fingerprints)):
+        return _by_records(home, answer, "they share no fingerprints")
     if not execute:
-        if not shared or alone:
-            raise InvalidValue(f"runs {one} and {second} share no fingerprints", "let them be executed: --execute")
         return answer
     try:
         pair_of = looking.executable(home, trained[0]), looking.executable(home, trained[1])
     except ReproError as error:
-        if recorded is None:
+        reason = f"neither was executed again: {error.message}"
+        if recorded is not None:
+            answer.reason = reason
+            return answer
+        if alone:
             raise
-        answer.reason = f"neither was executed again: {error.message}"
-        return answer
+        return _by_records(home, answer, reason)
     steps = max((step for side in fingerprints for step, _, _ in side), default=0)
     with tempfile.TemporaryDirectory(prefix="repro-diverge-") as folder:
         pair = _Pair(home, pair_of, trained, Path(folder), timeout, log, told)
         _look_closer(pair, answer, recorded, steps, whole=grow or tolerance is not None)
     return answer
+
+
+def _check_alone(run: str, *, execute: bool, has_steps: bool) -> None:
+    """Refuse a run that cannot be compared with itself."""
+    if not execute:
+        raise InvalidValue(f"run {run} is compared with itself by executing it", "leave out --no-execute")
+    if not has_steps:
+        raise InvalidValue(
+            f"run {run} recorded no training",
+            f"repro replay {run} compares what it makes; for a closer look have its code begin an Experiment and call "
+            "its watch(model, optimizer)",
+        )
 
 
 def _look_closer(pair: _Pair, answer: Divergence, recorded: FirstDifference | None, steps: int, *, whole: bool) -> None:
@@ -309,14 +325,7 @@ def _newest_replay(home: Home, run_id: str) -> str | None:
 
 def _equal_so_far(home: Home, answer: Divergence, one: str, other: str) -> Divergence:
     """Of runs whose fingerprints are all equal, look at what they made."""
-    products = [
-        {
-            row["slot"]: row["digest"]
-            for row in queries.rows(home, "SELECT slot, digest FROM run_outputs WHERE run_id = $run", {"run": run})
-        }
-        for run in (one, other)
-    ]
-    differing = [slot for slot in products[0] if products[1].get(slot, products[0][slot]) != products[0][slot]]
+    _, differing = by_records.products_apart(home, one, other)
     if differing:
         answer.reason = f"every fingerprint that both have is equal, and the product {', '.join(differing)} is not"
         answer.first_quantity = "product"
@@ -325,16 +334,16 @@ def _equal_so_far(home: Home, answer: Divergence, one: str, other: str) -> Diver
     return answer
 
 
-def _differences(home: Home, one: str, other: str) -> list[dict[str, Any]]:
-    """Return what the records of two runs say that may be the cause."""
-    found = compare_runs(home, [one, other])
-    told = [
-        {"part": each.part, "name": each.name, "values": list(each.values)}
-        for each in found.differences
-        if each.part in _CAUSES
-    ]
-    code = [{"part": "code", "name": file.path, "values": [file.change]} for each in found.code for file in each.files]
-    ours, theirs = undeclared.of_replays(home, [one]), undeclared.of_replays(home, [other])
-    causes = undeclared.possible_causes(ours, theirs, called=(f"run {one}", f"run {other}"))
-    beside = [{"part": f"undeclared {each['kind']}", "name": each["name"], "values": [each["why"]]} for each in causes]
-    return [*code, *told, *beside]
+def _by_records(home: Home, answer: Divergence, reason: str) -> Divergence:
+    """Of runs whose steps cannot be looked at, look at what they logged and made."""
+    found = by_records.parted(home, *answer.runs)
+    answer.reason = f"{reason}, so what they logged and made is compared"
+    if found.equal:
+        answer.verdict = compare.IDENTICAL
+        return answer
+    names = {"metric": found.metrics, "product": found.products}
+    answer.quantities = {quantity: each for quantity, each in names.items() if each}
+    answer.first_step, answer.last_equal_step = found.step, found.last_equal
+    answer.first_quantity, first = next(iter(answer.quantities.items()))
+    answer.tensor = first[0]
+    return answer

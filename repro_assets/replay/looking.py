@@ -79,7 +79,7 @@ def training_of(home: Home, run_id: str) -> Trained:
     Raises
     ------
     InvalidValue
-        If it had several recorded, or is a command that had none recorded.
+        If it had several recorded.
     """
     rows = queries.rows(home, _TRAININGS, {"run": run_id})
     watched = [row for row in rows if row["watched"]]
@@ -88,11 +88,6 @@ def training_of(home: Home, run_id: str) -> Trained:
         names = ", ".join(f"{row['run_id']} ({row['name']})" for row in watched)
         raise InvalidValue(f"run {run_id} recorded several trainings: {names}", "name one of them")
     named = next(row for row in rows if row["run_id"] == run_id)
-    if not watched and named["run_kind"] == "command":
-        raise InvalidValue(
-            f"run {run_id} is a command that recorded no training",
-            "have its code begin an Experiment and call its watch(model, optimizer)",
-        )
     found = (own or watched or [named])[0]
     return Trained(run_id, found["run_id"], found["original"] if watched else None, found["run_kind"])
 

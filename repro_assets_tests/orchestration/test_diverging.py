@@ -99,11 +99,13 @@ def test_an_op_that_breaks_its_promise_is_found_by_executing_one_run_twice(proje
     assert (same.verdict, same.first_step) == ("identical", None)
 
 
-def test_runs_without_fingerprints_in_common_are_refused_where_nothing_is_executed(project: Any) -> None:
+def test_runs_without_fingerprints_in_common_are_compared_by_what_they_made(project: Any) -> None:
     one = made(project)
     other = project.run(selection=["plain/up"])["products"][0]["run_id"]
-    with pytest.raises(InvalidValue, match="share no fingerprints"):
-        diverge(project.home, one, other, execute=False)
+    found = diverge(project.home, one, other, execute=False)
+    assert (found.verdict, found.first_quantity, found.again) == ("diverged", "product", None)
+    with pytest.raises(InvalidValue, match="compared with itself by executing it"):
+        diverge(project.home, one, execute=False)
 
 
 @pytest.mark.soak

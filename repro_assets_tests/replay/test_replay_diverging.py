@@ -108,7 +108,7 @@ def test_what_names_no_training_or_several_is_refused_before_anything_starts(
 
     person.repro("exec", "--output", "made", "--", "sh", "-c", "echo hi > made")
     command = person.last()
-    with pytest.raises(InvalidValue, match=f"run {command} is a command that recorded no training"):
+    with pytest.raises(InvalidValue, match=f"run {command} recorded no training"):
         parted(person, command)
     monkeypatch.chdir(person.root)
     options: dict[str, Any] = {"capture_environment": False, "monitor": None, "home": person.home}
@@ -162,14 +162,39 @@ def test_ranks_of_torchrun_end_together_and_part_where_their_gradients_are_added
     assert [row["state"] for row in again] == ["INTERRUPTED"] * 2
 
 
-def test_runs_that_nothing_watches_are_refused_with_what_to_do(person):
-    person.write(
-        "plain.py",
-        f"import sys\nfrom repro_assets import Experiment\nwith Experiment('plain', {QUICK}) as run:\n"
-        "    run.log_artifact([float(sys.argv[1])], 'value')\n",
-    )
-    for word in ("1", "2"):
-        person.python("plain.py", word)
-    one, other = (row["run_id"] for row in person.runs())
-    with pytest.raises(InvalidValue, match=r"showed no step of a training .*Experiment\.watch"):
-        diverge(person.home, one, other)
+LOGS = f"""
+import sys
+from repro_assets import Experiment
+
+with Experiment("logs", {QUICK}) as run:
+    for step in range(4):
+        run.log_metric("loss", 1 / (step + 1) - (step > 1) * float(sys.argv[1]), step=step)
+    run.log_artifact([sys.argv[2]], "value")
+"""
+
+
+def test_runs_that_nothing_watches_are_compared_by_what_they_logged_and_made(person):
+    person.write("logs.py", LOGS)
+    for words in (("0", "a"), ("0.5", "b"), ("0.5", "b"), ("0.5", "a")):
+        person.python("logs.py", *words)
+    one, other, same, equal = (row["run_id"] for row in person.runs())
+    found = diverge(person.home, one, other)
+    assert (found.verdict, found.first_step, found.last_equal_step) == ("diverged", 2, 1)
+    assert (found.first_quantity, found.tensor) == ("metric", "loss")
+    assert found.quantities == {"metric": ["loss"], "product": ["value"]}
+    assert found.reason == "they share no fingerprints, so what they logged and made is compared"
+    assert diverge(person.home, other, same).verdict == "identical"
+    # What both made is what counts.
+    assert diverge(person.home, one, equal).verdict == "identical"
+    assert len(person.runs()) == 4, "nothing was executed"
+    person.python("-c", f"from repro_assets import Experiment\nwith Experiment('n', {QUICK}): 0")
+    with pytest.raises(InvalidValue, match=r"nor metrics in common .*repro runs compare"):
+        diverge(person.home, one, person.last())
+
+
+def test_a_run_that_nothing_watches_is_not_compared_with_itself(person):
+    person.write("logs.py", LOGS)
+    person.python("logs.py", "0", "a")
+    with pytest.raises(InvalidValue, match=r"recorded no training .*repro replay"):
+        diverge(person.home, person.last())
+    assert len(person.runs()) == 1, "nothing was executed"
