@@ -6,12 +6,19 @@ is not asked here.
 
 from __future__ import annotations
 
+import itertools
 import re
 
-_LOWER_IS_BETTER = {
-    *("loss", "losses", "error", "errors", "perplexity", "ppl", "nll", "mse", "mae", "rmse", "kl", "divergence"),
-    *("seconds", "dropped"),
-}
+_LOWER_IS_BETTER = frozenset(
+    {
+        *("loss", "losses", "logloss", "cost", "regret", "error", "errors", "err", "mistakes", "failures", "dropped"),
+        *("perplexity", "ppl", "nll", "bpb", "bpc", "bpd", "ce", "bce", "crossentropy", "deviance", "aic", "bic"),
+        *("mse", "mae", "rmse", "msle", "rmsle", "mape", "smape", "wape", "kl", "divergence", "brier", "ece", "mce"),
+        *("wer", "cer", "eer", "fpr", "fnr", "fid", "kid", "lpips", "epe", "hausdorff"),
+        *("latency", "duration", "ms", "us", "ns", "second", "seconds", "minutes", "hours", "memory"),
+    }
+)
+_TOGETHER = ("cross_entropy",)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -20,4 +27,7 @@ def lower_is_better(name: str) -> bool:
 
     Words are parted by anything that is no letter, and by the capitals of ``evalLoss``.
     """
-    return any(word.lower() in _LOWER_IS_BETTER for word in _WORD.findall(name))
+    words = [word.lower() for word in _WORD.findall(name)]
+    # Of so much per second, more is better.
+    telling = {word for before, word in itertools.pairwise(["", *words]) if before != "per"}
+    return not _LOWER_IS_BETTER.isdisjoint(telling) or any(each in "_".join(words) for each in _TOGETHER)

@@ -223,7 +223,7 @@ def best(
 ) -> None:
     """List completed runs by the last value of a metric, best first."""
     from repro_assets.catalog import queries
-    from repro_assets.cli.answering import settled
+    from repro_assets.cli.answering import say, settled
     from repro_assets.cli.rendering import print_json, print_table
 
     found = queries.best_runs(settled(), metric, mode, limit)
@@ -231,6 +231,8 @@ def best(
         print_json(found)
     else:
         print_table([_row(row) for row in found])
+    if mode is None and found and found[0]["mode"] == "max":
+        say(f"the greatest {metric} is taken for the best; for the least: --mode min")
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

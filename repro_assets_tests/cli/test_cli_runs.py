@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from repro_assets import Experiment
 from repro_assets.artifacts.repository import put
 from repro_assets.journal.run_records import RunStarted
 from repro_assets.recording.lifetime import begin
@@ -35,6 +36,15 @@ def test_the_best_run_has_the_smallest_loss(repro, home):
     rows = repro("runs", "best", "loss", "--json").document
     assert [(row["run_id"][:8], row["value"]) for row in rows] == [("bbbbbbbb", 0.125), ("aaaaaaaa", 0.25)]
     assert repro("runs", "best", "loss", "--mode", "max", "--limit", 1, "--json").document[0]["value"] == 0.25
+
+
+def test_a_direction_that_no_word_says_is_told(repro, home):
+    with Experiment("rewarded", capture_environment=False, monitor=None, home=home) as run:
+        run.log_metric("reward", 0.5)
+    guessed = repro("runs", "best", "reward")
+    assert guessed.err.endswith("the greatest reward is taken for the best; for the least: --mode min\n")
+    for words in (("loss",), ("reward", "--mode", "max")):
+        assert "--mode" not in repro("runs", "best", *words).err
 
 
 def test_durations_are_shown_to_a_tenth_of_a_second(repro, home):
