@@ -64,6 +64,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def type_in_words(value: object) -> str:
+    """Return what kind of thing a value is, with its article: ``an int``, ``a list``, ``None``."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
 def size(count: int | None) -> str | None:
     """Return a number of bytes in binary units."""
     if count is None:

@@ -11,7 +11,7 @@ import pytest
 
 from repro_assets.cli.rendering import cell
 from repro_assets.report.markup import text
-from repro_assets.wording import counted, plain, words
+from repro_assets.wording import counted, plain, type_in_words, words
 
 SUMMER = timezone(timedelta(hours=2))
 
@@ -60,3 +60,9 @@ def test_what_would_steer_a_terminal_is_replaced() -> None:
 
 def test_one_is_not_several() -> None:
     assert [counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+
+
+def test_a_type_has_its_article() -> None:
+    assert [type_in_words(value) for value in (1, 1.5, [], OSError(), None)] == [
+        *("an int", "a float", "a list", "an OSError", "None"),
+    ]

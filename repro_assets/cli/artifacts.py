@@ -120,7 +120,7 @@ def get(
     from repro_assets.cli.answering import here, readable, say, settled
     from repro_assets.cli.rendering import print_json, print_line
     from repro_assets.errors import MissingObject
-    from repro_assets.wording import size
+    from repro_assets.wording import counted, size
 
     found = by_name(here(), artifact)
     if found is None:
@@ -151,9 +151,8 @@ def get(
     if as_json:
         print_json({**dataclasses.asdict(done), "rebuilt_by": replayed})
     else:
-        print_line(
-            f"{done.path}  {done.files} files, {size(done.bytes)}{'' if done.changed else '  (was there already)'}"
-        )
+        there = "" if done.changed else "  (was there already)"
+        print_line(f"{done.path}  {counted(done.files, 'file')}, {size(done.bytes)}{there}")
 
 
 @app.command()

@@ -46,6 +46,7 @@ def attest(
     from repro_assets.cli.answering import settled
     from repro_assets.cli.rendering import print_json, print_line
     from repro_assets.interchange import attestation
+    from repro_assets.wording import counted
 
     home = settled()
     ids = list(dict.fromkeys(resolve_run(home, run) for run in runs))
@@ -53,7 +54,8 @@ def attest(
     if as_json:
         print_json({**dataclasses.asdict(done), "verified": True})
         return
-    print_line(f"{done.path}  {len(done.runs)} runs, {len(done.subjects)} products, key {done.keyid[:16]}")
+    signed, products = counted(len(done.runs), "run"), counted(len(done.subjects), "product")
+    print_line(f"{done.path}  {signed}, {products}, key {done.keyid[:16]}")
 
 
 @app.command()
@@ -88,6 +90,7 @@ def verify(
     from repro_assets.errors import NoStore
     from repro_assets.interchange import attestation
     from repro_assets.store.home import find_store
+    from repro_assets.wording import counted
 
     try:
         home = find_store()
@@ -106,5 +109,5 @@ def verify(
         say_error(str(found.reason))
         return 1
     if not as_json:
-        print_line(f"verified: signed by {found.keyid[:16]}, {len(found.runs)} runs")
+        print_line(f"verified: signed by {found.keyid[:16]}, {counted(len(found.runs), 'run')}")
     return 0

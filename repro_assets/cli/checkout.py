@@ -20,6 +20,7 @@ def checkout(
     from repro_assets.cli.answering import readable, say
     from repro_assets.cli.rendering import print_json, print_line
     from repro_assets.replay.checkout import check_out_run
+    from repro_assets.wording import counted
 
     home = readable()
     made = check_out_run(home, resolve_maker(home, run), to)
@@ -28,6 +29,7 @@ def checkout(
     if as_json:
         print_json(made.document())
         return
-    print_line(f"run {made.run_id} is in {made.path}: {len(made.inputs)} inputs, {len(made.products)} products")
+    inputs, products = counted(len(made.inputs), "input"), counted(len(made.products), "product")
+    print_line(f"run {made.run_id} is in {made.path}: {inputs}, {products}")
     if made.command:
         say(f"execute it again with: {made.command}")

@@ -33,6 +33,7 @@ def exec_(
     from repro_assets.cli.answering import here, say, say_error
     from repro_assets.cli.rendering import print_json
     from repro_assets.tracking.command import Command, execute
+    from repro_assets.wording import counted
 
     asked = Command(command, name, project, tag or [], input or [], output or [], Level.parse(capture_level))
     # With --json, stdout is one document.
@@ -55,5 +56,8 @@ def exec_(
         say(f"note: {line}")
     if done.reason is not None:
         say_error(done.reason)
-    say(f"run {done.run_id}: {done.state}, {len(done.products)} products (see: repro runs show {done.run_id})")
+    made = counted(len(done.products), "product")
+    if not done.products and not output:
+        made += "; --output PATTERN keeps what it makes"
+    say(f"run {done.run_id}: {done.state}, {made} (see: repro runs show {done.run_id})")
     return done.exit_code

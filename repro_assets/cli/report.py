@@ -36,7 +36,7 @@ def report(
     from repro_assets.report.folder import Folder
     from repro_assets.report.watching import stopped_by_signals, watch_report
     from repro_assets.report.writing import Options, Written, plotting_script, write_report
-    from repro_assets.wording import size
+    from repro_assets.wording import counted, size
 
     if metric and not paper:
         raise InvalidValue("--metric is for the paper", "give --paper, too")
@@ -46,7 +46,7 @@ def report(
     options = Options(watched=watch, paper=paper, metrics=tuple(metric or ()))
 
     def told(written: Written) -> None:
-        say(f"{written.path}: {written.runs} runs, {size(written.bytes)}")
+        say(f"{written.path}: {counted(written.runs, 'run')}, {size(written.bytes)}")
 
     times = 1
     if watch:

@@ -24,6 +24,7 @@ from repro_assets.determinism.parts import Column, Part, part_of, part_of_cells,
 from repro_assets.errors import InvalidInput, InvalidValue, SourceChanged
 from repro_assets.identity.canonical import decode, digest_of, encode
 from repro_assets.identity.digest import Digest
+from repro_assets.wording import type_in_words
 
 FORMAT = 2
 _BATCH = 1000
@@ -132,7 +133,7 @@ def _described(data: Any) -> tuple[str, dict[str, Part], dict[str, Any]]:
         return "value", _of_mapping(data), {}
     if isinstance(data, (str, bytes)) or not (isinstance(data, Iterable) or hasattr(data, "__getitem__")):
         raise InvalidValue(
-            f"a {type(data).__name__} is no data set", "give arrays, a frame, a dataset, a Path, or samples"
+            f"{type_in_words(data)} is no data set", "give arrays, a frame, a dataset, a Path, or samples"
         )
     return "samples", _of_samples(_samples(data)), {}
 

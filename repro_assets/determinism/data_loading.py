@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from repro_assets.determinism.global_rng import seed_host_globals
 from repro_assets.determinism.seeds import Seeds
 from repro_assets.errors import InvalidValue
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +94,7 @@ def get_reproducible_dataloader_kwargs(
         return found
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise InvalidValue(
-            f"a {type(dataset).__name__} has no indices, so its workers share it out by their number",
+            f"{type_in_words(dataset)} has no indices, so its workers share it out by their number",
             "give a dataset with __getitem__ and __len__",
         )
     order = _Order(len(dataset), shuffle, sampler, seeds.torch("dataloader/order"))

@@ -20,6 +20,7 @@ from repro_assets.determinism.parts import Part, part_of, part_of_cells, refuse_
 from repro_assets.errors import InvalidValue
 from repro_assets.identity.canonical import digest_of
 from repro_assets.identity.digest import Digest
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     import torch
@@ -172,7 +173,7 @@ def fingerprint_model(model: Model, weights: bool = True, tokenizer: Any = None)
         found = _Found({}, _of_pairs(model), may_be_tied=False)
     else:
         raise InvalidValue(
-            f"a {type(model).__name__} is no model",
+            f"{type_in_words(model)} is no model",
             "give a Module, its state dictionary or its tensors with their names",
         )
     return _walked(found, weights, described)
@@ -198,7 +199,7 @@ def _walked(given: _Found, weights: bool, tokenizer: dict[str, Any] | None) -> M
         if name in tensors:
             raise InvalidValue(f"the model has two tensors named {name!r}", "name each once")
         if not is_a(tensor, "torch", "Tensor") and not is_a(tensor, "numpy", "ndarray"):
-            raise InvalidValue(f"{name!r} of the model is a {type(tensor).__name__}", "give tensors by name")
+            raise InvalidValue(f"{name!r} of the model is {type_in_words(tensor)}", "give tensors by name")
         if is_a(tensor, "torch.nn.parameter", "UninitializedTensorMixin"):
             raise InvalidValue(f"{name!r} of the model has no shape yet", "put one batch through the model first")
         trainable = bool(getattr(tensor, "requires_grad", False))
@@ -270,7 +271,7 @@ def _of_state(state: Mapping[Any, Any]) -> _Found:
 def _of_pairs(pairs: Iterable[Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise InvalidValue(f"a {type(pair).__name__} is no name with its tensor", "give pairs of both")
+            raise InvalidValue(f"{type_in_words(pair)} is no name with its tensor", "give pairs of both")
         name, tensor = pair
         del pair
         yield name, tensor, {"role": "tensor"}
@@ -299,7 +300,7 @@ def _class(value: Any) -> str:
 
 def _of_tokenizer(tokenizer: Any) -> dict[str, Any]:
     if not callable(getattr(tokenizer, "get_vocab", None)):
-        raise InvalidValue(f"a {type(tokenizer).__name__} has no get_vocab()", "give a tokenizer of that form")
+        raise InvalidValue(f"{type_in_words(tokenizer)} has no get_vocab()", "give a tokenizer of that form")
     vocabulary: Mapping[str, int] = tokenizer.get_vocab()
     entries = sorted(vocabulary.items(), key=lambda item: (item[1], item[0]))
     special = {}

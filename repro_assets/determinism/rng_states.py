@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro_assets.determinism.torch_settings import cuda_runs
 from repro_assets.errors import InvalidValue
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     import numpy
@@ -131,7 +132,7 @@ def _checked(states: Mapping[str, Any], passed: Mapping[str, Any]) -> dict[str, 
     import torch
 
     if not isinstance(states, Mapping):
-        raise InvalidValue(f"RNG states are a dictionary, and this is a {type(states).__name__}")
+        raise InvalidValue(f"RNG states are a dictionary, and this is {type_in_words(states)}")
     if states.get("format") not in (1, FORMAT):
         raise InvalidValue(f"RNG states of format {states.get('format')!r} do not read here", f"format 1 or {FORMAT}")
     missing = [name for name in _GLOBAL if name not in states]
@@ -177,7 +178,7 @@ def _type_of(name: str, generator: Any) -> str:
     if isinstance(generator, random.Random) and not isinstance(generator, random.SystemRandom):
         return "random.Random"
     raise InvalidValue(
-        f"{name!r} is a {type(generator).__name__}, which has no state to save",
+        f"{name!r} is {type_in_words(generator)}, which has no state to save",
         "pass random.Random, numpy.random.Generator, numpy.random.RandomState or torch.Generator",
     )
 

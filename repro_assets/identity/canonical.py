@@ -23,6 +23,7 @@ import rfc8785
 
 from repro_assets.errors import CorruptRecord, InvalidValue
 from repro_assets.identity.digest import Digest
+from repro_assets.wording import type_in_words
 
 _EXACT = 2**53 - 1
 _MANY = 2_000_000
@@ -127,7 +128,7 @@ def _outward(value: Any, path: str) -> Any:
             text = _text(name, f"{path}, in a member name,")
             written["$" + text if text.startswith("$") else text] = _outward(item, f"{path}.{text}")
         return written
-    raise InvalidValue(f"{path} is a {type(value).__name__}, which JSON cannot hold")
+    raise InvalidValue(f"{path} is {type_in_words(value)}, which JSON cannot hold")
 
 
 def _text(value: str, path: str) -> str:

@@ -31,6 +31,7 @@ from repro_assets.errors import InvalidValue
 from repro_assets.orchestration.config import AssetConfig, TrainingConfig, asset_config
 from repro_assets.recording.run import RESUME, Run
 from repro_assets.training.loop_config import ParallelConfig
+from repro_assets.wording import type_in_words
 
 CONTEXT_NAMES = ("context", "_context", "context_", "_")
 VALUE, HANDLE, FILE = "value", "handle", "file"
@@ -232,7 +233,7 @@ class Body:
     def _checked(self, made: Any) -> Any:
         if isinstance(made, (dg.MaterializeResult, dg.Output, types.GeneratorType)):
             raise InvalidValue(
-                f"{self.__qualname__} returned a {type(made).__name__}",
+                f"{self.__qualname__} returned {type_in_words(made)}",
                 "return the value itself, and give what it measured to a parameter run: Run (run.log_metric)",
             )
         if not self.outs:
@@ -355,7 +356,7 @@ def _closed_over(function: Callable[..., Any]) -> dict[str, Any]:
             found[name] = value
         else:
             raise InvalidValue(
-                f"{function.__qualname__} closes over {name}, a {type(value).__name__}, which no record would show",
+                f"{function.__qualname__} closes over {name}, {type_in_words(value)}, which no record would show",
                 "make it an input or a field of a config class",
             )
     return found

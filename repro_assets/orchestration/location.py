@@ -23,6 +23,7 @@ from repro_assets.orchestration.refusals import fields_in_one_line
 from repro_assets.orchestration.reproduction import nightly_replays, replay_job, sample_job
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.sensors import sensors as our_sensors
+from repro_assets.wording import type_in_words
 
 
 def reproducible_resources(**settings: Any) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def reproducible_definitions(
     merged = {**reproducible_resources(), **(resources or {})}
     if not isinstance(merged["repro"], Repro):
         raise InvalidValue(
-            f"the resource repro is a {type(merged['repro']).__name__}", "give it another name, or leave it out"
+            f"the resource repro is {type_in_words(merged['repro'])}", "give it another name, or leave it out"
         )
     keys = sorted({key for asset in found if is_reproducible(asset) for key in asset.keys})
     return dg.Definitions(

@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 
 from repro_assets.capture.data_manifest.content import Content, content_of
+from repro_assets.wording import type_in_words
 
 KIND = "files"
 NAMED = 20
@@ -74,7 +75,7 @@ def observed_source(
             automation_condition=automation_condition,
         )(observe)
     if not isinstance(source, dg.SourceAsset):
-        raise TypeError(f"dagster made a {type(source).__name__} of an observable source asset")
+        raise TypeError(f"dagster made {type_in_words(source)} of an observable source asset")
     return source
 
 

@@ -24,6 +24,7 @@ from repro_assets.orchestration.io_manager import ArtifactIOManager
 from repro_assets.orchestration.naming import COLLECTION, DISPLAY
 from repro_assets.orchestration.resource import Repro
 from repro_assets.orchestration.step_runs import LoadedInput, open_runs
+from repro_assets.wording import type_in_words
 
 RESOURCE = "repro"
 STORED = dg.DagsterType(
@@ -256,7 +257,7 @@ def _executed(
     repro = given[RESOURCE] if RESOURCE in given else getattr(context.resources, RESOURCE)
     if not isinstance(repro, Repro):
         raise InvalidValue(
-            f"the resource {RESOURCE} is a {type(repro).__name__}", "give the resources of reproducible_resources()"
+            f"the resource {RESOURCE} is {type_in_words(repro)}", "give the resources of reproducible_resources()"
         )
     _check_io_manager(context)
     inputs: dict[str, Artifact | Path] = {}
@@ -294,6 +295,6 @@ def _check_io_manager(context: dg.AssetExecutionContext) -> None:
         manager = step.get_io_manager(StepOutputHandle(step.step.key, name))
         if not isinstance(manager, ArtifactIOManager):
             raise InvalidValue(
-                f"what {key.to_user_string()} makes would go to a {type(manager).__name__}, not to the store",
+                f"what {key.to_user_string()} makes would go to {type_in_words(manager)}, not to the store",
                 "give the resources of reproducible_resources(), or name its IO manager in io_manager_key",
             )

@@ -7,6 +7,7 @@ from repro_assets.orchestration import parents, shown_runs
 from repro_assets.orchestration.agreement import compare
 from repro_assets.orchestration.reproduction import promises_kept
 from repro_assets.store.home import find_store
+from repro_assets.wording import counted
 
 
 def _sensor(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
@@ -58,7 +59,7 @@ def scripts_shown(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     shown = shown_runs.show(home, context.instance)
     if not shown:
         context.update_cursor(there)
-    return dg.SkipReason(f"{len(shown)} runs shown" if shown else "every run is shown")
+    return dg.SkipReason(f"{counted(len(shown), 'run')} shown" if shown else "every run is shown")
 
 
 sensors: list[dg.SensorDefinition] = [

@@ -34,6 +34,7 @@ from repro_assets.recording.recipes import arguments_of, is_seeded, recipe_of
 from repro_assets.recording.redaction import redact_message
 from repro_assets.recording.run import new_run_id
 from repro_assets.store.home import make_store, open_store
+from repro_assets.wording import type_in_words
 
 
 def main(arguments: list[str]) -> int:
@@ -126,7 +127,7 @@ def imported(name: str) -> Callable[..., Any]:
     except AttributeError:
         raise InvalidValue(f"module {module_name} has no {path!r}", "write it like: package.module:function") from None
     if not callable(target):
-        raise InvalidValue(f"{name} is a {type(target).__name__}, which cannot be called", "name a function")
+        raise InvalidValue(f"{name} is {type_in_words(target)}, which cannot be called", "name a function")
     return target
 
 

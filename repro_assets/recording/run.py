@@ -160,9 +160,10 @@ class Run:
             self.flush()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record one point of several metrics."""
-        for name, value in metrics.items():
-            self.log_metric(name, value, step)
+        """Record one point of several metrics, or of none where one of them is refused."""
+        points = [point_of(name, value, step) for name, value in metrics.items()]
+        for name, place, value, _ in points:
+            self.log_metric(name, value, place)
 
     def log_fingerprints(self, step: int, tensors: Tensors, quantity: str = "parameter") -> None:
         """Record the fingerprint of each tensor after `step`; `repro_assets.recording.fingerprinting` keeps them."""

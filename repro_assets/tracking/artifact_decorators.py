@@ -21,6 +21,7 @@ from repro_assets.recording.enclosing import enclosing_run
 from repro_assets.recording.run import Run
 from repro_assets.tracking import arguments, opened
 from repro_assets.tracking.experiment import Experiment
+from repro_assets.wording import type_in_words
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
@@ -245,7 +246,7 @@ def _by_output(function: Callable[..., Any], names: list[str], answer: Any) -> d
     if isinstance(answer, tuple) and len(answer) == len(names):
         return dict(zip(names, answer, strict=True))
     raise InvalidValue(
-        f"{function.__qualname__} returned a {type(answer).__name__} where {', '.join(names)} are to be kept",
+        f"{function.__qualname__} returned {type_in_words(answer)} where {', '.join(names)} are to be kept",
         f"return a tuple of {len(names)}, or a mapping with these names",
     )
 

@@ -24,6 +24,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from repro_assets.errors import InvalidInput, InvalidValue
+from repro_assets.wording import type_in_words
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DEPTH = 100
@@ -54,7 +55,7 @@ def config_of(given: Any) -> dict[str, Any]:
     found = _fields(given)
     if found is None:
         raise InvalidValue(
-            f"a configuration cannot be a {type(given).__name__}",
+            f"a configuration cannot be {type_in_words(given)}",
             "give a dict, a dataclass, a pydantic model, a namespace, an OmegaConf, or a YAML or JSON file",
         )
     return {str(name): plain_argument(value) for name, value in found.items()}

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro_assets.errors import InvalidValue
+from repro_assets.wording import type_in_words
 
 
 def png_of_image(image: Any) -> bytes:
@@ -54,7 +55,7 @@ def figure_bytes(figure: Any) -> tuple[bytes, str]:
             return written.getvalue(), ".png"
     if type(figure).__module__.startswith("plotly.") and hasattr(figure, "to_json"):
         return figure.to_json().encode(), ".plotly.json"
-    raise InvalidValue(f"a {type(figure).__name__} is no figure", "give a figure of matplotlib or plotly")
+    raise InvalidValue(f"{type_in_words(figure)} is no figure", "give a figure of matplotlib or plotly")
 
 
 def table_of(rows: Any) -> Any:
@@ -83,7 +84,7 @@ def table_of(rows: Any) -> Any:
             return pyarrow.table({name: [row.get(name) for row in rows] for name in names})
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, TypeError) as error:
         raise InvalidValue(f"the rows are no table: {' '.join(str(error).split())}") from error
-    raise InvalidValue(f"a {type(rows).__name__} is no table", "give a DataFrame, columns by name, or a list of rows")
+    raise InvalidValue(f"{type_in_words(rows)} is no table", "give a DataFrame, columns by name, or a list of rows")
 
 
 def _pixels(image: Any) -> Any:
@@ -92,7 +93,7 @@ def _pixels(image: Any) -> Any:
     torch = sys.modules.get("torch")
     array = image.detach().cpu().numpy() if torch is not None and isinstance(image, torch.Tensor) else image
     if not isinstance(array, numpy.ndarray):
-        raise InvalidValue(f"a {type(image).__name__} is no image", "give an array, a tensor or an image of Pillow")
+        raise InvalidValue(f"{type_in_words(image)} is no image", "give an array, a tensor or an image of Pillow")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or 0 in array.shape:

@@ -20,6 +20,7 @@ from repro_assets.errors import InvalidValue
 from repro_assets.recording.experiences import ExperienceRecorder
 from repro_assets.tracking.configuration import is_described, plain_argument
 from repro_assets.tracking.experiment import Experiment
+from repro_assets.wording import type_in_words
 
 BLOCK = 1024
 """Lines in a sealed block of the buffer: a constant of the format."""
@@ -76,7 +77,7 @@ class OnlineExperiment(Experiment):
             If it cannot be written.
         """
         if not isinstance(experience, Mapping):
-            raise InvalidValue(f"an experience cannot be a {type(experience).__name__}", "give its fields by name")
+            raise InvalidValue(f"an experience cannot be {type_in_words(experience)}", "give its fields by name")
         identifier = self.experiences
         line = _line({"experience": identifier, "fields": {str(k): _listed(k, v) for k, v in experience.items()}})
         recorder = self._recording()
@@ -178,5 +179,5 @@ def _listed(name: object, value: Any) -> Any:
     found = value.tolist() if hasattr(value, "tolist") else value
     plain = plain_argument(found)
     if is_described(plain) and not isinstance(found, Mapping):
-        raise InvalidValue(f"the field {name!r} of an experience cannot be a {type(value).__name__}", "give JSON")
+        raise InvalidValue(f"the field {name!r} of an experience cannot be {type_in_words(value)}", "give JSON")
     return plain

@@ -20,6 +20,7 @@ from repro_assets.tracking import media
 from repro_assets.tracking.configuration import config_of
 from repro_assets.tracking.inputs import Inputs
 from repro_assets.tracking.opened import Reached, opened
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     from repro_assets.tracking.watched import Watched
@@ -31,7 +32,7 @@ class Outputs(Inputs):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record one point of several metrics, as `log_metric` does."""
         if not isinstance(metrics, Mapping):
-            raise InvalidValue(f"metrics cannot be a {type(metrics).__name__}", "give a mapping of names to numbers")
+            raise InvalidValue(f"metrics cannot be {type_in_words(metrics)}", "give a mapping of names to numbers")
         self.run.log_metrics(metrics, step)
 
     def log_param(self, name: str, value: Any) -> None:
@@ -76,7 +77,7 @@ class Outputs(Inputs):
             value = self._checked(value)
         elif not isinstance(value, Artifact) and hasattr(value, "state_dict"):
             raise InvalidValue(
-                f"an artifact cannot be a {type(value).__name__}", "keep it with track_model, or keep its state_dict()"
+                f"an artifact cannot be {type_in_words(value)}", "keep it with track_model, or keep its state_dict()"
             )
         check_new_name(name)
         self.use_parents(parents)
@@ -113,7 +114,7 @@ class Outputs(Inputs):
             If it is none, or the run has kept another one under this name and step, as for tables, figures and images.
         """
         if not isinstance(text, str):
-            raise InvalidValue(f"a text cannot be a {type(text).__name__}", "log_artifact keeps bytes and values")
+            raise InvalidValue(f"a text cannot be {type_in_words(text)}", "log_artifact keeps bytes and values")
         return self._belonging(text.encode("utf-8", "backslashreplace"), f"{name}.txt", step)
 
     def log_table(self, rows: Any, name: str, step: int | None = None) -> Artifact:
@@ -193,6 +194,11 @@ class Outputs(Inputs):
             Named generators beside the global ones.
         done : int
             Steps that were made before, by the training that this one goes on from.
+
+        Raises
+        ------
+        InvalidValue
+            If `model` or `optimizer` is something else.
         """
         from repro_assets.tracking.watched import Watched
 

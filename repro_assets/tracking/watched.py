@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from repro_assets.determinism.watching import Watch
+from repro_assets.errors import InvalidValue
 from repro_assets.recording.run import Run
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
+
+
+_HOOKS = ("state_dict", "register_forward_pre_hook", "register_forward_hook")
 
 
 class Watched:
@@ -36,6 +41,11 @@ class Watched:
         Named generators beside the global ones.
     done : int
         Steps that were made before, by the training that this one goes on from.
+
+    Raises
+    ------
+    InvalidValue
+        If `model` is no Module, or `optimizer` no Optimizer.
     """
 
     def __init__(
@@ -49,6 +59,7 @@ class Watched:
         generators: Mapping[str, Any] | None = None,
         done: int = 0,
     ) -> None:
+        _check(model, optimizer)
         self.made = done
         self._watch = Watch(
             run.log_fingerprints,
@@ -112,3 +123,11 @@ def _detached(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _detached(part) for name, part in value.items()}
     return value.detach() if hasattr(value, "detach") else value
+
+
+def _check(model: object, optimizer: object) -> None:
+    """Refuse what PyTorch cannot hook into; by what it can do, because importing torch takes seconds."""
+    if not all(hasattr(model, name) for name in _HOOKS):
+        raise InvalidValue(f"{type_in_words(model)} is no model to watch", "give a torch.nn.Module")
+    if optimizer is not None and not hasattr(optimizer, "register_step_post_hook"):
+        raise InvalidValue(f"{type_in_words(optimizer)} is no optimizer", "give one of torch.optim, or leave it out")

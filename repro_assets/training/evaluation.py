@@ -27,6 +27,7 @@ from repro_assets.training.bootstrap import CONFIDENCE, RESAMPLES
 from repro_assets.training.chains import chain_columns
 from repro_assets.training.policy import Architecture, Policy
 from repro_assets.training.references import actions_for
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     import pandas
@@ -155,7 +156,7 @@ def evaluate(
 
 
 def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}"
+    return type_in_words(value)
 
 
 def _ids(dataset: Mapping[str, Any], count: int) -> list[int]:

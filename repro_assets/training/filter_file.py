@@ -16,6 +16,7 @@ from repro_assets.errors import InvalidInput
 from repro_assets.training.filtering import FilterConfig, Sorted, read_traces, report, sort_out
 from repro_assets.training.references import best_trace, by_image
 from repro_assets.training.trace_files import FORMATS, read_traces_file
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     import pandas
@@ -71,7 +72,7 @@ def filter_file(run: Run, config: FilterFileConfig, file: bytes) -> pandas.DataF
         If a row is malformed (its line is named), or nothing is kept.
     """
     if not isinstance(file, bytes):
-        raise InvalidInput(f"the file is a {type(file).__name__}, not the bytes of one", "store it with --type bytes")
+        raise InvalidInput(f"the file is {type_in_words(file)}, not the bytes of one", "store it with --type bytes")
     read = read_traces_file(file, config.file_format)
     read_traces(read.table, read.places)
     run.log_params({"columns_left_out": read.left_out})

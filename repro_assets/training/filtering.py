@@ -22,6 +22,7 @@ from repro_assets.training import task
 from repro_assets.training.difficulty import trace_difficulty
 from repro_assets.training.trace_files import COLUMNS
 from repro_assets.training.traces import read_thought
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     import pandas
@@ -181,7 +182,7 @@ def read_traces(
 
 def _actions(name: str, actions: Any) -> list[int]:
     if not isinstance(actions, list | tuple | np.ndarray):
-        raise _malformed(name, f"actions is a {type(actions).__name__}, not a list")
+        raise _malformed(name, f"actions is {type_in_words(actions)}, not a list")
     if len(actions) == 0:
         raise _malformed(name, "it has no actions")
     if not all(_is_whole(action) for action in actions):
@@ -201,7 +202,7 @@ def _actions(name: str, actions: Any) -> list[int]:
 
 def _thoughts(name: str, thoughts: Any, actions: Any) -> list[str]:
     if not isinstance(thoughts, list | tuple | np.ndarray):
-        raise _malformed(name, f"thoughts is a {type(thoughts).__name__}, not a list")
+        raise _malformed(name, f"thoughts is {type_in_words(thoughts)}, not a list")
     if len(thoughts) != len(actions):
         raise _malformed(name, f"{len(thoughts)} thoughts for {len(actions)} actions")
     for thought in thoughts:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from repro_assets.artifacts.kinds.table import from_parquet
 from repro_assets.errors import InvalidInput, InvalidValue
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     import pandas
@@ -144,7 +145,7 @@ def _jsonl(data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
         except ValueError as error:
             raise _wrong(place, f"it is not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise _wrong(place, f"it is a {type(row).__name__}, not an object")
+            raise _wrong(place, f"it is {type_in_words(row)}, not an object")
         yield place, row
 
 

@@ -72,7 +72,7 @@ def test_the_sensor_asks_dagsters_storage_again_only_when_a_run_has_ended(home):
     with Experiment("fit", **QUICK):
         pass
     with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(instance) as context:
-        assert [scripts_shown(context).skip_message for _ in range(2)] == ["1 runs shown", "every run is shown"]
+        assert [scripts_shown(context).skip_message for _ in range(2)] == ["1 run shown", "every run is shown"]
         (made,) = instance.get_runs()
         instance.delete_run(made.run_id)
         assert scripts_shown(context).skip_message == "every run is shown"

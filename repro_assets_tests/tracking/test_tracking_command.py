@@ -121,6 +121,13 @@ def test_the_exit_code_is_passed_on_and_json_is_one_document(tracked, runs):
     assert (row["run_id"], row["error_message"]) == (found["run_id"], "sh returned 3")
 
 
+def test_a_command_that_kept_nothing_is_told_how_it_would(tracked):
+    _, _, err = tracked("--", "sh", "-c", "echo 1 > n")
+    assert "COMPLETED, 0 products; --output PATTERN keeps what it makes (see: repro runs show " in err
+    _, _, err = tracked("--output", "m", "--", "sh", "-c", "echo 1 > m")
+    assert "COMPLETED, 1 product (see: repro runs show " in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -85,7 +85,7 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path, name, text, said):
 
 
 def test_what_is_no_configuration_is_refused():
-    with pytest.raises(InvalidValue, match="a configuration cannot be a int"):
+    with pytest.raises(InvalidValue, match="a configuration cannot be an int"):
         config_of(3)
 
 

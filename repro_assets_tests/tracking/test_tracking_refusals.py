@@ -57,8 +57,16 @@ def test_values_of_the_wrong_form_are_named_with_what_to_do(project):
     with Experiment("fit", **QUICK) as run:
         with pytest.raises(InvalidValue, match="metrics cannot be a list"):
             run.log_metrics([1, 2])
+        with pytest.raises(InvalidValue, match="'b' at step 1 cannot be 'x'"):
+            run.log_metrics({"a": 1, "b": "x"}, 1)
+        run.run.flush()
+        assert queries.rows(project, "SELECT * FROM metrics") == [], "none of several is recorded where one is refused"
+        with pytest.raises(InvalidValue, match="a str is no model to watch"):
+            run.watch("model")
+        with pytest.raises(InvalidValue, match="an int is no optimizer"):
+            run.watch(torch.nn.Linear(1, 1), 3)
         for text in (b"abc", None):
-            with pytest.raises(InvalidValue, match="a text cannot be a"):
+            with pytest.raises(InvalidValue, match=r"a text cannot be (a bytes|None)"):
                 run.log_text(text, "t")
         with pytest.raises(InvalidValue, match="cannot be a Linear") as refused:
             run.log_artifact(torch.nn.Linear(1, 1), "m")

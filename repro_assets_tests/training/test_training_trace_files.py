@@ -107,7 +107,7 @@ FINE = '1,0,4,"[3, 20]","[""1 (0.600) or 4 (0.350)"",\n ""4 (0.900) or 1 (0.050)
     [
         (csv(FINE, "2,1,4"), "line 4: it has 3 fields, the header 5"),
         (csv(FINE, '2,one,4,"[20]","[]"'), "line 4: trace_id is 'one', not a whole number"),
-        (csv(FINE, '2,1,4,20,"[]"'), "trace 1 in line 4: actions is a int"),
+        (csv(FINE, '2,1,4,20,"[]"'), "trace 1 in line 4: actions is an int"),
         (csv(FINE, '2,1,4,[,"[]"'), r"line 4: actions is '\[', not a JSON list"),
         (csv(FINE, '2,1,4,[,"[\n]"', FINE), r"line 4: actions is '\['"),
         (csv(FINE, '2,1,4,"[20]'), "it is not CSV"),

@@ -12,6 +12,7 @@ from repro_assets.artifacts.kinds.codec import Kind
 from repro_assets.artifacts.kinds.record_blocks import Records
 from repro_assets.errors import InvalidValue, UnsupportedFormat
 from repro_assets.store.decoding import Decoder
+from repro_assets.wording import type_in_words
 
 KINDS: dict[str, Kind] = {
     tensors.NAME: tensors,
@@ -62,7 +63,7 @@ def kind_of(value: Any) -> str:
     if value is None or isinstance(value, (bool, int, float, str, list, tuple, dict)):
         return json_value.NAME
     raise InvalidValue(
-        f"a {type(value).__name__} is not something that can be stored",
+        f"{type_in_words(value)} is not something that can be stored",
         "give tensors, a DataFrame, JSON, bytes or a path",
     )
 

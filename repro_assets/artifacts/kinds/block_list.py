@@ -19,6 +19,7 @@ from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects
 from repro_assets.store.staging import Part
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +57,7 @@ def write(value: Segments | Records, batch: Batch) -> Manifest:
     if isinstance(value, Records):
         return record_blocks.write(value, batch)
     if not isinstance(value, Segments):
-        raise InvalidValue(f"a {type(value).__name__} is not Segments")
+        raise InvalidValue(f"{type_in_words(value)} is not Segments")
     digests = batch.put_all(Part(block) for block in value.blocks)
     parts = enumerate(zip(value.blocks, digests, strict=True))
     return Manifest(NAME, tuple(Entry(f"{i:08d}", len(block), (digest,)) for i, (block, digest) in parts))

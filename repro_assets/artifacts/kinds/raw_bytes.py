@@ -12,6 +12,7 @@ from repro_assets.store.laying import LaidFile, lay_out_files
 from repro_assets.store.objects import LocalObjects, concatenate
 from repro_assets.store.sources import StatCache
 from repro_assets.store.staging import SourceFile
+from repro_assets.wording import type_in_words
 
 NAME = "bytes"
 
@@ -25,7 +26,7 @@ def write(value: bytes | Path, batch: Batch) -> Manifest:
     elif isinstance(value, (bytes, bytearray, memoryview)):
         digest, size = batch.put(bytes(value)), len(bytes(value))
     else:
-        raise InvalidValue(f"a {type(value).__name__} is not bytes", "give bytes or a Path")
+        raise InvalidValue(f"{type_in_words(value)} is not bytes", "give bytes or a Path")
     return Manifest(NAME, (Entry("data", size, (digest,)),))
 
 

@@ -29,6 +29,7 @@ from repro_assets.identity.digest import Digest
 from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     import pandas
@@ -159,7 +160,7 @@ def _plain(value: Any) -> pyarrow.Table:
         import pandas
 
         if not isinstance(value, pandas.DataFrame):
-            raise InvalidValue(f"a {type(value).__name__} is not a table", "give a DataFrame or an Arrow table")
+            raise InvalidValue(f"{type_in_words(value)} is not a table", "give a DataFrame or an Arrow table")
         if not value.index.equals(pandas.RangeIndex(len(value))):
             raise InvalidValue("the DataFrame has an index of its own", "call reset_index() first")
         if not all(isinstance(name, str) for name in value.columns):

@@ -28,6 +28,7 @@ from repro_assets.identity.manifest import Entry, Manifest
 from repro_assets.store.batch import Batch
 from repro_assets.store.objects import LocalObjects, concatenate
 from repro_assets.store.staging import Part
+from repro_assets.wording import type_in_words
 
 if TYPE_CHECKING:
     import torch
@@ -138,7 +139,7 @@ class _Writer:
 
         if isinstance(value, (numpy.ndarray, numpy.generic)):
             return {"array": self._array(numpy.asanyarray(value), path)}
-        raise InvalidValue(f"{path or 'the value'} is a {type(value).__name__}", "give tensors, arrays and scalars")
+        raise InvalidValue(f"{path or 'the value'} is {type_in_words(value)}", "give tensors, arrays and scalars")
 
     def _tensor(self, tensor: torch.Tensor, path: str) -> int:
         import torch
