@@ -139,7 +139,7 @@ def returns_a_result() -> Any:
     ("function", "said"),
     [
         (returns_an_object, "returns_an_object returned what cannot be stored: a set"),
-        (returns_an_object_inside, "inside cannot be stored: value.model is a object"),
+        (returns_an_object_inside, "inside cannot be stored: value.model is an object"),
         (returns_a_result, "returns_a_result returned a MaterializeResult"),
     ],
 )
