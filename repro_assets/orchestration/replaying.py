@@ -1,15 +1,15 @@
-"""Replay, with the verdict shown in Dagster: the check ``reproduces`` and an observation of each asset made again."""
+"""Replay, with the verdict shown in Dagster: the check ``reproduces`` and an observation of each asset made again.
+
+Laws: Dagster is loaded where an asset was made again, and not before: a replay of a script or a command needs none.
+"""
 
 from __future__ import annotations
 
 from typing import IO, Any
 
-import dagster as dg
-
 from repro_assets.catalog import queries
 from repro_assets.journal.run_records import CheckMade, ReplayMade
 from repro_assets.journal.segments import journal_at
-from repro_assets.orchestration.instance import open_instance
 from repro_assets.replay.compare import EQUIVALENT, IDENTICAL
 from repro_assets.replay.launch import Report, replay
 from repro_assets.store.home import Home
@@ -24,8 +24,19 @@ def replay_and_show(
 ) -> Report:
     """Replay a run and put the verdict on the pages of the assets that it made; arguments as for `launch.replay`."""
     report = replay(home, run_id, timeout=timeout, log=log, **options)
+    checks = record_checks(home, report)
+    if checks:
+        _show(home, checks)
+    return report
+
+
+def _show(home: Home, checks: list[tuple[str, str | None, ReplayMade]]) -> None:
+    import dagster as dg
+
+    from repro_assets.orchestration.instance import open_instance
+
     with open_instance(home) as instance:
-        for asset, partition, record in record_checks(home, report):
+        for asset, partition, record in checks:
             metadata = said_of(record)
             key = dg.AssetKey.from_user_string(asset)
             instance.report_runless_asset_event(
@@ -34,7 +45,6 @@ def replay_and_show(
             instance.report_runless_asset_event(
                 dg.AssetCheckEvaluation(key, REPRODUCES, passes(record), metadata, partition=partition)
             )
-    return report
 
 
 def record_checks(

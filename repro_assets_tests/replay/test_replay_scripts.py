@@ -217,3 +217,17 @@ def test_code_that_was_edited_before_a_run_imported_it_shows_nothing(person, tmp
     )
     (run,) = [row for row in person.runs() if row["replay_of"] is None]
     assert [said for said in run["warnings"] if "edited while the run went on" in said]
+
+
+def test_what_dagster_did_not_execute_is_replayed_without_it(person):
+    person.write(
+        "plain.py",
+        f"from repro_assets import Experiment\nwith Experiment('plain', {QUICK}) as run:\n"
+        "    run.log_artifact([1], 'one')\n",
+    )
+    person.python("plain.py")
+    replayed = (
+        "import sys; sys.modules['dagster'] = None; from repro_assets.cli.app import main; "
+        "sys.exit(main(['replay', 'last']))"
+    )
+    assert "identical" in person.python("-c", replayed)
