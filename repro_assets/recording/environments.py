@@ -171,7 +171,9 @@ def _of_run(home: Home, run_id: str) -> KnownEnvironment:
 
 def _load(artifact: Artifact) -> dict[str, Any]:
     if artifact.kind != "json":
-        raise InvalidInput(f"{artifact} is of the kind {artifact.kind}, and an environment is JSON")
+        raise InvalidInput(
+            f"{artifact} is of the kind {artifact.kind}, and an environment is JSON", "name a run or its environment"
+        )
     return _checked(artifact.load(), str(artifact))
 
 
@@ -181,7 +183,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check the path") from error
     except ValueError as error:
-        raise InvalidInput(f"{path} is not JSON: {error}") from error
+        raise InvalidInput(f"{path} is not JSON: {error}", "give a file that repro env capture wrote") from error
     if isinstance(document, Mapping) and isinstance(document.get("environment"), Mapping):
         document = document["environment"]
     return _checked(document, str(path))
@@ -189,5 +191,8 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 def _checked(document: Any, name: str) -> dict[str, Any]:
     if not isinstance(document, dict) or not {"packages", "python"} & set(document):
-        raise InvalidInput(f"{name} holds no captured environment: it has neither packages nor python")
+        raise InvalidInput(
+            f"{name} holds no captured environment: it has neither packages nor python",
+            "give what repro env capture wrote",
+        )
     return document

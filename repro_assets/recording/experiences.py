@@ -121,5 +121,7 @@ class ExperienceRecorder:
 
     def _record(self, payload: Payload) -> None:
         if self._run.state is not None:
-            raise InvalidValue(f"run {self._run.run_id} has ended and takes nothing more")
+            raise InvalidValue(
+                f"run {self._run.run_id} has ended and takes nothing more", "log before its end, or begin another run"
+            )
         journal_at(self._run.home.journal).append(payload)

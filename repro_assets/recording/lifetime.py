@@ -46,7 +46,7 @@ def begin(
         If the journal cannot be written.
     """
     if not started.name:
-        raise InvalidValue("a run needs a name")
+        raise InvalidValue("a run has no name", "give one")
     run = Run(home, started, late=late, streams=streams)
     undeclared.watch(started, None if captured is None else captured.stored_files, late=late)
     return run

@@ -73,7 +73,7 @@ def point_of(name: str, value: float, step: int | None) -> Point:
     except (TypeError, ValueError, OverflowError) as error:
         given = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else reprlib.repr(value)
         why = str(error) if len(str(error)) < _LONGEST else type(error).__name__
-        raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {given}: {why}") from error
+        raise InvalidValue(f"metric {name!r} at step {step!r} cannot be {given}: {why}", "give a number") from error
 
 
 def records_of(run_id: str, points: Sequence[Point], samples: Sequence[Point]) -> list[Metrics]:

@@ -224,7 +224,9 @@ class Run:
         """
         digest = self.checkpoints.get(name)
         if digest is None:
-            raise UnknownName(f"run {self.run_id} has no checkpoint {name}")
+            raise UnknownName(
+                f"run {self.run_id} has no checkpoint {name}", f"it has: {', '.join(self.checkpoints) or 'none'}"
+            )
         self._record(run_records.CheckpointDeleted(self.run_id, name, digest))
         del self.checkpoints[name]
 
@@ -395,7 +397,9 @@ class Run:
 
     def _refuse_if_ended(self) -> None:
         if self.state is not None:
-            raise InvalidValue(f"run {self.run_id} has ended and takes nothing more")
+            raise InvalidValue(
+                f"run {self.run_id} has ended and takes nothing more", "log before its end, or begin another run"
+            )
 
     def after_fork(self) -> None:
         """Become the handle of a forked child."""

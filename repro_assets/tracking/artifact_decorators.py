@@ -231,7 +231,8 @@ def _by_parameter(function: Callable[..., Any], inputs: Sequence[str] | Mapping[
     given = [inputs] if isinstance(inputs, str) else list(inputs)
     if len(given) > len(parameters):
         raise InvalidValue(
-            f"{function.__qualname__} has {len(parameters)} parameters and is given {len(given)} artifacts"
+            f"{function.__qualname__} has {len(parameters)} parameters and is given {len(given)} artifacts",
+            "name at most one for each",
         )
     return dict(zip(parameters, given, strict=False))
 

@@ -112,7 +112,9 @@ def _read(path: Path) -> dict[str, Any]:
 
             found = yaml.safe_load(text)
         else:
-            raise InvalidInput(f"the configuration {path} is neither .yaml, .yml nor .json")
+            raise InvalidInput(
+                f"the configuration {path} is neither .yaml, .yml nor .json", "rename it, or give a dict"
+            )
     except ValueError as error:
         raise InvalidInput(f"the configuration {path} does not read: {error}") from error
     except Exception as error:

@@ -55,7 +55,9 @@ def reproducible(
         raise InvalidValue("reproducible is used without parentheses", "write: @reproducible()")
     unknown = set(options) - set(inspect.signature(Experiment).parameters)
     if unknown or "config" in options:
-        raise InvalidValue(f"reproducible has no option {min(unknown | {'config'} & set(options))!r}")
+        raise InvalidValue(
+            f"reproducible has no option {min(unknown | {'config'} & set(options))!r}", "give those of Experiment"
+        )
     Level.parse(capture_level)
 
     def decorate(function: Callable[Given, Answer]) -> Callable[Given, Answer]:

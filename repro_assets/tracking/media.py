@@ -100,7 +100,7 @@ def _pixels(image: Any) -> Any:
         raise InvalidValue(f"an image cannot have the shape {array.shape}", "height, width and 1, 3 or 4 channels")
     whole = array.dtype.kind in "iu"
     if not whole and array.dtype.kind not in "fb":
-        raise InvalidValue(f"an image cannot hold {array.dtype}")
+        raise InvalidValue(f"an image cannot hold {array.dtype}", "give integers, or floats from 0 to 1")
     scaled = array if whole else array.astype(numpy.float64) * 255
     # NaN compares as False.
     if not bool(((scaled >= 0) & (scaled <= 255)).all()):
