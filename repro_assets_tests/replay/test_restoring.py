@@ -209,7 +209,7 @@ def test_an_interpreter_is_found_by_what_it_says_and_one_that_hangs_is_passed_ov
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path))
-    monkeypatch.setattr(interpreters, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(interpreters, "ANSWER_SECONDS", 2)
     assert find_interpreter("3.9.2") == Interpreter(str(folder / "python3.9"), "CPython", "3.9.2")
     assert find_interpreter("3.9.7").version == "3.9.2", "of the same minor version"
     own = platform.python_version()
@@ -220,8 +220,8 @@ def test_an_interpreter_is_found_by_what_it_says_and_one_that_hangs_is_passed_ov
 
 def test_a_program_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     program = "sleep 600 & echo $! > child; wait"
-    with pytest.raises(MachineError, match=r"it took more than 0\.5 s"):
-        run_program(["sh", "-c", program], 0.5, os.environ, what="it", folder=tmp_path)
+    with pytest.raises(MachineError, match="it took more than 2 s"):
+        run_program(["sh", "-c", program], 2, os.environ, what="it", folder=tmp_path)
     child = int((tmp_path / "child").read_text())
     until(lambda: not alive(child))
 
