@@ -18,6 +18,13 @@ _LOWER_IS_BETTER = frozenset(
         *("latency", "duration", "ms", "us", "ns", "second", "seconds", "minutes", "hours", "memory"),
     }
 )
+_HIGHER_IS_BETTER = frozenset(
+    {
+        *("accuracy", "acc", "precision", "recall", "f", "auc", "auroc", "auprc", "ap", "map", "ndcg", "mrr", "hits"),
+        *("bleu", "rouge", "meteor", "psnr", "ssim", "iou", "dice", "reward", "return", "score", "throughput"),
+        *("success", "passed", "correct", "r", "likelihood", "elbo", "per"),
+    }
+)
 _TOGETHER = ("cross_entropy",)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
@@ -27,7 +34,16 @@ def lower_is_better(name: str) -> bool:
 
     Words are parted by anything that is no letter, and by the capitals of ``evalLoss``.
     """
-    words = [word.lower() for word in _WORD.findall(name)]
+    words = _words(name)
     # Of so much per second, more is better.
     telling = {word for before, word in itertools.pairwise(["", *words]) if before != "per"}
     return not _LOWER_IS_BETTER.isdisjoint(telling) or any(each in "_".join(words) for each in _TOGETHER)
+
+
+def is_told(name: str) -> bool:
+    """Whether a word of `name` says which way is better; else higher is a guess."""
+    return lower_is_better(name) or not _HIGHER_IS_BETTER.isdisjoint(_words(name))
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]

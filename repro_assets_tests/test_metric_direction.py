@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from repro_assets.metric_direction import lower_is_better
+from repro_assets.metric_direction import is_told, lower_is_better
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,8 @@ def test_a_word_for_what_should_be_small_decides(name: str) -> None:
 )
 def test_every_other_name_is_better_high(name: str) -> None:
     assert not lower_is_better(name)
+
+
+def test_a_name_that_says_nothing_is_known_to() -> None:
+    assert [name for name in ("f1", "r2", "val_acc", "tokens_per_second", "fid") if not is_told(name)] == []
+    assert not any(map(is_told, ("myscores", "entropy", "x", "")))

@@ -1,7 +1,8 @@
 """Where a file takes things in an order that is not fixed: of a set, of a folder, of what ends first.
 
-Limit: a variable holds a set where every value that the file assigns to its name is one. What is handed on to another
-file is not followed, and a variable that is sorted anywhere in the file is held to be sorted.
+Limit: a variable, or an attribute, holds a set where every value that the file assigns to its name is one, and a
+function returns one where all that it returns are. What is handed on to another file is not followed, and a variable
+that is sorted anywhere in the file is held to be sorted. Sets that are sorted by a key may have equal keys.
 """
 
 from __future__ import annotations
@@ -28,15 +29,19 @@ class Orders:
         self._syntax = syntax
         self._sorted = set(self._sorted_names())
         self._sets: set[str] = set()
+        self._returned: set[str] = set()
         # A name may hold what another one holds that comes later in the file.
-        while (more := self._names_of_sets()) - self._sets:
-            self._sets |= more
+        before = -1
+        while before < len(self._sets) + len(self._returned):
+            before = len(self._sets) + len(self._returned)
+            self._sets |= self._names_of_sets()
+            self._returned |= self._functions()
 
     def of_sets(self) -> Iterator[tuple[ast.expr, str]]:
         """Yield each place at which the order of a set matters, and what it is called."""
         for node in self._syntax.nodes:
             for taken in self._taken_in_order(node):
-                if self._is_set(taken) and not self._is_in_any_order(taken):
+                if self._is_set(taken) and not self._is_in_any_order(taken, of_texts=True):
                     yield taken, "the order of a set"
 
     def of_others(self) -> Iterator[tuple[ast.expr, str]]:
@@ -57,14 +62,15 @@ class Orders:
         elif isinstance(node, ast.Starred):
             yield node.value
         elif isinstance(node, ast.Call):
-            if self._syntax.builtin(node.func) in _IN_ORDER:
+            name = self._syntax.builtin(node.func)
+            if name in _IN_ORDER or (name in _ANY_ORDER and any(keyword.arg == "key" for keyword in node.keywords)):
                 yield from node.args
             elif isinstance(node.func, ast.Attribute) and node.func.attr in ("join", "fromkeys"):
                 yield from node.args[:1]
             elif isinstance(node.func, ast.Attribute) and node.func.attr == "pop" and not node.args:
                 yield node.func.value
 
-    def _is_in_any_order(self, node: ast.AST) -> bool:
+    def _is_in_any_order(self, node: ast.AST, *, of_texts: bool = False) -> bool:
         """Tell whether the order in which a node gives things makes no difference to what is made of them."""
         above = self._syntax.parent(node)
         while above is not None:
@@ -75,7 +81,7 @@ class Orders:
             if isinstance(above, ast.Call):
                 name = self._syntax.builtin(above.func)
                 if name in _ANY_ORDER:
-                    return True
+                    return not (of_texts and any(keyword.arg == "key" for keyword in above.keywords))
                 if name not in _IN_ORDER:
                     return False
             elif not isinstance(above, (*_COMPREHENSIONS, ast.comprehension, ast.Starred)):
@@ -92,6 +98,12 @@ class Orders:
                 return True
             case ast.Name():
                 return node.id in self._sets
+            case ast.Attribute():
+                return node.attr in self._sets
+            case ast.Call(func=ast.Name(id=name)) if name in self._returned:
+                return True
+            case ast.Call(func=ast.Attribute(attr=name)) if name in self._returned:
+                return True
             case ast.BinOp(op=ast.BitOr() | ast.BitAnd() | ast.Sub() | ast.BitXor()):
                 return self._is_set(node.left) or self._is_set(node.right)
             case ast.Call(func=ast.Name()):
@@ -106,12 +118,26 @@ class Orders:
         for node in self._syntax.nodes:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                names = {target.id for target in targets if isinstance(target, ast.Name)}
+                names = {
+                    target.id if isinstance(target, ast.Name) else target.attr
+                    for target in targets
+                    if isinstance(target, ast.Name | ast.Attribute)
+                }
                 if self._is_set(node.value) or _is_empty_set(node.value):
                     sets |= names
                 else:
                     others |= names
         return sets - others
+
+    def _functions(self) -> set[str]:
+        """Return the names of functions that return nothing but sets."""
+        found = set()
+        for node in self._syntax.nodes:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+                if returned and all(value is not None and self._is_set(value) for value in returned):
+                    found.add(node.name)
+        return found
 
     def _sorted_names(self) -> Iterator[str]:
         for node in self._syntax.nodes:

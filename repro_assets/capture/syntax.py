@@ -62,7 +62,7 @@ class Syntax:
         """Tell whether a node is executed in some cases alone, once its function is called."""
         for above in self._above(node):
             if isinstance(above, _FUNCTIONS):
-                return False
+                return _may_return_before(above, node)
             if isinstance(above, ast.IfExp | ast.ExceptHandler) or (isinstance(above, ast.If) and not _is_main(above)):
                 return True
         return False
@@ -84,6 +84,17 @@ class Syntax:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 for alias in node.names:
                     yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+
+
+def _may_return_before(function: ast.AST, node: ast.AST) -> bool:
+    """Tell whether a function may return before it comes to a node in it."""
+    body = function.body if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) else []
+    return any(
+        isinstance(statement, ast.If)
+        and getattr(statement, "end_lineno", 0) < getattr(node, "lineno", 0)
+        and any(isinstance(each, ast.Return) for each in ast.walk(statement))
+        for statement in body
+    )
 
 
 def _is_main(condition: ast.If) -> bool:

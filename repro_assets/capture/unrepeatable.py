@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from repro_assets.capture.absent_seeds import Absent
+from repro_assets.capture.generators import SEEDERS, Generators, Seeded
 from repro_assets.capture.imports import parsed
 from repro_assets.capture.orders import Orders
 from repro_assets.capture.syntax import Syntax
@@ -22,14 +23,17 @@ from repro_assets.capture.syntax import Syntax
 class Why(StrEnum):
     """Why a place may give something else the next time; those that are likelier to decide bits come first."""
 
+    RESEEDED = "seeds its generator with something else each time"
     UNSEEDED = "draws from a generator that the source does not seed, or not in every case"
     ENTROPY = "returns something else each time"
     NO_SEED = "may be given no seed, and takes one from the system then"
     GIVEN = "what it reads is on no record"
-    VARIABLE = "reads a variable whose value is on no record"
     HASH = "texts have other hashes, and a set of them another order, in each process: PYTHONHASHSEED was not set"
     ORDER = "the order is another one elsewhere or the next time, and nothing sorts it"
+    VARIABLE = "reads a variable whose value is on no record"
+    OTHER_SEED = "is given a seed that the source does not hold"
     CLOCK = "returns the time"
+    ASIDE = "returns the time, which is told or subtracted here"
     PLACE = "returns something else in each process or on each machine"
 
 
@@ -62,21 +66,18 @@ class Leads:
     Parameters
     ----------
     found : list of Lead
-        In the order of the lines; of what draws from a library's own generator the first alone.
-    seeded : set of str
-        Libraries whose own generators it seeds in every case.
+        In the order of the lines; of one draw from one generator the first alone.
+    seeded : Seeded
+        The generators that it seeds in every case.
     """
 
     found: list[Lead]
-    seeded: frozenset[str]
+    seeded: Seeded
 
-
-LIBRARIES = frozenset({"random", "numpy", "torch"})
-"""Those that have a generator of their own for the whole process."""
 
 _CALLS = {
     **dict.fromkeys(("os.urandom", "os.getrandom", "uuid.uuid1", "uuid.uuid4", "random.SystemRandom"), Why.ENTROPY),
-    **dict.fromkeys(("torch.seed", "torch.random.seed"), Why.ENTROPY),
+    **dict.fromkeys(("torch.seed", "torch.random.seed"), Why.RESEEDED),
     **dict.fromkeys(("time.time", "time.time_ns"), Why.CLOCK),
     **{f"datetime.datetime.{name}": Why.CLOCK for name in ("now", "utcnow", "today")},
     "datetime.date.today": Why.CLOCK,
@@ -95,31 +96,7 @@ _WITHOUT_SEED = frozenset(
     }
 )
 """These draw their seed from the system where they are given none, or None."""
-_SEEDS = {
-    "random.seed": "random",
-    "numpy.random.seed": "numpy",
-    "torch.manual_seed": "torch",
-    "torch.random.manual_seed": "torch",
-}
-_SEEDS_ALL = frozenset({"seed_everything", "set_seed", "set_random_seed", "enable_deterministic_mode"})
-"""Names under which libraries, Lightning, transformers, accelerate and this project among them, seed all of these."""
-_NO_DRAWS = frozenset({"seed", "getstate", "setstate", "default_rng", "get_state", "set_state"})
-_TORCH_DRAWS = frozenset(
-    {
-        *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like"),
-        *("normal", "bernoulli", "multinomial", "poisson", "dropout"),
-    }
-)
-_TORCH_LAYERS = ("Linear", "Bilinear", "Conv", "Embedding", "LSTM", "GRU", "RNN", "Transformer", "Multihead", "Dropout")
-_TORCH_SAMPLERS = frozenset({"random_split", "RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler"})
-_SCIKIT_DRAWS = frozenset(
-    {
-        *("train_test_split", "shuffle", "resample", "ShuffleSplit", "StratifiedShuffleSplit", "KMeans"),
-        *("RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"),
-        *("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor", "GaussianMixture", "TSNE"),
-    }
-)
-"""These draw from NumPy's own generator unless they are given ``random_state``."""
+_TELLING = frozenset({"print", "log", "debug", "info", "warning", "error", "critical", "exception", "write", "echo"})
 
 
 def leads_in(data: bytes | str, place: str) -> Leads:
@@ -138,28 +115,25 @@ def leads_in(data: bytes | str, place: str) -> Leads:
         If it is no Python; `place` and the line are named.
     """
     syntax = Syntax(parsed(data, place))
-    absent, orders = Absent(syntax), Orders(syntax)
+    absent, orders, generators = Absent(syntax), Orders(syntax), Generators(syntax)
     found: list[Lead] = []
-    seeded: set[str] = set()
     for node in syntax.nodes:
         found += _read(syntax, node)
         if isinstance(node, ast.Call):
-            found += _called(syntax, absent, node)
-            if not syntax.is_conditional(node):
-                seeded |= _seeded_by(syntax, node)
+            found += _called(syntax, absent, generators, node)
     found += (Lead(node.lineno, name, Why.HASH) for node, name in orders.of_sets())
     found += (Lead(node.lineno, name, Why.ORDER) for node, name in orders.of_others())
     found.sort(key=lambda lead: (lead.line, lead.name))
-    return Leads(list(_first_draws(found)), frozenset(seeded))
+    return Leads(list(_first_draws(found)), generators.seeded())
 
 
 def _first_draws(found: list[Lead]) -> Iterator[Lead]:
     met = set()
     for lead in found:
-        if lead.why is not Why.UNSEEDED or lead.of not in met:
+        if lead.why is not Why.UNSEEDED or (lead.of, lead.name) not in met:
             yield lead
         if lead.why is Why.UNSEEDED:
-            met.add(lead.of)
+            met.add((lead.of, lead.name))
 
 
 def _read(syntax: Syntax, node: ast.AST) -> Iterator[Lead]:
@@ -172,8 +146,11 @@ def _read(syntax: Syntax, node: ast.AST) -> Iterator[Lead]:
                 yield Lead(node.lineno, f"os.environ[{variable!r}]", Why.VARIABLE, str(variable))
 
 
-def _called(syntax: Syntax, absent: Absent, call: ast.Call) -> Iterator[Lead]:
+def _called(syntax: Syntax, absent: Absent, generators: Generators, call: ast.Call) -> Iterator[Lead]:
     name = syntax.name_of(call.func)
+    library = generators.draws_from(call)
+    if library is not None:
+        yield Lead(call.lineno, f"{name or _last(call.func)}()", Why.UNSEEDED, library)
     if name is None:
         builtin = syntax.builtin(call.func)
         if builtin in _BUILTINS:
@@ -183,42 +160,35 @@ def _called(syntax: Syntax, absent: Absent, call: ast.Call) -> Iterator[Lead]:
     if name in _WITHOUT_SEED:
         given = [*call.args, *(keyword.value for keyword in call.keywords)]
         if all(isinstance(each, ast.Constant) and each.value is None for each in given):
-            yield Lead(call.lineno, shown, Why.ENTROPY)
+            yield Lead(call.lineno, shown, Why.RESEEDED if name in SEEDERS else Why.ENTROPY)
         elif absent.may_be_none(given[0]):
             yield Lead(call.lineno, shown, Why.NO_SEED)
+        elif isinstance(given[0], ast.Subscript):
+            yield Lead(call.lineno, shown, Why.OTHER_SEED)
     elif name in _CALLS or name.startswith("secrets."):
-        yield Lead(call.lineno, shown, _CALLS.get(name, Why.ENTROPY))
+        why = _CALLS.get(name, Why.ENTROPY)
+        yield Lead(call.lineno, shown, Why.ASIDE if why is Why.CLOCK and _is_aside(syntax, call) else why)
     elif name in ("os.getenv", "os.environ.get") and call.args and isinstance(call.args[0], ast.Constant):
         yield Lead(call.lineno, f"{name}({call.args[0].value!r})", Why.VARIABLE, str(call.args[0].value))
-    elif (library := _draws_from(name, call)) is not None:
-        yield Lead(call.lineno, shown, Why.UNSEEDED, library)
 
 
-def _seeded_by(syntax: Syntax, call: ast.Call) -> frozenset[str]:
-    name = syntax.name_of(call.func)
-    if name in _SEEDS and (call.args or call.keywords):
-        return frozenset({_SEEDS[name]})
-    last = call.func.attr if isinstance(call.func, ast.Attribute) else (name or "").rpartition(".")[2]
-    return LIBRARIES if last in _SEEDS_ALL else frozenset()
+def _is_aside(syntax: Syntax, call: ast.Call) -> bool:
+    """Tell whether the time that a call returns is only subtracted, or told to a log or a terminal."""
+    above = syntax.parent(call)
+    if isinstance(above, ast.Assign) and len(above.targets) == 1 and isinstance(above.targets[0], ast.Name):
+        uses = [node for node in syntax.nodes if isinstance(node, ast.Name) and node.id == above.targets[0].id]
+        read = [node for node in uses if isinstance(node.ctx, ast.Load)]
+        return bool(read) and all(_is_subtracted(syntax.parent(node)) for node in read)
+    while above is not None and not isinstance(above, ast.stmt):
+        if _is_subtracted(above) or (isinstance(above, ast.Call) and _last(above.func) in _TELLING):
+            return True
+        above = syntax.parent(above)
+    return False
 
 
-def _draws_from(name: str, call: ast.Call) -> str | None:
-    """Return the library from whose own generator a call draws."""
-    package, _, last = name.rpartition(".")
-    given = {keyword.arg: keyword.value for keyword in call.keywords}
-    if package == "random" and last[0].islower() and last not in _NO_DRAWS:
-        return "random"
-    if package == "numpy.random" and last[0].islower() and last not in _NO_DRAWS:
-        return "numpy"
-    if name.startswith("sklearn.") and last in _SCIKIT_DRAWS and "random_state" not in given:
-        return "numpy"
-    if not name.startswith("torch.") or "generator" in given:
-        return None
-    if package == "torch.nn.init" and last not in ("zeros_", "ones_", "constant_", "eye_", "dirac_"):
-        return "torch"
-    match given.get("shuffle"):
-        case ast.Constant(value=True) if last == "DataLoader":
-            return "torch"
-    is_layer = package == "torch.nn" and last.startswith(_TORCH_LAYERS)
-    draws = last in _TORCH_DRAWS and package in ("torch", "torch.nn.functional")
-    return "torch" if is_layer or draws or last in _TORCH_SAMPLERS else None
+def _is_subtracted(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
+
+
+def _last(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")

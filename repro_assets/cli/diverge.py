@@ -77,7 +77,11 @@ def lines_of(found: Divergence) -> list[str]:
     """Return the answer as a person reads it, a line for each thing that is known."""
     known = {name: getattr(found, name) for name in _LINES if getattr(found, name) is not None}
     first = found.verdict + (f": {found.reason}" if found.reason else "")
-    return [first, *(f"{_LINES[name]}: {value}" for name, value in known.items() if name != "reason")]
+    lines = [f"{_LINES[name]}: {value}" for name, value in known.items() if name != "reason"]
+    logged = [
+        f"{each}: {', '.join(names)}" for each, names in found.quantities.items() if each in ("metric", "product")
+    ]
+    return [first, *lines, *logged]
 
 
 _LINES = {

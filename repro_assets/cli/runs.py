@@ -225,13 +225,14 @@ def best(
     from repro_assets.catalog import queries
     from repro_assets.cli.answering import say, settled
     from repro_assets.cli.rendering import print_json, print_table
+    from repro_assets.metric_direction import is_told
 
     found = queries.best_runs(settled(), metric, mode, limit)
     if as_json:
         print_json(found)
     else:
         print_table([_row(row) for row in found])
-    if mode is None and found and found[0]["mode"] == "max":
+    if mode is None and found and not is_told(metric):
         say(f"the greatest {metric} is taken for the best; for the least: --mode min")
 
 

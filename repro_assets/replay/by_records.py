@@ -6,6 +6,7 @@ their metrics do. Of metrics the first step is told at which one that both logge
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,8 +97,25 @@ def differences(home: Home, one: str, other: str) -> list[dict[str, Any]]:
     code = [{"part": "code", "name": file.path, "values": [file.change]} for each in found.code for file in each.files]
     ours, theirs = undeclared.of_replays(home, [one]), undeclared.of_replays(home, [other])
     causes = undeclared.possible_causes(ours, theirs, called=(f"run {one}", f"run {other}"))
-    beside = [{"part": f"undeclared {each['kind']}", "name": each["name"], "values": [each["why"]]} for each in causes]
-    return [*code, *told, *beside]
+    beside = [
+        {"part": f"undeclared {each['kind']}", "name": each["name"], "values": [each["why"]]}
+        for each in causes
+        if each["why"] != undeclared.SAME_FILE
+    ]
+    return [*code, *_words(home, one, other), *told, *beside]
+
+
+def _words(home: Home, one: str, other: str) -> list[dict[str, Any]]:
+    """Return the words that a script or command was started with, where they differ."""
+    rows = queries.rows(
+        home, "SELECT run_id, plan FROM runs WHERE run_id IN ($one, $other)", {"one": one, "other": other}
+    )
+    plans = {row["run_id"]: row["plan"] for row in rows}
+    given = []
+    for run in (one, other):
+        plan = plans[run] if isinstance(plans[run], dict) else json.loads(plans[run] or "{}")
+        given.append(" ".join(map(str, plan.get("argv") or plan.get("command") or [])))
+    return [{"part": "words", "name": "arguments", "values": given}] if given[0] != given[1] else []
 
 
 def _first_metrics(points: queries.Rows) -> tuple[int | None, list[str], int | None]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from repro_assets.capture.code_version import first_party_files
+from repro_assets.capture.generators import LIBRARIES, seeded_by_all
 from repro_assets.capture.project import source_folders
-from repro_assets.capture.unrepeatable import LIBRARIES, Lead, Leads, Why, leads_in
+from repro_assets.capture.unrepeatable import Lead, Leads, Why, leads_in
 from repro_assets.capture.variables import is_allowed
 from repro_assets.catalog.queries import Rows
 from repro_assets.errors import IntegrityError, InvalidInput, UnknownName
@@ -30,6 +31,8 @@ from repro_assets.store.home import Home
 LINES = 50
 _OWN, _RECIPES = "repro_assets.", "repro_assets.training."
 _HASH_SEED = "PYTHONHASHSEED"
+_ALL_SEEDED = LIBRARIES | {""}
+"""Of a run that was given a seed: all, and from its beginning."""
 
 Cause = dict[str, str]
 """``kind``, ``name`` and ``why``."""
@@ -134,7 +137,7 @@ def causes_in(home: Home, tree: Path, run: Recorded) -> list[Cause]:
         If a file of it is not Python.
     """
     files = list(_sources(home, tree, run))
-    seeded = LIBRARIES if run.seed is not None else frozenset().union(*(leads.seeded for _, leads in files))
+    seeded = _ALL_SEEDED if run.seed is not None else seeded_by_all([leads.seeded for _, leads in files])
     recorded = _environment(home, run).get("variables", {})
     rank = list(Why)
     found = sorted(

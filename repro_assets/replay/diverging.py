@@ -344,6 +344,5 @@ def _by_records(home: Home, answer: Divergence, reason: str) -> Divergence:
     names = {"metric": found.metrics, "product": found.products}
     answer.quantities = {quantity: each for quantity, each in names.items() if each}
     answer.first_step, answer.last_equal_step = found.step, found.last_equal
-    answer.first_quantity, first = next(iter(answer.quantities.items()))
-    answer.tensor = first[0]
+    answer.first_quantity = next(iter(answer.quantities))
     return answer

@@ -88,6 +88,7 @@ def possible_causes(
 
 
 _STATES = {UNCHANGED: ", unchanged at its place", CHANGED: ", changed since", GONE: ", gone from its place"}
+SAME_FILE = "both read it, and it had the same size and time"
 CHANGED_FILE = "both read it, and it had another size or time"
 
 
@@ -97,7 +98,7 @@ def _why(kind: str, sides: Mapping[str, set[Any]]) -> str:
     if kind != "file":
         return "both read it, and no record says whether it gave the same"
     one, other = sides.values()
-    return "both read it, and it had the same size and time" if one == other else CHANGED_FILE
+    return SAME_FILE if one == other else CHANGED_FILE
 
 
 def _place(run: Recorded) -> Path | None:

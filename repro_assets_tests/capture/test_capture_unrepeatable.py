@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from repro_assets.capture.unrepeatable import LIBRARIES, Why, leads_in
+from repro_assets.capture.generators import LIBRARIES, seeded_by_all
+from repro_assets.capture.unrepeatable import Why, leads_in
 from repro_assets.errors import InvalidInput
 
 
@@ -27,7 +28,7 @@ def found(text: str) -> list[tuple[str, Why]]:
         ("from secrets import randbelow\nrandbelow(3)", "secrets.randbelow()", Why.ENTROPY),
         ("import random\nrandom.SystemRandom()", "random.SystemRandom()", Why.ENTROPY),
         ("import random\nrandom.Random()", "random.Random()", Why.ENTROPY),
-        ("import random\nrandom.seed(None)", "random.seed()", Why.ENTROPY),
+        ("import random\nrandom.seed(None)", "random.seed()", Why.RESEEDED),
         ("import numpy as np\nnp.random.default_rng()", "numpy.random.default_rng()", Why.ENTROPY),
         ("from numpy import random as r\nr.RandomState(seed=None)", "numpy.random.RandomState()", Why.ENTROPY),
         (
@@ -35,7 +36,7 @@ def found(text: str) -> list[tuple[str, Why]]:
             "numpy.random.default_rng()",
             Why.ENTROPY,
         ),
-        ("import torch\ntorch.seed()", "torch.seed()", Why.ENTROPY),
+        ("import torch\ntorch.seed()", "torch.seed()", Why.RESEEDED),
         ("x = input()", "input()", Why.GIVEN),
         ("from sys import stdin\nx = stdin.read()", "sys.stdin", Why.GIVEN),
         ("import os\nos.environ['RATE']", "os.environ['RATE']", Why.VARIABLE),
@@ -54,6 +55,19 @@ def found(text: str) -> list[tuple[str, Why]]:
             "torch.utils.data.DataLoader()",
             Why.UNSEEDED,
         ),
+        ("frame.sample(n=3)", "sample()", Why.UNSEEDED),
+        ("from scipy import stats\nstats.norm.rvs(size=3)", "scipy.stats.norm.rvs()", Why.UNSEEDED),
+        ("tensor.uniform_(-1, 1)", "uniform_()", Why.UNSEEDED),
+        (
+            "from sklearn.model_selection import KFold\nKFold(shuffle=True)",
+            "sklearn.model_selection.KFold()",
+            Why.UNSEEDED,
+        ),
+        ("from numpy.random import default_rng\ndefault_rng(c['seed'])", "numpy.random.default_rng()", Why.OTHER_SEED),
+        ("import time\nbegan = time.time()\nwork()\nx = now() - began", "time.time()", Why.ASIDE),
+        ("import time\nprint(f'at {time.time()}')", "time.time()", Why.ASIDE),
+        ("import time\nwhile time.time() - began < 5: step()", "time.time()", Why.ASIDE),
+        ("import time\nx = time.time()\ny = x - 1\nsave(x)", "time.time()", Why.CLOCK),
         (
             "from sklearn.model_selection import train_test_split as s\ns(x)",
             "sklearn.model_selection.train_test_split()",
@@ -72,7 +86,9 @@ def test_it_is_named_as_its_library_names_it(text: str, name: str, why: Why) -> 
         "import random\nrandom.Random(1); random.seed(2); random.getstate()",
         "import numpy as np\nnp.random.default_rng(3); np.random.seed(seed=4)",
         "import torch\ntorch.manual_seed(5); torch.zeros(3); torch.nn.ReLU()",
-        "import torch\ntorch.randn(3, generator=g)",
+        "import torch\ntorch.randn(3, generator=g); x.normal_(generator=g)",
+        "frame.sample(n=3, random_state=1); generator.sample(range(3), 2)",
+        "from sklearn.model_selection import KFold\nKFold(5); KFold(shuffle=True, random_state=1)",
         "from torch.utils.data import DataLoader\nDataLoader(d); DataLoader(d, shuffle=False)",
         "from sklearn.model_selection import train_test_split as s\ns(x, random_state=1)",
         "time.time()",
@@ -136,20 +152,32 @@ def test_a_seed_that_is_dealt_with_is_not(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seeded"),
+    ("texts", "seeded"),
     [
-        ("import random\nrandom.seed(1)", {"random"}),
-        ("import numpy as np\ndef f():\n    np.random.seed(1)", {"numpy"}),
-        ("import torch\nif __name__ == '__main__':\n    torch.manual_seed(1)", {"torch"}),
-        ("from lightning import seed_everything\nseed_everything(1)", LIBRARIES),
-        ("with Experiment('x') as run:\n    run.set_seed(4)", LIBRARIES),
-        ("import random\nif seed is not None:\n    random.seed(seed)", set()),
-        ("import random\nrandom.seed()", set()),
-        ("import numpy as np\nnp.random.default_rng(1)", set()),
+        (["import random\nrandom.seed(1)"], {"random"}),
+        (["import torch\nif __name__ == '__main__':\n    torch.manual_seed(1)"], {"torch"}),
+        (["from lightning import seed_everything\nseed_everything(1)"], LIBRARIES),
+        (["with Experiment('x') as run:\n    run.set_seed(4)"], LIBRARIES),
+        (["import numpy as np\ndef f():\n    np.random.seed(1)\nf()"], {"numpy"}),
+        (["import numpy as np\ndef f():\n    np.random.seed(1)", "import one\none.f()"], {"numpy"}),
+        (["import numpy as np\ndef f(worker):\n    np.random.seed(1)\nDataLoader(d, worker_init_fn=f)"], {"numpy"}),
+        (["import numpy as np\n@main\ndef f():\n    np.random.seed(1)"], {"numpy"}),
+        (["import numpy as np\ndef f():\n    np.random.seed(1)", "from one import f"], set()),
+        (["import numpy as np\ndef f(s=None):\n    if s is None:\n        return\n    np.random.seed(s)\nf()"], set()),
+        (["import numpy as np\ndef f():\n    np.random.seed(1)\nif asked: f()"], set()),
+        (["import random\nif seed is not None:\n    random.seed(seed)"], set()),
+        (["import random\nrandom.seed()"], set()),
+        (["import numpy as np\nnp.random.default_rng(1)"], set()),
     ],
 )
-def test_what_a_file_seeds_in_every_case(text: str, seeded: set[str]) -> None:
-    assert leads_in(text, "theirs.py").seeded == seeded
+def test_what_files_seed_in_every_case(texts: list[str], seeded: set[str]) -> None:
+    assert seeded_by_all([leads_in(text, "theirs.py").seeded for text in texts]) == seeded
+
+
+def test_a_draw_above_the_seeding_comes_before_it() -> None:
+    text = "import random\nfirst = random.random()\nrandom.seed(1)\nthen = random.random()\ndef f(): random.choice(x)"
+    leads = leads_in(text, "theirs.py").found
+    assert [(lead.line, lead.of) for lead in leads] == [(2, ""), (4, "random"), (5, "random")]
 
 
 @pytest.mark.parametrize(
@@ -164,6 +192,10 @@ def test_what_a_file_seeds_in_every_case(text: str, seeded: set[str]) -> None:
         "words = {'a', 'b'}\nfirst = words.pop()",
         "x = [w for w in set(a).union(b)]",
         "x = dict.fromkeys(set(words))",
+        "class A:\n    def __init__(self):\n        self.words = set(text)\nx = list(A().words)",
+        "def unique(rows):\n    return set(rows)\nx = list(unique(rows))",
+        "x = sorted(set(words), key=len)",
+        "x = max(set(words), key=words.count)",
     ],
 )
 def test_the_order_of_a_set_is_found_where_it_matters(text: str) -> None:
@@ -201,6 +233,7 @@ def test_other_orders_are_found_too(text: str, name: str) -> None:
         "import os\nfor file in sorted(os.listdir('.')): 0",
         "files = list(folder.glob('*'))\nfor file in sorted(files): 0",
         "stack = [1]\nstack.pop()",
+        "x = sorted(folder.iterdir(), key=number)",
     ],
 )
 def test_an_order_that_changes_nothing_is_not_found(text: str) -> None:

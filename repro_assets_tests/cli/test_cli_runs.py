@@ -40,10 +40,10 @@ def test_the_best_run_has_the_smallest_loss(repro, home):
 
 def test_a_direction_that_no_word_says_is_told(repro, home):
     with Experiment("rewarded", capture_environment=False, monitor=None, home=home) as run:
-        run.log_metric("reward", 0.5)
-    guessed = repro("runs", "best", "reward")
-    assert guessed.err.endswith("the greatest reward is taken for the best; for the least: --mode min\n")
-    for words in (("loss",), ("reward", "--mode", "max")):
+        run.log_metrics({"reward": 0.5, "spread": 0.5})
+    guessed = repro("runs", "best", "spread")
+    assert guessed.err.endswith("the greatest spread is taken for the best; for the least: --mode min\n")
+    for words in (("loss",), ("reward",), ("spread", "--mode", "max")):
         assert "--mode" not in repro("runs", "best", *words).err
 
 

@@ -293,7 +293,7 @@ def test_an_asset_without_a_store_says_what_to_do(tmp_path: Path, monkeypatch: p
 
 
 def test_another_io_manager_and_another_repro_are_refused(make: Make) -> None:
-    with pytest.raises(InvalidValue, match="would go to a InMemoryIOManager"):
+    with pytest.raises(InvalidValue, match="would go to an InMemoryIOManager"):
         make(two, resources={"io_manager": dg.mem_io_manager})
     with pytest.raises(InvalidValue, match="the resource repro is a str"):
         reproducible_definitions([two], resources={"repro": "mine"})

@@ -11,6 +11,7 @@ import pytest
 from persons import QUICK, Person
 
 from repro_assets import Experiment
+from repro_assets.cli.diverge import lines_of
 from repro_assets.errors import InvalidValue
 from repro_assets.replay.diverging import Divergence, between, diverge
 from repro_assets.replay.looking import Seen
@@ -180,7 +181,9 @@ def test_runs_that_nothing_watches_are_compared_by_what_they_logged_and_made(per
     one, other, same, equal = (row["run_id"] for row in person.runs())
     found = diverge(person.home, one, other)
     assert (found.verdict, found.first_step, found.last_equal_step) == ("diverged", 2, 1)
-    assert (found.first_quantity, found.tensor) == ("metric", "loss")
+    assert (found.first_quantity, found.tensor) == ("metric", None)
+    assert {"part": "words", "name": "arguments", "values": ["0 a", "0.5 b"]} in found.differences
+    assert lines_of(found)[-2:] == ["metric: loss", "product: value"]
     assert found.quantities == {"metric": ["loss"], "product": ["value"]}
     assert found.reason == "they share no fingerprints, so what they logged and made is compared"
     assert diverge(person.home, other, same).verdict == "identical"
