@@ -470,7 +470,8 @@ SELECT run_id, 'run' AS part, name, value FROM (
     UNPIVOT (
         SELECT run_id, recipe, asset, partition, job, experiment, state, seed::VARCHAR AS seed, device, code_version,
             commit, branch, dirty::VARCHAR AS dirty, environment, source, capture_level, trial::VARCHAR AS trial,
-            error_type, array_to_string(tags, ', ') AS tags
+            error_type, array_to_string(tags, ', ') AS tags,
+            coalesce(plan->>'argv', plan->>'command') AS arguments
         FROM chosen
     ) ON COLUMNS(* EXCLUDE (run_id)) INTO NAME name VALUE value
 )

@@ -6,7 +6,6 @@ their metrics do. Of metrics the first step is told at which one that both logge
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from repro_assets.replay import undeclared
 from repro_assets.store.home import Home
 
 _CAUSES = ("config", "param", "setting", "mode", "hardware", "environment", "package", "input")
+_ARGUMENTS = ("run", "arguments")
 _METRICS = """
 WITH points AS (
     SELECT run_id, name, step, row_number() OVER (PARTITION BY run_id, name, step ORDER BY time) AS nth, value
@@ -92,7 +92,7 @@ def differences(home: Home, one: str, other: str) -> list[dict[str, Any]]:
     told = [
         {"part": each.part, "name": each.name, "values": list(each.values)}
         for each in found.differences
-        if each.part in _CAUSES
+        if each.part in _CAUSES or (each.part, each.name) == _ARGUMENTS
     ]
     code = [{"part": "code", "name": file.path, "values": [file.change]} for each in found.code for file in each.files]
     ours, theirs = undeclared.of_replays(home, [one]), undeclared.of_replays(home, [other])
@@ -102,20 +102,7 @@ def differences(home: Home, one: str, other: str) -> list[dict[str, Any]]:
         for each in causes
         if each["why"] != undeclared.SAME_FILE
     ]
-    return [*code, *_words(home, one, other), *told, *beside]
-
-
-def _words(home: Home, one: str, other: str) -> list[dict[str, Any]]:
-    """Return the words that a script or command was started with, where they differ."""
-    rows = queries.rows(
-        home, "SELECT run_id, plan FROM runs WHERE run_id IN ($one, $other)", {"one": one, "other": other}
-    )
-    plans = {row["run_id"]: row["plan"] for row in rows}
-    given = []
-    for run in (one, other):
-        plan = plans[run] if isinstance(plans[run], dict) else json.loads(plans[run] or "{}")
-        given.append(" ".join(map(str, plan.get("argv") or plan.get("command") or [])))
-    return [{"part": "words", "name": "arguments", "values": given}] if given[0] != given[1] else []
+    return [*code, *told, *beside]
 
 
 def _first_metrics(points: queries.Rows) -> tuple[int | None, list[str], int | None]:

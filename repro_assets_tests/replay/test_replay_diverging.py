@@ -182,7 +182,7 @@ def test_runs_that_nothing_watches_are_compared_by_what_they_logged_and_made(per
     found = diverge(person.home, one, other)
     assert (found.verdict, found.first_step, found.last_equal_step) == ("diverged", 2, 1)
     assert (found.first_quantity, found.tensor) == ("metric", None)
-    assert {"part": "words", "name": "arguments", "values": ["0 a", "0.5 b"]} in found.differences
+    assert {"part": "run", "name": "arguments", "values": ['["0","a"]', '["0.5","b"]']} in found.differences
     assert lines_of(found)[-2:] == ["metric: loss", "product: value"]
     assert found.quantities == {"metric": ["loss"], "product": ["value"]}
     assert found.reason == "they share no fingerprints, so what they logged and made is compared"
