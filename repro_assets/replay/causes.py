@@ -25,7 +25,6 @@ from repro_assets.replay.entries import cells_of, parse
 from repro_assets.replay.environments import Surroundings, found_later
 from repro_assets.replay.execution import Executed
 from repro_assets.replay.records import Recorded
-from repro_assets.replay.variables import to_set
 from repro_assets.store.home import Home
 
 LINES = 50
@@ -80,19 +79,14 @@ def _of_environments(home: Home, compared: list[Recorded], executed: Executed, f
     for item in executed.result.replays:
         if item.original not in originals:
             continue
-        run = originals[item.original]
         try:
-            differences = found_later(home, run, item.environment, found.differences)
-            given = to_set(run, _environment(home, run))
+            differences = found_later(home, originals[item.original], item.environment, found.differences)
         except (UnknownName, IntegrityError) as error:
             executed.notes.append(
                 f"the environments of {item.original} and its replay were not compared: {error.message}"
             )
             continue
         for each in differences:
-            variable = each["name"].removeprefix("variables.")
-            if variable != each["name"] and given.get(variable) == each["current"]:
-                continue
             sides = {"the original": each["original"], "the replay": each["current"]}
             why = " and ".join(f"{side} has {value}" for side, value in sides.items() if value is not None)
             causes[each["part"], each["name"]] = {"kind": each["part"], "name": each["name"], "why": why}
@@ -138,7 +132,7 @@ def causes_in(home: Home, tree: Path, run: Recorded) -> list[Cause]:
     """
     files = list(_sources(home, tree, run))
     seeded = _ALL_SEEDED if run.seed is not None else seeded_by_all([leads.seeded for _, leads in files])
-    recorded = _environment(home, run).get("variables", {})
+    recorded = {} if run.environment is None else load_environment(home, run.environment).get("variables", {})
     rank = list(Why)
     found = sorted(
         ((place, lead) for place, leads in files for lead in leads.found if not _is_known(lead, run, seeded, recorded)),
@@ -158,11 +152,6 @@ def _is_known(lead: Lead, run: Recorded, seeded: frozenset[str], recorded: Mappi
     if lead.why is Why.VARIABLE:
         return lead.of in recorded or is_allowed(lead.of)
     return lead.why is Why.HASH and run.settings.get(_HASH_SEED, "0") is not None
-
-
-def _environment(home: Home, run: Recorded) -> Mapping[str, Any]:
-    """Return the environment that a run has on record; raises as `load_environment`."""
-    return {} if run.environment is None else load_environment(home, run.environment)
 
 
 def _sources(home: Home, tree: Path, run: Recorded) -> Iterator[tuple[str, Leads]]:

@@ -27,6 +27,7 @@ from repro_assets.replay.installing import Progress
 from repro_assets.replay.programs import run_program
 from repro_assets.replay.records import Recorded
 from repro_assets.replay.restoring import DONE, restore_environment
+from repro_assets.replay.variables import to_set
 from repro_assets.store.home import Home
 
 CURRENT, RECREATE = "current", "recreate"
@@ -125,6 +126,8 @@ def found_later(
 ) -> list[dict[str, Any]]:
     """Return what differs between the environments on record of a run and of its replay, and is not known.
 
+    A variable that the replay itself set, as the record says what it stood for, is no difference.
+
     What was looked at before a replay is the environment at level ``standard``; a replay's record is as detailed as the
     original's.
 
@@ -148,7 +151,13 @@ def found_later(
         return []
     then, now = (load_environment(home, digest) for digest in (run.environment, executed_in))
     told = {(each["part"], each["name"]) for each in known}
-    return [each for each in _ordered(home, run, _from(then, now)) if (each["part"], each["name"]) not in told]
+    given = {f"variables.{name}": value for name, value in to_set(run, then).items()}
+    return [
+        each
+        for each in _ordered(home, run, _from(then, now))
+        if (each["part"], each["name"]) not in told
+        and (each["name"] not in given or given[each["name"]] != each["current"])
+    ]
 
 
 def check_imports(found: Surroundings, module: str, variables: Mapping[str, str], folder: Path) -> None:
