@@ -25,7 +25,6 @@ _HIGHER_IS_BETTER = frozenset(
         *("success", "passed", "correct", "r", "likelihood", "elbo", "per"),
     }
 )
-_TOGETHER = ("cross_entropy",)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -37,7 +36,7 @@ def lower_is_better(name: str) -> bool:
     words = _words(name)
     # Of so much per second, more is better.
     telling = {word for before, word in itertools.pairwise(["", *words]) if before != "per"}
-    return not _LOWER_IS_BETTER.isdisjoint(telling) or any(each in "_".join(words) for each in _TOGETHER)
+    return not _LOWER_IS_BETTER.isdisjoint(telling) or "cross_entropy" in "_".join(words)
 
 
 def is_told(name: str) -> bool:

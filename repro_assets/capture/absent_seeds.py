@@ -45,9 +45,7 @@ class Absent:
                 return self._name_may_be(value)
             case ast.Attribute():
                 return value.attr in self._assigned or value.attr in self._options
-            case ast.Call(func=ast.Attribute(attr="get")) | ast.Call(func=ast.Name(id="getenv")):
-                return len(value.args) == 1 and not value.keywords
-            case ast.Call(func=ast.Attribute(attr="getenv")):
+            case ast.Call(func=ast.Attribute(attr="get" | "getenv") | ast.Name(id="getenv")):
                 return len(value.args) == 1 and not value.keywords
             case ast.Call(func=ast.Name(id="getattr")):
                 return len(value.args) == 3 and _is_none(value.args[2])

@@ -111,8 +111,7 @@ class Generators:
         name = self._syntax.name_of(call.func)
         if name in SEEDERS:
             return frozenset({SEEDERS[name]}) if call.args or call.keywords else frozenset()
-        last = call.func.attr if isinstance(call.func, ast.Attribute) else (name or "").rpartition(".")[2]
-        return LIBRARIES if last in _SEED_ALL else frozenset()
+        return LIBRARIES if self._syntax.last_name_of(call.func) in _SEED_ALL else frozenset()
 
     def _is_called_elsewhere(self, function: ast.AST) -> bool:
         """Tell whether something else than the source calls a function: a framework, or Python itself."""

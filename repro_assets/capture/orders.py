@@ -100,9 +100,7 @@ class Orders:
                 return node.id in self._sets
             case ast.Attribute():
                 return node.attr in self._sets
-            case ast.Call(func=ast.Name(id=name)) if name in self._returned:
-                return True
-            case ast.Call(func=ast.Attribute(attr=name)) if name in self._returned:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in self._returned:
                 return True
             case ast.BinOp(op=ast.BitOr() | ast.BitAnd() | ast.Sub() | ast.BitXor()):
                 return self._is_set(node.left) or self._is_set(node.right)

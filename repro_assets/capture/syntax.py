@@ -42,6 +42,10 @@ class Syntax:
             return None
         return ".".join([self._imported[node.id], *reversed(parts)])
 
+    def last_name_of(self, node: ast.expr) -> str:
+        """Return the last part of the name of an expression, of an import as its library has it; else nothing."""
+        return node.attr if isinstance(node, ast.Attribute) else (self.name_of(node) or "").rpartition(".")[2]
+
     def builtin(self, node: ast.expr) -> str | None:
         """Return a name that the file neither imports nor binds anywhere."""
         if not isinstance(node, ast.Name) or node.id in self._imported or node.id in self._own:

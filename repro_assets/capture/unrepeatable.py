@@ -150,7 +150,7 @@ def _called(syntax: Syntax, absent: Absent, generators: Generators, call: ast.Ca
     name = syntax.name_of(call.func)
     library = generators.draws_from(call)
     if library is not None:
-        yield Lead(call.lineno, f"{name or _last(call.func)}()", Why.UNSEEDED, library)
+        yield Lead(call.lineno, f"{name or syntax.last_name_of(call.func)}()", Why.UNSEEDED, library)
     if name is None:
         builtin = syntax.builtin(call.func)
         if builtin in _BUILTINS:
@@ -180,7 +180,7 @@ def _is_aside(syntax: Syntax, call: ast.Call) -> bool:
         read = [node for node in uses if isinstance(node.ctx, ast.Load)]
         return bool(read) and all(_is_subtracted(syntax.parent(node)) for node in read)
     while above is not None and not isinstance(above, ast.stmt):
-        if _is_subtracted(above) or (isinstance(above, ast.Call) and _last(above.func) in _TELLING):
+        if _is_subtracted(above) or (isinstance(above, ast.Call) and _tells(syntax, above.func)):
             return True
         above = syntax.parent(above)
     return False
@@ -190,5 +190,5 @@ def _is_subtracted(node: ast.AST | None) -> bool:
     return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
 
 
-def _last(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+def _tells(syntax: Syntax, function: ast.expr) -> bool:
+    return (syntax.last_name_of(function) or syntax.builtin(function)) in _TELLING
