@@ -61,15 +61,15 @@ class Trained:
         The run that was named: the training's own, or one that it is a part of.
     training : str
         The run that has the fingerprints.
-    original : str or None
-        The run that this one executes again, or itself; None where no training is on record.
+    original : str
+        The run that this one executes again, or itself.
     kind : str
         Its kind.
     """
 
     run_id: str
     training: str
-    original: str | None
+    original: str
     kind: str
 
 
@@ -89,7 +89,7 @@ def training_of(home: Home, run_id: str) -> Trained:
         raise InvalidValue(f"run {run_id} recorded several trainings: {names}", "name one of them")
     named = next(row for row in rows if row["run_id"] == run_id)
     found = (own or watched or [named])[0]
-    return Trained(run_id, found["run_id"], found["original"] if watched else None, found["run_kind"])
+    return Trained(run_id, found["run_id"], found["original"], found["run_kind"])
 
 
 def executable(home: Home, trained: Trained) -> Asked:
@@ -108,7 +108,7 @@ def executable(home: Home, trained: Trained) -> Asked:
 def look(
     home: Home,
     asked: Asked,
-    training: str | None,
+    training: str,
     work: Path,
     orders: Orders,
     *,
@@ -123,8 +123,8 @@ def look(
         The store.
     asked : Asked
         The run.
-    training : str or None
-        The recorded run whose training is looked at, among those that the execution makes again; None for the first.
+    training : str
+        The recorded run whose training is looked at, among those that the execution makes again.
     work : Path
         A folder that is not there yet, and has to stay as long as the values are read.
     orders : Orders
