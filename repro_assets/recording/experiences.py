@@ -17,10 +17,7 @@ from repro_assets.artifacts import repository
 from repro_assets.artifacts.handle import Artifact
 from repro_assets.artifacts.kinds.block_list import Segments
 from repro_assets.artifacts.kinds.record_blocks import Records
-from repro_assets.errors import InvalidValue
-from repro_assets.journal.records import Payload
 from repro_assets.journal.run_records import ExperiencesInserted, ExperienceSnapshot
-from repro_assets.journal.segments import journal_at
 
 if TYPE_CHECKING:
     from repro_assets.recording.run import Run
@@ -76,7 +73,7 @@ class ExperienceRecorder:
         """
         number = len(records) if isinstance(records, Records) else int(count or 0)
         stored = repository.put(self._run.home, records, name=f"{self._run.run_id}/experiences {first}")
-        self._record(ExperiencesInserted(self._run.run_id, str(stored.digest), first, number, position))
+        self._run.record(ExperiencesInserted(self._run.run_id, str(stored.digest), first, number, position))
         self.new += number
         return stored
 
@@ -111,17 +108,10 @@ class ExperienceRecorder:
         """
         name = f"experience_buffer_{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         stored = repository.put(self._run.home, self._snapshot(), name=f"{self._run.run_id}/{name}")
-        self._record(
+        self._run.record(
             ExperienceSnapshot(
                 self._run.run_id, name, str(stored.digest), step, position, held=held, new=self.new, reason=reason
             )
         )
         self.new = 0
         return stored
-
-    def _record(self, payload: Payload) -> None:
-        if self._run.state is not None:
-            raise InvalidValue(
-                f"run {self._run.run_id} has ended and takes nothing more", "log before its end, or begin another run"
-            )
-        journal_at(self._run.home.journal).append(payload)

@@ -131,7 +131,7 @@ class Run:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; a later value of one name wins."""
         shown, found = redact(dict(params), "params")
-        self._record(run_records.Params(self.run_id, shown))
+        self.record(run_records.Params(self.run_id, shown))
         self.params.update(shown)
         self.warnings += found
 
@@ -182,7 +182,7 @@ class Run:
         """Record that the run reads an artifact."""
         read_as = str(artifact) if artifact.run_id is None and artifact.version is not None else None
         digest, maker = str(artifact.digest), artifact.run_id
-        self._record(run_records.RunInput(self.run_id, slot, digest, asset, partition, maker, pinned, read_as))
+        self.record(run_records.RunInput(self.run_id, slot, digest, asset, partition, maker, pinned, read_as))
         if slot == RESUME:
             self.resumed_from = str(artifact.digest)
 
@@ -206,7 +206,7 @@ class Run:
         with tracing.span(name, "checkpoint", run_id=self.run_id, home=self.home, step=step):
             stored = value if isinstance(value, Artifact) else repository.put(self.home, value)
             artifact = dataclasses.replace(stored, name=f"{self.run_id}/{name}")
-            self._record(
+            self.record(
                 run_records.CheckpointSaved(
                     self.run_id, name, kind, str(identifier), str(artifact.digest), step, dict(metrics or {}), parent
                 )
@@ -227,7 +227,7 @@ class Run:
             raise UnknownName(
                 f"run {self.run_id} has no checkpoint {name}", f"it has: {', '.join(self.checkpoints) or 'none'}"
             )
-        self._record(run_records.CheckpointDeleted(self.run_id, name, digest))
+        self.record(run_records.CheckpointDeleted(self.run_id, name, digest))
         del self.checkpoints[name]
 
     def log_output(
@@ -259,7 +259,7 @@ class Run:
             artifact = repository.claim(artifact, collection, run_id=self.run_id, trial=self.started.trial)
         name = name.replace("{version}", str(artifact.version or artifact.digest.hex[:8]))
         artifact = dataclasses.replace(artifact, name=name, run_id=self.run_id)
-        self._record(
+        self.record(
             run_records.RunOutput(
                 self.run_id, slot, str(artifact.digest), name, asset, partition, collection, artifact.version
             )
@@ -285,13 +285,13 @@ class Run:
 
     def log_missing_readings(self, reasons: Mapping[str, str]) -> None:
         """Record which readings could not be had, and why."""
-        self._record(run_records.ReadingsMissing(self.run_id, dict(reasons)))
+        self.record(run_records.ReadingsMissing(self.run_id, dict(reasons)))
 
     def log_evaluation(
         self, name: str, model: Artifact, dataset: Artifact, result: Artifact, metrics: Mapping[str, float]
     ) -> None:
         """Record that `result` is what `model` reached on `dataset`."""
-        self._record(
+        self.record(
             run_records.EvaluationMade(
                 self.run_id, name, str(model.digest), str(dataset.digest), str(result.digest), dict(metrics)
             )
@@ -308,12 +308,12 @@ class Run:
     ) -> None:
         """Record that the curriculum changed after `step` updates, and the mix from then on."""
         made = run_records.CurriculumChanged(self.run_id, step, from_stage, to_stage, reason, dict(metrics), dict(mix))
-        self._record(made)
+        self.record(made)
 
     def log_event(self, event: str, step: int, **details: Any) -> None:
         """Record something that happened in the training after `step` updates, at once and durably."""
         shown, found = redact(details, f"event.{event}")
-        self._record(run_records.TrainingEvent(self.run_id, event, step, shown))
+        self.record(run_records.TrainingEvent(self.run_id, event, step, shown))
         self.events.append((step, event))
         self.warnings += found
 
@@ -321,7 +321,7 @@ class Run:
         """Record the answer of a check about this run."""
         shown, found = redact(details, f"check.{name}")
         of = self.started
-        self._record(run_records.CheckMade(name, passed, self.run_id, of.asset, of.partition, details=shown))
+        self.record(run_records.CheckMade(name, passed, self.run_id, of.asset, of.partition, details=shown))
         self.warnings += found
 
     def flush(self, *, patient: bool = False) -> None:
@@ -384,7 +384,8 @@ class Run:
         """Spans that this process has lost since the run began; recorded at its end as a reading, where there are."""
         return tracers.dropped() - self._dropped
 
-    def _record(self, payload: records.Payload) -> None:
+    def record(self, payload: records.Payload) -> None:
+        """Append a record of the run to the journal; raises as `log_metric`."""
         with self._lock:
             self._refuse_if_ended()
             self._journal.append(payload)
